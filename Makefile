@@ -1,0 +1,45 @@
+# Every target sets itself up: one command on a bare machine with Python 3.11+ is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.seedframe-installed
+EXTRAS := .[storyboard,fast]
+
+.PHONY: demo test check slow bench bench-storyboard docs install
+.DEFAULT_GOAL := demo
+
+demo: $(STAMP)  ## three pictures through the MCP server, offline, free of charge
+	$(BIN)/seedframe demo
+
+test: $(STAMP)  ## the fast tests, in parallel and in random order
+	$(BIN)/python -m pytest -q -n auto
+
+check: $(STAMP)  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+slow: $(STAMP)  ## what needs its own environment, a browser or minutes
+	$(BIN)/python -m pytest -q -m slow -p no:randomly
+
+bench: $(STAMP)  ## the numbers behind every claim
+	$(BIN)/python -m bench
+
+bench-storyboard: $(STAMP)  ## 20,000 shots, several workers, kill -9
+	$(BIN)/python -m bench.storyboard
+
+docs: $(STAMP)  ## regenerate the pages computed from the data
+	$(BIN)/python -m seedframe.reference_pages
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml hatch_build.py
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python ">=3.11" $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python -e "$(EXTRAS)" --group dev; \
+	else \
+		{ [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e "$(EXTRAS)" --group dev; \
+	fi
+	@touch $@

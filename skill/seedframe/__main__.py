@@ -1,0 +1,5 @@
+"""`python -m seedframe` is `seedframe`."""
+
+from seedframe.cli import main
+
+main()

@@ -1,0 +1,385 @@
+"""What each model takes, what each backend sells, what it costs: the data files, read once and frozen.
+
+In: `models/*.json`, `backends/*.json`, `api_errors.json`. Out: `Model`, `Backend` and their meeting, the `Offer`.
+Never in here: a model's name, a network, a decision about one request. Adding a model adds a file, not a line.
+These values compare and hash by identity: each exists once, so that what is computed from one can be cached.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Literal
+
+from seedframe.errors import InvalidRequest
+from seedframe.geometry import Limits, Size
+from seedframe.messages import Message
+from seedframe.pictures.values import ReferenceLimits as PictureLimits
+
+State = Literal["supported", "ignored", "refused"]
+ENDPOINT_ID = re.compile(r"ep-[\w-]+")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """One parameter of a model, by Seedframe's name.
+
+    `state` is what Seedframe does with it: supported (sent), ignored (accepted, dropped with a warning), refused.
+    `service` is what the vendor does when it arrives: honoured, ignored, rejected, unproven.
+    `extra` holds what only this parameter has (for example `max_layers`).
+    """
+
+    name: str
+    wire: str
+    state: State
+    service: str
+    schema: Mapping[str, Any]
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceLimits(PictureLimits):
+    """What the service takes as input pictures: each one's limits, and those of all together.
+
+    `with_outputs` is the limit on input pictures and pictures of one call together; above `warn_bytes` older
+    deployments refuse; `by` is how pictures are handed over.
+    """
+
+    count: int = 14
+    with_outputs: int = 15
+    warn_bytes: int = 10_000_000
+    by: Literal["inline", "url"] = "inline"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """One file of `models/`."""
+
+    name: str
+    title: str
+    aliases: tuple[str, ...]
+    released: str
+    ids: Mapping[str, tuple[str, ...]]
+    prompt_style: str
+    response_format: str
+    default_format: str
+    formats: tuple[str, ...]
+    default_size: str
+    target_pixels: int
+    presets: Mapping[str, Mapping[str, Size]]
+    limits: Limits
+    references: ReferenceLimits
+    parameters: Mapping[str, Parameter]
+    trust_days: int | None
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Money for one call in the backend's currency. `amount` is None where no price is published."""
+
+    amount: Decimal | None
+    currency: str
+
+    def __str__(self) -> str:
+        return f"{'?' if self.amount is None else format(self.amount.normalize(), 'f')} {self.currency}"
+
+    @property
+    def known(self) -> bool:
+        """Whether the price list covers this call."""
+        return self.amount is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backend:
+    """One file of `backends/`: who is called, and in which dialect."""
+
+    name: str
+    title: str
+    dialect: str
+    base_url: str | None
+    prefix: str
+    paths: Mapping[str, str]
+    ids: str
+    key_settings: tuple[str, ...]
+    base_settings: tuple[str, ...]
+    console: str | None
+    images_per_minute: int
+    limits: Mapping[str, Any]
+    parameters: Mapping[str, State]
+    response_format: str | None
+    currency: str
+    prices: Mapping[str, Mapping[str, Any]]
+    price_date: str
+    vendor: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """A model as one backend sells it: the id to send and the limits of both together."""
+
+    model: Model
+    backend: Backend
+    id: str
+    limits: Limits
+    references: ReferenceLimits
+    max_outputs: int
+    parameters: Mapping[str, Parameter]
+    response_format: str
+
+    def supports(self, name: str) -> bool:
+        """Whether the parameter is sent when it is given. Absence from the data is the gate."""
+        return name in self.parameters and self.parameters[name].state == "supported"
+
+    def price(self, *, pixels: int, outputs: int, references: int, layers: bool = False) -> Price:
+        """What `outputs` pictures of `pixels` pixels with that many input pictures cost by the dated price list.
+
+        In layer mode each returned layer is billed; `outputs` is then the number of layers, base included.
+        """
+        listed = self.backend.prices.get(self.model.name)
+        if listed is None:
+            return Price(None, self.backend.currency)
+        tier = next(t for t in listed.get("tiers", [listed]) if pixels <= t.get("up_to_pixels", pixels))
+        each = Decimal(tier["layer"] if layers and "layer" in tier else tier["each"])
+        fee = listed.get("input", {"each": "0", "free": 0})
+        paid_inputs = max(0, references - fee["free"])
+        return Price(each * outputs + Decimal(fee["each"]) * paid_inputs, self.backend.currency)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiErrorRow:
+    """One row of the error table: how the service says no and what that means for money and for the caller."""
+
+    name: str
+    status: int
+    code: str
+    type: str
+    param: str
+    message: str
+    error_class: str
+    retry: Literal["never", "later", "inline", "without-parameter", "unknown"]
+    billed: Literal["no", "unknown"]
+    match: str | None
+    wait_seconds: float | None
+
+    @property
+    def advice(self) -> Message:
+        """What to try, in the reader's language."""
+        return Message(f"advice.{self.name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything the data files say. Models come newest first."""
+
+    models: tuple[Model, ...]
+    backends: tuple[Backend, ...]
+
+    def backend(self, name: str) -> Backend:
+        """The backend of that name; InvalidRequest with the list otherwise."""
+        for backend in self.backends:
+            if backend.name == name:
+                return backend
+        names = [backend.name for backend in self.backends]
+        raise InvalidRequest(
+            Message("catalog.unknown-backend", got=name, allowed=names), field="backend", got=name, allowed=names
+        )
+
+    def model(self, name: str) -> Model:
+        """The model of that short name, alias or service id; InvalidRequest with the list otherwise."""
+        wanted = name.strip().lower()
+        for model in self.models:
+            if wanted in _names(model):
+                return model
+        names = [model.name for model in self.models]
+        raise InvalidRequest(
+            Message("catalog.unknown-model", got=name, allowed=names),
+            field="model",
+            got=name,
+            allowed=names,
+            advice=Message("catalog.unknown-model-advice"),
+        )
+
+    def offer(self, name: str, backend: Backend, endpoints: Mapping[str, str] | None = None) -> Offer:
+        """The model of that name on that backend. `endpoints` binds `ep-…` ids to model names."""
+        endpoint = name.strip()
+        if ENDPOINT_ID.fullmatch(endpoint):
+            bound = (endpoints or {}).get(endpoint)
+            if bound is None:
+                raise InvalidRequest(
+                    Message("catalog.unbound-endpoint", got=endpoint),
+                    field="model",
+                    got=endpoint,
+                    allowed=sorted(endpoints or {}),
+                    advice=Message("catalog.unbound-endpoint-advice", got=endpoint),
+                )
+            return meet(self.model(bound), backend, id=endpoint)
+        model = self.model(name)
+        sold = model.ids.get(backend.ids, ())
+        if not sold:
+            allowed = [m.name for m in self.models if backend.ids in m.ids]
+            elsewhere = [b.name for b in self.backends if b.ids in model.ids]
+            raise InvalidRequest(
+                Message("catalog.not-sold", model=model.name, backend=backend.title),
+                field="model",
+                got=name,
+                allowed=allowed,
+                advice=Message("catalog.not-sold-advice", allowed=allowed, elsewhere=elsewhere),
+            )
+        return meet(model, backend, id=endpoint if endpoint in sold else sold[0])
+
+
+@cache
+def meet(model: Model, backend: Backend, *, id: str) -> Offer:
+    """Both files together: the tighter limit wins, the backend's word on a parameter wins."""
+    limits = backend.limits
+    references = model.references
+    merged_references = replace(
+        references,
+        count=min(references.count, limits.get("references", references.count)),
+        with_outputs=min(references.with_outputs, limits.get("with_outputs", references.with_outputs)),
+        by=limits.get("references_by", "inline"),
+    )
+    own = model.limits
+    merged_limits = Limits(
+        own.min_pixels, own.max_pixels, own.min_ratio, own.max_ratio, limits.get("max_side", own.max_side)
+    )
+    return Offer(
+        model=model,
+        backend=backend,
+        id=id,
+        limits=merged_limits,
+        references=merged_references,
+        max_outputs=limits.get("outputs", model.parameters["count"].schema["maximum"]),
+        parameters={name: _overruled(p, backend.parameters.get(name)) for name, p in model.parameters.items()},
+        response_format=backend.response_format or model.response_format,
+    )
+
+
+@cache
+def catalog() -> Catalog:
+    """The packaged data, read on first use."""
+    models = sorted((_model(data) for data in _data("models")), key=lambda model: model.released, reverse=True)
+    return Catalog(models=tuple(models), backends=tuple(_backend(data) for data in _data("backends")))
+
+
+@cache
+def api_errors() -> tuple[ApiErrorRow, ...]:
+    """The error table, in matching order: the first row whose code, status and pattern fit is meant."""
+    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    return tuple(
+        ApiErrorRow(
+            **{key: row[key] for key in ("name", "status", "code", "type", "param", "message", "retry", "billed")},
+            error_class=row["class"],
+            match=row.get("match"),
+            wait_seconds=row.get("wait_seconds"),
+        )
+        for row in table["rows"]
+    )
+
+
+@cache
+def code_aliases() -> Mapping[str, str]:
+    """Codes that gateways and older documents use, and the service's own code for each."""
+    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    return MappingProxyType(table["aliases"])
+
+
+def _names(model: Model) -> set[str]:
+    ids = (id for column in model.ids.values() for id in column)
+    return {model.name.lower(), *(alias.lower() for alias in model.aliases), *(id.lower() for id in ids)}
+
+
+def _overruled(parameter: Parameter, state: State | None) -> Parameter:
+    if state is None or parameter.state == "refused":
+        return parameter
+    return Parameter(parameter.name, parameter.wire, state, parameter.service, parameter.schema, parameter.extra)
+
+
+def _data(folder: str) -> list[dict[str, Any]]:
+    entries = sorted((files("seedframe") / folder).iterdir(), key=lambda entry: entry.name)
+    return [json.loads(entry.read_text(encoding="utf-8")) for entry in entries if entry.name.endswith(".json")]
+
+
+def _model(data: Mapping[str, Any]) -> Model:
+    size, references = data["size"], data["references"]
+    return Model(
+        name=data["name"],
+        title=data["title"],
+        aliases=tuple(data["aliases"]),
+        released=data["released"],
+        ids={column: tuple(ids) for column, ids in data["ids"].items()},
+        prompt_style=data["prompt_style"],
+        response_format=data["response_format"],
+        default_format=data["formats"]["default"],
+        formats=tuple(data["formats"]["possible"]),
+        default_size=size["default"],
+        target_pixels=size["target_pixels"],
+        presets={
+            name: {ratio: Size.parse(text) for ratio, text in table.items()} for name, table in size["presets"].items()
+        },
+        limits=Limits(
+            size["pixels"]["min"],
+            size["pixels"]["max"],
+            Fraction(size["ratio"]["min"]),
+            Fraction(size["ratio"]["max"]),
+            None,
+        ),
+        references=ReferenceLimits(
+            count=references["max"],
+            with_outputs=references["with_outputs"],
+            max_bytes=references["max_bytes"],
+            warn_bytes=references["warn_bytes"],
+            min_side=references["min_side"],
+            min_pixels=references["pixels"]["min"],
+            max_pixels=references["pixels"]["max"],
+            min_ratio=Fraction(references["ratio"]["min"]),
+            max_ratio=Fraction(references["ratio"]["max"]),
+            formats=tuple(references["formats"]),
+        ),
+        parameters={name: _parameter(name, entry) for name, entry in data["parameters"].items()},
+        trust_days=data.get("seedance_trust", {}).get("days"),
+        notes=data.get("notes", ""),
+    )
+
+
+def _parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
+    known = {"wire", "state", "service", "schema"}
+    return Parameter(
+        name=name,
+        wire=entry.get("wire", name),
+        state=entry["state"],
+        service=entry["service"],
+        schema=entry.get("schema", {}),
+        extra={key: value for key, value in entry.items() if key not in known},
+    )
+
+
+def _backend(data: Mapping[str, Any]) -> Backend:
+    return Backend(
+        name=data["name"],
+        title=data["title"],
+        dialect=data["dialect"],
+        base_url=data["base_url"],
+        prefix=data["prefix"],
+        paths=data["paths"],
+        ids=data["ids"],
+        key_settings=tuple(data["settings"]["key"]),
+        base_settings=tuple(data["settings"]["base"]),
+        console=data.get("console"),
+        images_per_minute=data["images_per_minute"],
+        limits=data["limits"],
+        parameters={name: entry["state"] for name, entry in data["parameters"].items()},
+        response_format=data.get("response_format"),
+        currency=data["prices"]["currency"],
+        prices=data["prices"]["models"],
+        price_date=data["prices"]["date"],
+        vendor=data["vendor"],
+    )

@@ -1,0 +1,113 @@
+"""What every command shares: running async work, telling errors, opening a studio, reading JSON.
+
+In: settings, a coroutine, an error. Out: text on stdout or stderr and an exit code. Never in here: a command.
+Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 partial · 4 money stands in the way · 5 unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seedframe.errors import (
+    EarlierOutcomeUnknown,
+    InvalidRequest,
+    NotConfigured,
+    OutcomeUnknown,
+    PromptRejected,
+    SeedreamError,
+    SpendingRefused,
+)
+from seedframe.messages import Language, Message
+from seedframe.settings import Settings
+
+EXIT_PARTIAL = 3
+_EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
+    (EarlierOutcomeUnknown, 5),
+    (OutcomeUnknown, 5),
+    (SpendingRefused, 4),
+    (InvalidRequest, 2),
+    (PromptRejected, 2),
+    (NotConfigured, 2),
+    (SeedreamError, 1),
+)
+
+
+def say(key: str, language: Language, **values: Any) -> str:
+    """A sentence of the CLI's own."""
+    return Message(key, **values).text(language)
+
+
+def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = False) -> Any:
+    """Run an async piece of work; errors become sentences and exit codes."""
+    try:
+        return asyncio.run(work)
+    except SeedreamError as error:
+        fail(error, settings, as_json=as_json)
+    except KeyboardInterrupt:
+        click.echo(say("cli.interrupted", settings.language), err=True)
+        sys.exit(130)
+
+
+def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
+    """Tell an error and leave with its code."""
+    from seedframe import report
+
+    text = report.error_text(error, settings.language)
+    if as_json:
+        click.echo(report.machine_text({**report.error_facts(error), "message": text}))
+    else:
+        click.echo(text, err=True)
+    sys.exit(next(code for kind, code in _EXITS if isinstance(error, kind)))
+
+
+def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Any]:
+    """The open corridor; the emulator comes along where it is the backend."""
+    from seedframe.pipeline import Studio
+
+    return Studio.open(settings, transport=in_process_backend(settings), **options)
+
+
+def in_process_backend(settings: Settings) -> Any:
+    """The emulator's transport when it is the backend and no address was configured, else None: the network."""
+    if settings.backend != "emulator" or "SEEDFRAME_EMULATOR_BASE" in settings.environ:
+        return None
+    from seedframe.emulator import transport
+
+    return transport()
+
+
+def json_option(language: Language) -> click.Option:
+    """`--json`, on every command."""
+    return click.Option(["--json", "as_json"], is_flag=True, help=say("cli.option-json", language))
+
+
+def show(facts: Mapping[str, Any], settings: Settings, *, as_json: bool) -> None:
+    """A result for a person, or for a machine."""
+    from seedframe import report
+
+    click.echo(report.machine_text(facts) if as_json else report.sentence(facts, settings.language))
+
+
+def read_json(given: str, field: str) -> Any:
+    """JSON from a file, from stdin (`-`) or from the argument itself; InvalidRequest with line and column."""
+    text = given
+    if not given.lstrip().startswith(("{", "[")):
+        try:
+            text = sys.stdin.read() if given == "-" else Path(given).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise InvalidRequest(
+                Message("cli.no-file", got=given), field=field, got=given, allowed="FILE|JSON"
+            ) from None
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        where = f"line {getattr(error, 'lineno', 0)}, column {getattr(error, 'colno', 0)}"
+        raise InvalidRequest(Message("cli.odd-json", where=where), field=field, got=where, allowed="JSON") from None

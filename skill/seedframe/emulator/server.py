@@ -1,0 +1,63 @@
+"""The emulator on a socket, for other programs and other languages.
+
+In: a port and the emulator's options. Out: a running uvicorn. Never in here: an answer's content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+START_SECONDS = 10.0
+
+
+class CuttableProtocol(H11Protocol):
+    """uvicorn's own protocol, whose requests can cut their connection through `scope["state"]["hang_up"]`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # noqa: D102
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "hang_up": transport.close}
+
+
+def serve_app(app: Starlette, port: int, *, host: str = "127.0.0.1") -> None:
+    """Serve until interrupted. Loopback by default: the emulator trusts everybody who reaches it."""
+    _server(app, host, port).run()
+
+
+@contextmanager
+def running(app: Starlette, *, port: int = 0) -> Iterator[str]:
+    """Serve on loopback in a thread; gives the base URL, e.g. `http://127.0.0.1:43210`."""
+    listener = socket.create_server(("127.0.0.1", port))
+    server = _server(app, "127.0.0.1", port)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    try:
+        _await_start(server, thread)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join(START_SECONDS)
+        listener.close()
+
+
+def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the emulator did not start")
+        time.sleep(0.005)
+
+
+def _server(app: Starlette, host: str, port: int) -> uvicorn.Server:
+    config: dict[str, Any] = {"server_header": False, "date_header": False, "log_level": "warning", "lifespan": "off"}
+    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, http=CuttableProtocol, **config))

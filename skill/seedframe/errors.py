@@ -1,0 +1,121 @@
+"""Every way a picture can fail to come, drawn first.
+
+    SeedreamError(RuntimeError)     str() starts "Seedream generation failed: "
+    ├── InvalidRequest              the arguments cannot become a request; nothing was sent
+    ├── PromptRejected              the prompt breaks a rule that would waste the payment; nothing was sent
+    ├── NotConfigured               a setting is missing or wrong; nothing was sent
+    ├── SpendingRefused             budget, confirmation or an open question about money; nothing was sent
+    │   ├── BudgetExceeded
+    │   ├── ConfirmationNeeded
+    │   └── EarlierOutcomeUnknown   the same request was sent before and its end is not known
+    ├── ApiError                    the service answered no
+    ├── ConnectionFailed            the request never left this machine; nothing was billed
+    ├── OutcomeUnknown              the request left and no trustworthy answer came; it may be billed
+    ├── PictureError                a picture is damaged, too large or not what it claims
+    └── StoreError                  the disk did not take it
+
+In: messages and the facts an agent needs to do better. Out: exceptions. Never in here: catching, retrying, printing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seedframe.messages import Language, Message
+
+
+class SeedreamError(RuntimeError):
+    """What happened (`message`), what to try (`advice`), and facts for machines (`facts`: JSON-ready)."""
+
+    def __init__(
+        self, message: Message, *, advice: Message | None = None, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        self.message = message
+        self.advice = advice
+        self.facts = dict(facts or {})
+        super().__init__(message, advice)
+
+    def text(self, language: Language = "en") -> str:
+        """The whole story in one language."""
+        key = "errors.failed-with-advice" if self.advice else "errors.failed"
+        return Message(key, what=self.message, advice=self.advice).text(language)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    @property
+    def kind(self) -> str:
+        """The name machines read, e.g. `InvalidRequest`."""
+        return type(self).__name__
+
+
+class InvalidRequest(SeedreamError):
+    """An argument is wrong: `field` names it, `got` is what came, `allowed` what may come."""
+
+    def __init__(self, message: Message, *, field: str, got: Any, allowed: Any, advice: Message | None = None) -> None:
+        super().__init__(message, advice=advice, facts={"field": field, "got": got, "allowed": allowed})
+        self.field, self.got, self.allowed = field, got, allowed
+
+
+class PromptRejected(SeedreamError):
+    """Lint found errors, or the words are missing in the language the model wants."""
+
+
+class NotConfigured(SeedreamError):
+    """A setting is missing or cannot be understood."""
+
+
+class SpendingRefused(SeedreamError):
+    """Money stands in the way; the caller decides how to go on."""
+
+
+class BudgetExceeded(SpendingRefused):
+    """The day's budget does not cover the price of this request."""
+
+
+class ConfirmationNeeded(SpendingRefused):
+    """The price is above the threshold and nobody has agreed to it."""
+
+
+class EarlierOutcomeUnknown(SpendingRefused):
+    """The same request left before and nobody knows how it ended: paying again must be said explicitly."""
+
+
+class ApiError(SeedreamError):
+    """The service refused or failed. `retry` is whether the error table proves that nothing was billed."""
+
+    def __init__(
+        self,
+        message: Message,
+        *,
+        code: str,
+        status: int,
+        kind: str,
+        retry: str = "never",
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        advice: Message | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        known = {"code": code, "status": status, "class": kind, "param": param, "request_id": request_id}
+        super().__init__(message, advice=advice, facts={**{k: v for k, v in known.items() if v}, **(facts or {})})
+        self.code, self.status, self.error_class, self.retry = code, status, kind, retry
+        self.param, self.request_id, self.retry_after = param, request_id, retry_after
+
+
+class ConnectionFailed(SeedreamError):
+    """No connection was made, so nothing was sent and nothing billed."""
+
+
+class OutcomeUnknown(SeedreamError):
+    """The request left, and what became of it is not known. Never repeated by itself."""
+
+
+class PictureError(SeedreamError):
+    """Bytes that are not the picture they should be."""
+
+
+class StoreError(SeedreamError):
+    """A file could not be written or found."""

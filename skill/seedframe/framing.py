@@ -1,0 +1,215 @@
+"""Room 5: a finished part becomes the exact picture that was wanted, on disk, with its sidecar.
+
+In: a part file and what was wished. Out: a `Picture`; PictureError when it is not one, StoreError when the disk fails.
+Untouched is the rule: where the shape fits, the service's own bytes land. What is cut or shrunk keeps its original
+beside it. Synchronous: runs in an image thread. Never in here: a network, money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from seedframe import pictures
+from seedframe.geometry import Box, FramePlan, Size, frame_plan, nearest_named, ratio_text
+from seedframe.messages import Language, Message
+from seedframe.requests import ImageRequest
+from seedframe.store import Saved, Store
+from seedframe.wire import Layer, Slot
+
+PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 1568}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One verified file on disk. `method` bytes: exactly what the service sent; otherwise how it was made from that."""
+
+    id: str
+    index: int
+    saved: Saved
+    original: Saved | None
+    format: str
+    size: Size
+    received: Size
+    method: str
+    crop: Box | None
+    moved: int
+    share_cut: float
+    ratio_error: float
+    provenance_ended: bool
+    trust: Mapping[str, Any]
+    layer: Layer | None
+    notes: tuple[Message, ...]
+    preview: bytes | None
+
+    def as_dict(self, language: Language) -> dict[str, Any]:
+        """JSON-ready facts."""
+        facts: dict[str, Any] = {
+            "id": self.id,
+            "path": str(self.saved.path),
+            "width": self.size.width,
+            "height": self.size.height,
+            "mime": pictures.MIMES[self.format],
+            "bytes": self.saved.bytes,
+            "sha256": self.saved.sha256,
+            "method": self.method,
+            "crop": list(self.crop.corners) if self.crop else "untouched",
+            "ratio": nearest_named(self.size.ratio),
+            "trust": dict(self.trust),
+        }
+        if self.method != "bytes":
+            facts |= {"received": str(self.received), "moved": self.moved, "share_cut": round(self.share_cut, 4)}
+            facts |= {"ratio_error": round(self.ratio_error, 5)}
+        if self.original:
+            facts["original"] = str(self.original.path)
+        if self.provenance_ended:
+            facts["provenance_ended"] = True
+        if self.layer:
+            facts["layer"] = {"z_index": self.layer.z_index, "box": self.layer.box, "name": self.layer.name}
+        if self.notes:
+            facts["notes"] = [note.text(language) for note in self.notes]
+        return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one picture goes: its number in the request, its id and the name it wants."""
+
+    index: int
+    id: str
+    stem: Path
+
+
+def finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: Store, now: datetime) -> Picture:
+    """Verify, frame, save. The part is gone afterwards, whatever happens."""
+    try:
+        return _finish(part, slot, request, place, store, now)
+    finally:
+        part.unlink(missing_ok=True)
+        _framed(part).unlink(missing_ok=True)
+
+
+def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: Store, now: datetime) -> Picture:
+    wish = request.frame
+    side = PREVIEW_SIDES[request.preview]
+    header = pictures.read_header(part)
+    plan = frame_plan(header.displayed, ratio=wish.ratio, frame=wish.frame, anchor=wish.anchor)
+    if slot.layer is not None:
+        plan = FramePlan(None, None, 0.0, 0.0)
+    checked = pictures.verify(part, preview_side=side if plan.untouched else None)
+    picture = Picture(
+        id=place.id,
+        index=place.index,
+        saved=Saved(part, 0, ""),
+        original=None,
+        format=header.format,
+        size=header.displayed,
+        received=header.displayed,
+        method="bytes",
+        crop=None,
+        moved=0,
+        share_cut=0.0,
+        ratio_error=plan.ratio_error,
+        provenance_ended=False,
+        trust=trust(request, method="bytes", now=now),
+        layer=slot.layer,
+        notes=_notes(slot, request, header, plan),
+        preview=checked.preview,
+    )
+    if plan.untouched:
+        return replace(picture, saved=store.commit(part, place.stem, header.format))
+    return _frame(part, picture, plan, request, place, store, now)
+
+
+def _frame(
+    part: Path, picture: Picture, plan: FramePlan, request: ImageRequest, place: Place, store: Store, now: datetime
+) -> Picture:
+    """Cut or shrink into a second file; the original stays beside it."""
+    side = PREVIEW_SIDES[request.preview]
+    target = _framed(part)
+    if plan.resize:
+        report = pictures.resize_frame(part, target, plan.crop, plan.resize, preview_side=side)
+    else:
+        assert plan.crop is not None
+        report = pictures.crop(part, target, plan.crop, preview_side=side)
+    saved = store.commit(target, place.stem, report.format)
+    original = store.commit(part, saved.path.with_name(f"{saved.path.stem}.original"), picture.format)
+    wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
+    return replace(
+        picture,
+        saved=saved,
+        original=original,
+        format=report.format,
+        size=report.size,
+        method=report.method,
+        crop=report.box if plan.crop else None,
+        moved=report.moved,
+        share_cut=plan.share_cut,
+        ratio_error=abs(float(report.size.ratio - wanted)) if wanted else 0.0,
+        provenance_ended=report.provenance_ended,
+        trust=trust(request, method=report.method, now=now),
+        notes=(*picture.notes, *report.notes),
+        preview=report.preview,
+    )
+
+
+def trust(request: ImageRequest, *, method: str, now: datetime) -> dict[str, Any]:
+    """Whether Seedance takes a realistic face from this picture: only untouched text-to-image originals of some models.
+
+    Source: Volcengine doc 82379/2608626 (read 2026-11): originals of the same account, at most 30 days old.
+    """
+    reason = _distrust(request, method)
+    expires = now + timedelta(days=request.offer.model.trust_days or 0)
+    return {
+        "eligible": reason is None,
+        "reason": reason or "original",
+        "expires_at": expires.isoformat(timespec="seconds") if reason is None else None,
+    }
+
+
+def _distrust(request: ImageRequest, method: str) -> str | None:
+    if request.offer.model.trust_days is None:
+        return "model"
+    if request.images:
+        return "references"
+    if not request.offer.backend.vendor:
+        return "backend"
+    return None if method == "bytes" else "changed"
+
+
+def _framed(part: Path) -> Path:
+    return part.with_name(part.name + ".framed")
+
+
+def _notes(slot: Slot, request: ImageRequest, header: pictures.Header, plan: FramePlan) -> tuple[Message, ...]:
+    """Where the file is not what was asked for or said."""
+    layers = slot.layer is not None
+    expected = None if layers else request.frame.expected
+    notes = list(
+        pictures.differences(header, expected=expected, expected_format=None if layers else request.image_format)
+    )
+    if slot.size and not expected and slot.size.replace("×", "x") != str(header.displayed):
+        notes.append(Message("framing.said-otherwise", said=slot.size, got=str(header.displayed)))
+    if plan.too_small:
+        notes.append(Message("framing.too-small", got=str(header.displayed), frame=str(request.frame.frame)))
+    return tuple(notes)
+
+
+def frame_report(request: ImageRequest, language: Language) -> dict[str, Any]:
+    """What was asked of the service and why."""
+    wish = request.frame
+    facts: dict[str, Any] = {"asked": wish.asked or f"default ({request.offer.model.default_size})"}
+    if wish.ratio is not None:
+        facts["ratio"] = ratio_text(wish.ratio)
+    if wish.frame is not None:
+        facts["frame"] = str(wish.frame)
+    facts["why"] = (wish.why or Message("framing.as-given" if wish.asked else "framing.model-decides")).text(language)
+    return facts
+
+
+def utc(seconds: float) -> datetime:
+    """A moment from the clock that is passed in."""
+    return datetime.fromtimestamp(seconds, tz=UTC)

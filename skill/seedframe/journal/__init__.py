@@ -1,0 +1,46 @@
+"""The durable record that makes every paid call happen at most once and keeps the day's budget.
+
+In: a request's fingerprint, its price and a budget; then what became of the call, step by step. Out: leave to begin,
+a call to join, a finished result nobody got, or a refusal that says what is known about the money.
+Never in here: a picture, a key, a network, a decision to pay again.
+
+    intent ── sent ── replied ── saved ── delivered       saved ⇄ delivering: handed to one later, identical request
+       └─ failed  ┴──────┴─ unknown ── failed | lost      by a person's word (`settle`)
+                         └─ lost: paid, nothing usable    failed: not billed
+
+`entries` values · `money` · `schema` the file · `owners` who is alive · `ledger` the rules, synchronous · `face` async
+"""
+
+from __future__ import annotations
+
+from seedframe.journal.entries import (
+    FINISHED,
+    IN_FLIGHT,
+    STATES,
+    Begin,
+    Claim,
+    Cost,
+    Entry,
+    Join,
+    Replay,
+    State,
+    fingerprint,
+)
+from seedframe.journal.face import Journal
+from seedframe.journal.money import Budget
+
+__all__ = [
+    "FINISHED",
+    "IN_FLIGHT",
+    "STATES",
+    "Begin",
+    "Budget",
+    "Claim",
+    "Cost",
+    "Entry",
+    "Join",
+    "Journal",
+    "Replay",
+    "State",
+    "fingerprint",
+]

@@ -1,0 +1,123 @@
+"""The journal's file: how it is opened, what its tables are, how older files become newer.
+
+In: a path. Out: a connection to a checked SQLite file (3.38 or newer) in WAL mode, every commit on the disk.
+Never in here: a rule about entries.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from seedframe.errors import StoreError
+from seedframe.messages import Message
+
+_APPLICATION = 0x5EEDF4A3
+_BUSY_SECONDS = 30.0
+_PRIVATE = 0o600
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE entries (
+            number        INTEGER PRIMARY KEY,
+            id            TEXT NOT NULL UNIQUE,
+            fingerprint   TEXT NOT NULL,
+            state         TEXT NOT NULL CHECK (state IN ('intent', 'sent', 'replied', 'saved', 'delivering',
+                                                         'delivered', 'failed', 'unknown', 'lost')),
+            owner         TEXT NOT NULL,
+            backend       TEXT NOT NULL,
+            model         TEXT NOT NULL,
+            images        INTEGER NOT NULL,
+            currency      TEXT NOT NULL,
+            price         INTEGER CHECK (price >= 0),
+            reserved      INTEGER NOT NULL CHECK (reserved >= 0),
+            booked        INTEGER NOT NULL DEFAULT 0 CHECK (booked >= 0),
+            day           TEXT NOT NULL,
+            created       REAL NOT NULL,
+            changed       REAL NOT NULL,
+            tries         INTEGER NOT NULL DEFAULT 0,
+            partial       INTEGER NOT NULL DEFAULT 0,
+            billed_images INTEGER,
+            request_id    TEXT,
+            request       TEXT NOT NULL,
+            result        TEXT,
+            error         TEXT
+        )""",
+        # The file itself refuses a second identical call while one is under way.
+        """CREATE UNIQUE INDEX one_in_flight ON entries (fingerprint)
+            WHERE state IN ('intent', 'sent', 'replied')""",
+        "CREATE INDEX by_fingerprint ON entries (fingerprint, number)",
+        "CREATE INDEX by_day ON entries (day, currency)",
+        """CREATE INDEX under_way ON entries (owner)
+            WHERE state IN ('intent', 'sent', 'replied', 'delivering')""",
+        """CREATE TABLE waiting (
+            entry   TEXT NOT NULL REFERENCES entries (id),
+            owner   TEXT NOT NULL,
+            callers INTEGER NOT NULL,
+            PRIMARY KEY (entry, owner)
+        ) WITHOUT ROWID""",
+    ),
+)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A connection for one thread. StoreError for another program's or a newer file; OSError, sqlite3.Error else."""
+    # Requests are private; WAL files take over the mode of the file.
+    path.touch(mode=_PRIVATE, exist_ok=True)
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    try:
+        db.row_factory = sqlite3.Row
+        _check(db, path)
+        db.execute("PRAGMA journal_mode = WAL")
+        # Without it a power cut could forget an intent whose call has left.
+        db.execute("PRAGMA synchronous = FULL")
+        _migrate(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextlib.contextmanager
+def immediate(db: sqlite3.Connection) -> Iterator[None]:
+    """A transaction that excludes other writers from its first statement on; rolled back by any exception."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.commit()
+    except BaseException:
+        # A full disk may have ended it already.
+        if db.in_transaction:
+            db.rollback()
+        raise
+
+
+def _check(db: sqlite3.Connection, path: Path) -> None:
+    application, version = _pragma(db, "application_id"), _pragma(db, "user_version")
+    tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != _APPLICATION and (application or tables):
+        raise StoreError(
+            Message("journal.not-a-journal", path=str(path)), advice=Message("journal.not-a-journal-advice")
+        )
+    if version > len(MIGRATIONS):
+        raise StoreError(
+            Message("journal.newer", path=str(path), version=version, known=len(MIGRATIONS)),
+            advice=Message("journal.newer-advice"),
+        )
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    if _pragma(db, "user_version") == len(MIGRATIONS):
+        return
+    with immediate(db):
+        for statements in MIGRATIONS[_pragma(db, "user_version") :]:
+            for statement in statements:
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _pragma(db: sqlite3.Connection, name: str) -> int:
+    return int(db.execute(f"PRAGMA {name}").fetchone()[0])

@@ -1,0 +1,140 @@
+"""Input pictures: from whatever the caller names to what the wire takes, checked before anything is paid.
+
+In: paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each, same order.
+Local files are read only inside allowed folders, and only if they are pictures. Never in here: a prompt, a payment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from seedframe import pictures
+from seedframe.catalog import ReferenceLimits
+from seedframe.client import Client
+from seedframe.errors import InvalidRequest, PictureError
+from seedframe.messages import Message
+
+EARLIER = "seedframe:"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One input picture: `value` for the wire (data URI or URL), `shown` and `sha256` for people and records."""
+
+    value: str
+    shown: str
+    sha256: str
+    notes: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where references are prepared: allowed folders, a folder for temporary files, how earlier results are found."""
+
+    roots: Sequence[Path]
+    folder: Path
+    client: Client
+    earlier: Callable[[str], Awaitable[Path | None]]
+    fit: bool = False
+
+
+async def gather(
+    images: Sequence[str], limits: ReferenceLimits, desk: Desk, *, fetch: bool = True
+) -> tuple[Reference, ...]:
+    """Every reference, in order. `fetch` False (a dry run) leaves https URLs where they are."""
+    return tuple([await _gather(index, image, limits, desk, fetch) for index, image in enumerate(images)])
+
+
+async def _gather(index: int, image: str, limits: ReferenceLimits, desk: Desk, fetch: bool) -> Reference:
+    wanted = image.strip()
+    if wanted.startswith("https://") and (limits.by == "url" or not fetch):
+        return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest())
+    part = desk.folder / f"reference-{index}.part"
+    source, shown = await _local(wanted, part, limits, desk)
+    return await asyncio.to_thread(_inline, source, shown, part, limits, desk.fit)
+
+
+async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -> tuple[Path, str]:
+    """A file on this machine that holds the picture, and how to call it."""
+    if wanted.startswith(EARLIER):
+        found = await desk.earlier(wanted)
+        if found is None:
+            raise _refused("references.unknown-earlier", wanted, "seedframe:<id>-<number>")
+        return found, wanted
+    if wanted.startswith("data:"):
+        await asyncio.to_thread(_write_data_uri, wanted, part)
+        return part, "data URI"
+    if wanted.startswith("https://"):
+        await desk.client.fetch_reference(wanted, part, limits.max_bytes)
+        return part, _shown_url(wanted)
+    if wanted.startswith("http://"):
+        raise _refused("references.https-only", _shown_url(wanted), "https://…")
+    return await asyncio.to_thread(_allowed_file, wanted, desk.roots), wanted
+
+
+def _inline(source: Path, shown: str, part: Path, limits: ReferenceLimits, fit: bool) -> Reference:
+    header = pictures.read_header(source)
+    size = source.stat().st_size
+    too_big = size > limits.max_bytes or header.size.pixels > limits.max_pixels
+    if too_big and not fit:
+        raise InvalidRequest(
+            Message("references.too-big", name=shown, bytes=size, size=str(header.displayed)),
+            field="images",
+            got={"bytes": size, "size": str(header.displayed)},
+            allowed={"bytes": limits.max_bytes, "pixels": limits.max_pixels},
+            advice=Message("references.too-big-advice"),
+        )
+    pictures.verify(source)
+    fitted = pictures.fit_reference(source, part.with_suffix(".fitted"), limits)
+    notes = tuple(Message("references.fitted", name=shown, why=note) for note in fitted.notes)
+    if fitted.bytes > limits.warn_bytes:
+        notes = (*notes, Message("references.heavy", name=shown, bytes=fitted.bytes, advised=limits.warn_bytes))
+    value = pictures.data_uri(fitted.path)
+    return Reference(value, shown, hashlib.sha256(value.encode("ascii")).hexdigest(), notes)
+
+
+def _allowed_file(wanted: str, roots: Sequence[Path]) -> Path:
+    """The real path of a regular file inside an allowed folder, links resolved."""
+    text = unquote(urlsplit(wanted).path) if wanted.startswith("file://") else wanted
+    path = Path(text).expanduser().absolute()
+    try:
+        real = path.resolve(strict=True)
+        regular = real.is_file()
+    except (OSError, ValueError):
+        raise _refused("references.no-file", wanted[:200], "path, https URL, data URI, seedframe: id") from None
+    if not any(real.is_relative_to(root.resolve()) for root in roots):
+        raise InvalidRequest(
+            Message("references.outside", path=wanted[:200], roots=[str(root) for root in roots]),
+            field="images",
+            got=wanted[:200],
+            allowed=[str(root) for root in roots],
+            advice=Message("references.outside-advice"),
+        )
+    if not regular:
+        raise _refused("references.no-file", wanted[:200], "path, https URL, data URI, seedframe: id")
+    return real
+
+
+def _write_data_uri(uri: str, part: Path) -> None:
+    head, _, body = uri.partition(",")
+    if not head.startswith("data:image/") or not head.endswith(";base64"):
+        raise _refused("references.odd-data-uri", head[:60], "data:image/png;base64,…")
+    try:
+        part.write_bytes(binascii.a2b_base64("".join(body.split()).encode("ascii"), strict_mode=True))
+    except (binascii.Error, UnicodeEncodeError):
+        raise PictureError(Message("references.damaged-data-uri")) from None
+
+
+def _refused(key: str, got: str, allowed: str) -> InvalidRequest:
+    return InvalidRequest(Message(key, got=got), field="images", got=got, allowed=allowed)
+
+
+def _shown_url(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

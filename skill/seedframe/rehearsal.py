@@ -1,0 +1,57 @@
+"""Rooms 1 and 2 without a wish to pay: how a prompt would be worded and what would be asked.
+
+In: the arguments of `style_prompt` or `seedframe style`. Out: JSON-ready facts. Free of charge, no network, no disk.
+Never in here: a payment, a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seedframe.catalog import Catalog
+from seedframe.errors import InvalidRequest
+from seedframe.geometry import exact_size, parse_ratio
+from seedframe.messages import Message
+from seedframe.settings import Settings
+from seedframe.styling import Wish, style
+
+ARGUMENTS = ("prompt", "model", "brief", "ratio", "negative_prompt", "references", "count", "as_is")
+
+
+def rehearse(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> dict[str, Any]:
+    """Prompt, negative, findings, counts, dropped, needs_host and a size hint. InvalidRequest for wrong arguments."""
+    for name in arguments:
+        if name not in ARGUMENTS:
+            raise InvalidRequest(
+                Message("requests.unknown-argument", name=name), field=name, got=name, allowed=list(ARGUMENTS)
+            )
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if "prompt" not in given and "brief" not in given:
+        raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
+    offer = catalog.offer(given.get("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
+    ratio = given.get("ratio", settings.ratio)
+    styled = style(
+        Wish(
+            sheet=offer.model.prompt_style,
+            model=offer.model.name,
+            prompt=given.get("prompt"),
+            brief=given.get("brief"),
+            negative=given.get("negative_prompt"),
+            references=int(given.get("references", 0)),
+            max_references=offer.references.count,
+            group=given.get("count"),
+            ratio=ratio,
+            edit=bool(given.get("references")),
+            negative_supported=offer.supports("negative_prompt"),
+            as_is=bool(given.get("as_is")),
+            groups_supported=offer.supports("related"),
+        )
+    )
+    size = str(exact_size(parse_ratio(ratio), offer.model.target_pixels, offer.limits)) if ratio else None
+    return {
+        "model": offer.model.name,
+        "style": offer.model.prompt_style,
+        **styled.as_dict(settings.language),
+        "size": size or offer.model.default_size,
+    }

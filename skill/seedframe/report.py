@@ -1,0 +1,70 @@
+"""Room 6: what a door says about a result or an error, in one language.
+
+In: a result's facts, an error. Out: a sentence for people and compact JSON for machines.
+Never in here: a door's own format (MCP blocks, terminal colours), base64 of a picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from seedframe.errors import PromptRejected, SeedreamError
+from seedframe.messages import Language, Message
+
+
+def sentence(facts: Mapping[str, Any], language: Language) -> str:
+    """What happened, where the full-size files are, what it cost: for people and for models that skip JSON."""
+    if facts["status"] == "dry_run":
+        return Message("report.dry-run", asked=facts["frame"]["asked"], cost=cost(facts["cost"])).text(language)
+    made = facts["pictures"]
+    lines = [_headline(facts, language)]
+    lines += [Message("report.file", **_shown(picture)).text(language) for picture in made]
+    lines += [
+        Message("report.missing", number=missing["index"] + 1, why=missing["message"]).text(language)
+        for missing in facts["missing"]
+    ]
+    lines += [str(warning) for warning in facts["warnings"]]
+    lines += [finding["message"] for finding in facts["findings"] if finding["severity"] != "info"]
+    return "\n".join(lines)
+
+
+def cost(price: Mapping[str, Any]) -> str:
+    """`0.22 CNY`, or a question mark where no price is published."""
+    return f"{price['amount'] or '?'} {price['currency']}"
+
+
+def machine_text(facts: Mapping[str, Any]) -> str:
+    """Compact JSON."""
+    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def error_facts(error: SeedreamError) -> dict[str, Any]:
+    """What machines read of an error."""
+    return {"error": error.kind, **error.facts}
+
+
+def error_text(error: SeedreamError, language: Language) -> str:
+    """The whole story of an error; a rejected prompt tells each finding."""
+    told = error.text(language)
+    if isinstance(error, PromptRejected):
+        details = [*error.facts.get("needs_host", ()), *error.facts.get("findings", ())]
+        told = "\n".join([told, *(f"- {detail['message']}" for detail in details if detail["message"] not in told)])
+    return told
+
+
+def _headline(facts: Mapping[str, Any], language: Language) -> str:
+    key = "report.partial" if facts["status"] == "partial" else "report.done"
+    headline = Message(key, count=len(facts["pictures"]), model=facts["model"], cost=cost(facts["cost"])).text(language)
+    marks = [name for name in ("emulated", "replayed", "joined") if facts.get(name)]
+    return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
+
+
+def _shown(picture: Mapping[str, Any]) -> dict[str, Any]:
+    untouched = picture["method"] == "bytes"
+    return {
+        "path": picture["path"],
+        "size": f"{picture['width']}x{picture['height']}",
+        "how": Message("report.untouched" if untouched else "report.changed", method=picture["method"]),
+    }

@@ -1,0 +1,173 @@
+"""The MCP server: both protocol eras over stdio, everything heavy imported by the first call that needs it.
+
+In: how to open a studio (the door that starts us knows). Out: a low-level `Server`, or a loop on stdio.
+Never in here: a key check or a network at start, anything on stdout but MCP, the text of a foreign exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import mcp.types as t
+from mcp import MCPError
+from mcp.server.caching import CacheHint
+from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.stdio import stdio_server
+
+from seedframe.errors import ConfirmationNeeded, SeedreamError
+from seedframe.messages import Language, Message
+from seedframe.server.talk import Context, Progress, QuestionPending, consents
+
+if TYPE_CHECKING:
+    from seedframe.pipeline import Studio
+
+log = logging.getLogger(__name__)
+
+NAME = "seedframe"
+INSTRUCTIONS = (
+    "Seedframe makes and edits pictures with ByteDance Seedream (豆包 Seedream 5.5, 5.0, 4.5, 4.0): generate_image "
+    "(文生图, 画图, 生成图片, draw, poster, product shot, storyboard keyframe 9:16), edit_image (图生图, 改图, 换装, "
+    "combine photos), style_prompt (free: word and check a prompt). Every picture costs the user money: use dry_run "
+    "when in doubt. Write Chinese prose for 5.x, English keywords for 4.x. The full-size file is at the path in the "
+    "text; the inline image is only a preview. Never repeat a call whose outcome is unknown without asking."
+)
+HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
+
+OpenStudio = Callable[[], "AbstractAsyncContextManager[Studio]"]
+
+
+class Desk:
+    """What the server's calls share: the studio, opened by the first call that needs it."""
+
+    def __init__(self, open_studio: OpenStudio) -> None:
+        self._open_studio = open_studio
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._studio: Studio | None = None
+
+    async def studio(self) -> Studio:
+        """The one studio of this process."""
+        async with self._opening:
+            if self._studio is None:
+                self._studio = await self._stack.enter_async_context(self._open_studio())
+            return self._studio
+
+    async def close(self) -> None:
+        """Wait for paid calls in flight, then let go."""
+        await self._stack.aclose()
+
+
+def build_server(open_studio: OpenStudio, language: Language) -> Server[Desk]:
+    """The server object; the same one serves stdio, HTTP and in-memory clients."""
+    from seedframe import __version__
+    from seedframe.server import texts
+
+    @asynccontextmanager
+    async def lifespan(_server: Server[Desk]) -> AsyncIterator[Desk]:
+        desk = Desk(open_studio)
+        try:
+            yield desk
+        finally:
+            await desk.close()
+
+    server = Server(
+        NAME,
+        version=__version__,
+        title="Seedframe",
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        on_list_tools=_list_tools,
+        on_call_tool=_Caller(language),
+        on_list_resources=texts.list_resources,
+        on_list_resource_templates=texts.list_templates,
+        on_read_resource=texts.read_resource,
+        on_list_prompts=texts.list_prompts,
+        on_get_prompt=texts.get_prompt,
+        on_completion=texts.complete,
+        cache_hints=dict.fromkeys(("tools/list", "prompts/list", "resources/list", "server/discover"), HOUR),
+    )
+    server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
+    return server
+
+
+async def serve_stdio(server: Server[Desk]) -> None:
+    """Serve until the host closes stdin."""
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
+async def _list_tools(_ctx: Context, _params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+    from seedframe.server.tools import tools
+
+    return t.ListToolsResult(tools=list(tools()))
+
+
+class _Caller:
+    """`tools/call`: an error a smarter agent could have avoided is a result; an unknown tool is a protocol error."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+
+    async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
+        from seedframe.server import answers
+
+        try:
+            return await self._call(ctx, params)
+        except QuestionPending as question:
+            return question.result
+        except SeedreamError as error:
+            return answers.refusal(error, self._language)
+        except MCPError:
+            raise
+        except Exception:
+            reference = uuid.uuid4().hex[:8]
+            log.exception("tool %s failed, reference %s", params.name, reference)
+            return answers.defect(reference, self._language)
+
+    async def _call(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
+        from seedframe.server.tools import PICTURE_TOOLS, STYLE_TOOL
+
+        arguments = dict(params.arguments or {})
+        if params.name in PICTURE_TOOLS:
+            return await self._make(ctx, params, arguments)
+        if params.name == STYLE_TOOL["name"]:
+            return await self._style(ctx, arguments)
+        raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {params.name}")
+
+    async def _make(self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]) -> t.CallToolResult:
+        studio = await ctx.lifespan_context.studio()
+        progress = Progress(ctx, self._language)
+        async with progress.beating():
+            try:
+                return await self._hand_over(studio, params.name, arguments, progress)
+            except ConfirmationNeeded as error:
+                if not await self._may_pay(ctx, params, error):
+                    raise
+                return await self._hand_over(studio, params.name, {**arguments, "confirm_cost": True}, progress)
+
+    async def _hand_over(
+        self, studio: Studio, tool: str, arguments: dict[str, Any], progress: Progress
+    ) -> t.CallToolResult:
+        from seedframe.server import answers
+
+        async with studio.make(tool, arguments, tell=progress.tell) as result:
+            return await asyncio.to_thread(answers.answer, result, self._language)
+
+    async def _may_pay(self, ctx: Context, params: t.CallToolRequestParams, error: ConfirmationNeeded) -> bool:
+        question = Message("server.may-pay", price=error.facts["price"]).text(self._language)
+        return bool(await consents(ctx, params, question))
+
+    async def _style(self, ctx: Context, arguments: dict[str, Any]) -> t.CallToolResult:
+        from seedframe import report
+        from seedframe.rehearsal import rehearse
+        from seedframe.server import answers
+
+        studio = await ctx.lifespan_context.studio()
+        facts = rehearse(arguments, studio.catalog, studio.settings)
+        return answers.plain(facts["prompt"] + "\n" + report.machine_text(facts))

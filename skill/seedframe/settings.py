@@ -1,0 +1,195 @@
+"""The environment, read once by a door and frozen.
+
+In: a mapping of environment variables. Out: `Settings`, or NotConfigured naming key, value and what is expected.
+Never in here: reading `os.environ` by itself, a secret in a message, a check that a key works.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seedframe.errors import NotConfigured
+from seedframe.messages import LANGUAGES, Language, Message
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in a currency; `currency` None means the backend's own."""
+
+    amount: Decimal
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person configured. `environ` keeps the variables that backends name (keys and base addresses)."""
+
+    backend: str = "ark"
+    model: str = "5.0-lite"
+    ratio: str | None = None
+    output_dir: Path = Path("pictures")
+    input_roots: tuple[Path, ...] = ()
+    journal: Path = Path("journal.sqlite3")
+    timeout: float = 300.0
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    budget: Money | None = None
+    confirm_above: Money | None = None
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+    images_per_minute: int | None = None
+    response_format: str | None = None
+    language: Language = "en"
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Settings:
+        """Settings from the variables of `SETTINGS` and the keys that backends name; unset and empty are the same."""
+        given = {name: value.strip() for name, value in environ.items() if value.strip()}
+        values = {row.field: row.parse(row.name, given[row.name]) for row in SETTINGS if row.name in given}
+        folders = {name: default() for name, default in _FOLDERS.items() if name not in values}
+        language = {} if "language" in values else {"language": _language_of_locale(given)}
+        values = {**folders, **language, **values}
+        if "input_roots" not in values:
+            values["input_roots"] = _default_roots(values["output_dir"])
+        return cls(**values, environ=given)
+
+    def first(self, names: tuple[str, ...]) -> str | None:
+        """The first of these variables that is set, as backends name several."""
+        return next((self.environ[name] for name in names if name in self.environ), None)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never be shown: whatever looks like a key among the variables."""
+        return tuple(value for name, value in self.environ.items() if name.endswith(("_KEY", "_TOKEN", "_SECRET")))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the documented table: the variable, the field it fills, how it is read and what it means."""
+
+    name: str
+    field: str
+    parse: Callable[[str, str], Any]
+    default: str
+
+    @property
+    def meaning(self) -> Message:
+        """One line for the table in README and `seedframe doctor`."""
+        return Message(f"settings.{self.name.lower()}")
+
+
+def wrong(name: str, got: str, expected: str) -> NotConfigured:
+    """The error for a setting that cannot be read."""
+    return NotConfigured(Message("settings.wrong", name=name, got=got, expected=expected), facts={"setting": name})
+
+
+def _text(_name: str, value: str) -> str:
+    return value
+
+
+def _path(_name: str, value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _paths(name: str, value: str) -> tuple[Path, ...]:
+    import os
+
+    return tuple(_path(name, part) for part in value.split(os.pathsep) if part)
+
+
+def _positive(kind: Callable[[str], T], expected: str) -> Callable[[str, str], T]:
+    def parse(name: str, value: str) -> T:
+        try:
+            number = kind(value)
+        except (ValueError, InvalidOperation):
+            raise wrong(name, value, expected) from None
+        if not number > 0:  # type: ignore[operator]
+            raise wrong(name, value, expected)
+        return number
+
+    return parse
+
+
+def _money(name: str, value: str) -> Money:
+    amount, _, currency = value.partition(" ")
+    try:
+        money = Money(Decimal(amount), currency.strip().upper() or None)
+    except InvalidOperation:
+        raise wrong(name, value, "1.00, 1.00 CNY, 0.50 USD") from None
+    if not money.amount.is_finite() or money.amount < 0:
+        raise wrong(name, value, "1.00, 1.00 CNY, 0.50 USD")
+    return money
+
+
+def _endpoints(name: str, value: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(endpoint.strip().startswith("ep-") and model.strip() for endpoint, _, model in pairs):
+        raise wrong(name, value, "ep-20260101000000-abcde=4.5,ep-…=5.0-lite")
+    return {endpoint.strip(): model.strip() for endpoint, _, model in pairs}
+
+
+def _prices(name: str, value: str) -> dict[str, Decimal]:
+    try:
+        return {model: Decimal(str(price)) for model, price in json.loads(value).items()}
+    except (ValueError, AttributeError, InvalidOperation):
+        raise wrong(name, value, '{"4.5": "0.25"}') from None
+
+
+def _choice(*allowed: str) -> Callable[[str, str], str]:
+    def parse(name: str, value: str) -> str:
+        if value not in allowed:
+            raise wrong(name, value, ", ".join(allowed))
+        return value
+
+    return parse
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("SEEDFRAME_BACKEND", "backend", _text, "ark"),
+    Setting("SEEDFRAME_MODEL", "model", _text, "5.0-lite"),
+    Setting("SEEDFRAME_OUTPUT_DIR", "output_dir", _path, "~/Pictures/seedframe"),
+    Setting("SEEDFRAME_RATIO", "ratio", _text, "–"),
+    Setting("SEEDFRAME_TIMEOUT", "timeout", _positive(float, "300"), "300"),
+    Setting("SEEDFRAME_INPUT_ROOTS", "input_roots", _paths, "~ : . : output"),
+    Setting("SEEDFRAME_ENDPOINTS", "endpoints", _endpoints, "–"),
+    Setting("SEEDFRAME_BUDGET", "budget", _money, "–"),
+    Setting("SEEDFRAME_CONFIRM_ABOVE", "confirm_above", _money, "–"),
+    Setting("SEEDFRAME_PRICES", "prices", _prices, "–"),
+    Setting("SEEDFRAME_IPM", "images_per_minute", _positive(int, "500"), "500"),
+    Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
+    Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
+    Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),
+)
+"""Every variable of Seedframe's own, in the order of the table. Keys and base addresses are named by the backends."""
+
+
+def _pictures_folder() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_pictures_dir()) / "seedframe"
+
+
+def _journal_file() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("seedframe", appauthor=False)) / "journal.sqlite3"
+
+
+_FOLDERS: Mapping[str, Callable[[], Path]] = {"output_dir": _pictures_folder, "journal": _journal_file}
+
+
+def _default_roots(output_dir: Path) -> tuple[Path, ...]:
+    """Home, where we stand and where we save; never the root of the disk (hosts start servers there)."""
+    roots = (Path.home(), Path.cwd(), output_dir)
+    return tuple(dict.fromkeys(root for root in roots if root != Path(root.anchor)))
+
+
+def _language_of_locale(environ: Mapping[str, str]) -> Language:
+    spoken = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if name in environ), "")
+    return "zh" if spoken.lower().startswith("zh") else "en"

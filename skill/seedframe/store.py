@@ -1,0 +1,193 @@
+"""Room 5, the disk side: the only file that writes pictures. Names, atomic writes, sidecars.
+
+In: finished part files and what is to be said about them. Out: paths. A file appears whole or not at all, and an
+existing file is never overwritten. Everything is synchronous; callers run it in threads.
+Never in here: pixels, a network, a price.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedframe.errors import InvalidRequest, StoreError
+from seedframe.messages import Message
+
+PARTS_FOLDER = ".seedframe"
+EXTENSIONS = {"jpeg": ".jpg", "tiff": ".tif"}
+_PICTURE_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)$", re.IGNORECASE)
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\/]+')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A picture on disk."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+class Store:
+    """Pictures of one output folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> Path:
+        """The folder for parts, on the same disk as the pictures; StoreError when it cannot be made."""
+        with _told(self.root):
+            folder = self.root / PARTS_FOLDER
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder
+
+    def stem(self, save_as: str | None, fallback: str) -> Path:
+        """Where the pictures of a request go, without number and extension; InvalidRequest when it leads outside."""
+        wanted = _PICTURE_SUFFIX.sub("", save_as.strip()) if save_as else fallback
+        parts = [part for part in re.split(r"[/\\]+", wanted) if part not in {"", "."}]
+        absolute = wanted.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:", wanted) is not None
+        if absolute or ".." in parts or not parts or any(part.startswith(".") for part in parts):
+            raise _outside(save_as, self.root)
+        target = self.root.joinpath(*(_safe_name(part) for part in parts))
+        with _told(target):
+            if not target.parent.resolve().is_relative_to(self.root.resolve()):
+                raise _outside(save_as, self.root)
+        return target
+
+    def commit(self, part: Path, stem: Path, format: str) -> Saved:
+        """Give a finished part its name. Taken names get -2, -3 …; the bytes are on the disk when this returns."""
+        with _told(stem):
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            digest, size = _hash(part)
+            _flush(part)
+            path = _link_free(part, stem, EXTENSIONS.get(format, f".{format}"))
+            _flush_folder(path.parent)
+            return Saved(path, size, digest)
+
+    def write_sidecar(self, picture: Path, content: Mapping[str, Any]) -> Path:
+        """The JSON beside a picture."""
+        return self.write_json(picture.with_suffix(picture.suffix + ".json"), content)
+
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> Path:
+        """A JSON file, whole or not at all; an older one of the same name is replaced."""
+        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+        return self.write_text(path, text)
+
+    def write_text(self, path: Path, text: str) -> Path:
+        """A text file, whole or not at all."""
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.{os.getpid()}.part")
+            with part.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+            return path
+
+    def discard(self, parts: Path, stem: str) -> None:
+        """Remove what is left of one call's parts."""
+        for leftover in parts.glob(f"{stem}-*"):
+            leftover.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove the folder for parts when nothing is in it."""
+        with contextlib.suppress(OSError):
+            (self.root / PARTS_FOLDER).rmdir()
+
+
+def slug(words: str) -> str:
+    """A short file name out of a prompt's first words; Chinese stays Chinese."""
+    plain = unicodedata.normalize("NFKC", words).lower()
+    kept = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")
+    return kept[:40].rstrip("-_") or "picture"
+
+
+def _safe_name(part: str) -> str:
+    clean = _UNSAFE.sub("-", unicodedata.normalize("NFC", part)).strip(" .") or "picture"
+    clean = clean.encode("utf-8")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    return f"_{clean}" if _RESERVED.fullmatch(clean) else clean
+
+
+def _outside(save_as: str | None, root: Path) -> InvalidRequest:
+    return InvalidRequest(
+        Message("store.outside", got=save_as, root=root),
+        field="save_as",
+        got=save_as,
+        allowed="name or folder/name",
+        advice=Message("store.outside-advice"),
+    )
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
+
+
+def _link_free(part: Path, stem: Path, extension: str) -> Path:
+    """Link the part to the first free name, which never replaces a file; copy where the disk knows no links."""
+    number = 1
+    while True:
+        name = stem.name if number == 1 else f"{stem.name}-{number}"
+        path = stem.with_name(name + extension)
+        number += 1
+        if path.with_suffix(f"{extension}.json").exists():
+            continue
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            continue
+        except OSError:
+            if not _claim(path):
+                continue
+            part.replace(path)
+            return path
+        part.unlink()
+        return path
+
+
+def _claim(path: Path) -> bool:
+    """Take a name on a disk without hard links."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name durable where the system lets folders be opened."""
+    with contextlib.suppress(PermissionError, IsADirectoryError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Disk errors in words."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise StoreError(
+            Message("store.cannot-write", path=path, why=why), advice=Message("store.cannot-write-advice")
+        ) from error

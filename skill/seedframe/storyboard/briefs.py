@@ -1,0 +1,78 @@
+"""A shot becomes a brief for the styler.
+
+In: board, shot, role, the references of the frame. Out: a JSON-ready dict of brief parts. What is nearer wins:
+board style < scene < shot < what the last frame changes. Never in here: prompts, languages missing (the styler asks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from seedframe.storyboard.continuity import Cast, Reference, identity, position_words, setting_words
+from seedframe.storyboard.values import Board, Element, Role, Scene, Shot, Text
+from seedframe.storyboard.wording import joined, wording
+
+STILL = "image_use.video_still"
+
+
+def brief_of(board: Board, cast: Cast, shot: Shot, role: Role, references: Sequence[Reference]) -> dict[str, Any]:
+    """The brief of one keyframe: the words, the look, references numbered from 1. The ratio is the frame task's."""
+    own = {**shot.brief, **(shot.last if role == "last" else {})}
+    scene = cast.scenes[shot.scene] if shot.scene else None
+    brief: dict[str, Any] = {**board.style, **(scene.look if scene else {}), **own}
+    brief |= _who_and_where(cast, shot, scene, own)
+    brief["must_keep"] = _unique([*_kept(cast, shot, scene), *_both(board.style, own, "must_keep")])
+    brief["avoid"] = _unique(_both(board.style, own, "avoid"))
+    brief["references"] = [_numbered(number, item) for number, item in enumerate(references, 1)]
+    if "people" not in own and any(cast.characters[name].kind == "person" for name in shot.characters):
+        brief["people"] = True
+    brief["image_use"] = STILL
+    return {name: value for name, value in brief.items() if value not in (None, [], {})}
+
+
+def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Subject, action, setting, details. A shot of nobody shows its products, else props, else action, else place."""
+    groups: list[list[Element]] = [
+        list[Element](cast.characters[name] for name in shot.characters),
+        [cast.products[name] for name in shot.products],
+        [cast.props[name] for name in shot.props],
+    ]
+    place = own.get("setting") or (setting_words(scene, reverse=shot.reverse) if scene else None)
+    action, subject = own.get("action"), own.get("subject")
+    lead = next((group for group in groups if group), None) if subject is None else None
+    if lead:
+        subject = joined(map(identity, lead), wording()["and"]) or identity(lead[0])
+    others = [identity(element) for group in groups[1:] if group is not lead for element in group]
+    if subject is None and action:
+        subject, action = action, None
+    if subject is None:
+        subject, place = place, None
+    details = _unique([*others, *position_words(cast, shot), *own.get("details", ())])
+    return {"subject": subject, "action": action, "setting": place, "details": details}
+
+
+def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:
+    """What must stay as the references show it: said once per kind that has a picture."""
+    words = wording()["must_keep"]
+
+    def pictured(elements: Sequence[Element]) -> bool:
+        return any(element.pictures for element in elements)
+
+    kept = [words["product"]] if pictured([cast.products[name] for name in shot.products]) else []
+    kept += [words["character"]] if pictured([cast.characters[name] for name in shot.characters]) else []
+    kept += [words["layout"]] if scene and scene.pictures and (scene.left or scene.right) else []
+    return kept
+
+
+def _both(style: Mapping[str, Any], own: Mapping[str, Any], part: str) -> list[Text]:
+    return [*style.get(part, ()), *own.get(part, ())]
+
+
+def _unique(texts: Sequence[Text]) -> list[Text]:
+    return [dict(text) for index, text in enumerate(texts) if text not in texts[:index]]
+
+
+def _numbered(number: int, reference: Reference) -> dict[str, Any]:
+    taken = {"take": dict(reference.take)} if reference.take else {}
+    return {"n": number, "role": reference.role, **taken}

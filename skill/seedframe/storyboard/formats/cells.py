@@ -1,0 +1,142 @@
+"""Cells of imported boards: what a column is called and what a cell says, in Chinese or English.
+
+In: a column title, a cell. Out: (field, language) and a JSON value. Data: `columns.json`.
+Never in here: rows, tables, files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from seedframe.messages import Message
+
+NAMES = re.compile(r"\s*[,，、;；/&+]\s*|\s+and\s+|\s*[和与]\s*")
+ITEMS = re.compile(r"\s*(?:[;；、\n]|<br\s*/?>)\s*")
+TERMS = re.compile(r"\s*[,，、;；]\s*")
+SECONDS = re.compile(
+    r"(?:(?P<minutes>\d+)[:：分'′])?(?P<seconds>\d+(?:\.\d+)?)\s*(?:s|sec|secs|seconds?|秒|秒钟|\"|″)?", re.IGNORECASE
+)
+
+
+class Unreadable(ValueError):
+    """A cell that cannot mean anything in its column; `allowed` is what could stand there."""
+
+    def __init__(self, problem: Message, allowed: Any) -> None:
+        super().__init__(problem, allowed)
+        self.problem, self.allowed = problem, allowed
+
+
+@cache
+def columns() -> Mapping[str, Any]:
+    """The names of `columns.json`."""
+    file = files("seedframe") / "storyboard" / "formats" / "columns.json"
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def plain(name: str) -> str:
+    """A name as it is compared: full-width forms folded, no case, no spaces, no _ - * ( )."""
+    return re.sub(r"[\s_\-*()`:：]+", "", unicodedata.normalize("NFKC", name)).casefold()
+
+
+@cache
+def _aliases(group: str) -> Mapping[str, str]:
+    named: Mapping[str, list[str]] = columns()[group]
+    own = {plain(field): field for field in named}
+    return own | {plain(alias): field for field, aliases in named.items() for alias in aliases}
+
+
+def field_of(title: str, group: str) -> tuple[str, str | None] | None:
+    """(field, language or None) of a column title in a group (shot, element, board, tables); None when unknown."""
+    known, name = _aliases(group), plain(title)
+    if name in known:
+        return known[name], None
+    for language, marks in columns()["languages"].items():
+        for mark in marks:
+            for rest in (name.removesuffix(mark), name.removeprefix(mark)):
+                if rest != name and rest in known and kind_of(known[rest]) in ("text", "texts"):
+                    return known[rest], language
+    return None
+
+
+@cache
+def kind_of(field: str) -> str:
+    """How the cells of a field are read."""
+    kinds: Mapping[str, list[str]] = columns()["kinds"]
+    return next((kind for kind, fields in kinds.items() if field in fields), "plain")
+
+
+def says(group: str, cell: str) -> bool:
+    """Whether a cell is one of the words for yes, no or previous."""
+    return (
+        plain(cell) in {plain(word) for word in columns()["words"][group]} or cell.strip() in columns()["words"][group]
+    )
+
+
+def value_of(field: str, language: str | None, cell: str) -> Any:
+    """The value of a cell that is not empty; Unreadable when it cannot be one."""
+    kind, cell = kind_of(field), cell.strip()
+    if kind in ("names", "paths", "terms", "texts"):
+        return _many(kind, language, cell)
+    if kind == "text":
+        return {language: cell} if language else cell
+    if kind == "name":
+        return shown_id(cell)
+    if kind == "frames":
+        return _frames(cell)
+    if kind in ("side", "character_kind"):
+        return _word(kind, cell)
+    return {"whole": _whole, "seconds": _seconds, "flag": _flag}.get(kind, str)(cell)
+
+
+def shown_id(name: str) -> str:
+    """An id out of a name: what an id may not hold becomes _."""
+    return re.sub("[^A-Za-z0-9_\u4e00-\u9fff-]+", "_", name.strip()).strip("_") or "_"
+
+
+def _many(kind: str, language: str | None, cell: str) -> list[Any]:
+    pattern = {"names": NAMES, "terms": TERMS}.get(kind, ITEMS)
+    found = [part for part in pattern.split(cell) if part]
+    if kind == "names":
+        return list(dict.fromkeys(shown_id(part) for part in found))
+    return [{language: part} for part in found] if language and kind == "texts" else found
+
+
+def _whole(cell: str) -> int:
+    digits = re.fullmatch(r"(\d+)(?:\.0)?\s*[条版张个]?", unicodedata.normalize("NFKC", cell))
+    if digits is None:
+        raise Unreadable(Message("storyboard.not-whole", got=cell), "1, 2, 3 …")
+    return int(digits[1])
+
+
+def _seconds(cell: str) -> float:
+    match = SECONDS.fullmatch(unicodedata.normalize("NFKC", cell))
+    if match is None:
+        raise Unreadable(Message("storyboard.not-seconds", got=cell), "5, 5s, 5秒, 0:05")
+    seconds = float(match["seconds"]) + 60 * int(match["minutes"] or 0)
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+def _flag(cell: str) -> bool:
+    if not says("yes", cell) and not says("no", cell):
+        raise Unreadable(Message("storyboard.not-flag", got=cell), columns()["words"]["yes"] + columns()["words"]["no"])
+    return says("yes", cell)
+
+
+def _word(group: str, cell: str) -> str:
+    named: Mapping[str, list[str]] = columns()["words"][group]
+    for word, aliases in named.items():
+        if plain(cell) in {plain(word), *map(plain, aliases)}:
+            return word
+    raise Unreadable(Message("storyboard.not-word", got=cell), list(named))
+
+
+def _frames(cell: str) -> list[str]:
+    found = [word for part in NAMES.split(cell) if part for word in _word("frames", part).split()]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,29 @@
+"""Room 2: what the caller wants said becomes the prompt its model understands best. No model is ever called.
+
+In: a `Wish` (free text, a brief, or both). Out: a `Styled` (prompt, negative, findings, tasks for the host).
+Never in here: I/O beyond the packaged data, money, a request.
+"""
+
+from __future__ import annotations
+
+from seedframe.styling.schema import brief_schema, checked_brief_schema
+from seedframe.styling.sheet import names as sheets
+from seedframe.styling.shots import SceneShot, continuity, face_trust
+from seedframe.styling.stylist import check_style, style
+from seedframe.styling.values import Counts, Finding, HostTask, Styled, Wish
+
+__all__ = [
+    "Counts",
+    "Finding",
+    "HostTask",
+    "SceneShot",
+    "Styled",
+    "Wish",
+    "brief_schema",
+    "check_style",
+    "checked_brief_schema",
+    "continuity",
+    "face_trust",
+    "sheets",
+    "style",
+]

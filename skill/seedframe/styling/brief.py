@@ -1,0 +1,229 @@
+"""A brief as understood: every word either a term of the lexicon or the caller's own words, with their language.
+
+In: the caller's `brief` mapping. Out: a `Brief` and what was noticed while reading it. Never in here: a prompt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from seedframe.styling.language import han, has_letters
+from seedframe.styling.lexicon import Lexicon, Term, key_of
+from seedframe.styling.notes import finding
+from seedframe.styling.schema import FREE, PICKED, check_brief
+from seedframe.styling.values import Finding
+
+_COMMAS = re.compile(r"\s*[,，、;；]\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The caller's own words, in one language or both."""
+
+    zh: str | None = None
+    en: str | None = None
+
+    def get(self, language: Literal["zh", "en"]) -> str | None:
+        """The words in a language, when there are any."""
+        return self.zh if language == "zh" else self.en
+
+    @property
+    def all(self) -> str:
+        """Everything said, for rules that read both languages."""
+        return " / ".join(text for text in (self.zh, self.en) if text)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What to take from input image `n`; `role` is the lexicon's name for it, when it has one."""
+
+    n: int
+    take: Words
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lettering:
+    """Text to render, where it stands and how it looks."""
+
+    content: str
+    where: Words | None
+    type: Term | Words | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change to input image `n`."""
+
+    op: str
+    n: int
+    target: Words | None
+    to: Words | None
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A brief as understood.
+
+    `avoid` holds ids of known wishes and the caller's own words for the others; `setting_lead` replaces the words a
+    sheet opens the setting with, empty for none.
+    """
+
+    free: Mapping[str, Words]
+    picked: Mapping[str, tuple[Term | Words, ...]]
+    setting_lead: Words | None = None
+    details: tuple[Words, ...] = ()
+    must_keep: tuple[Words, ...] = ()
+    avoid: tuple[str | Words, ...] = ()
+    references: tuple[Reference, ...] = ()
+    text: tuple[Lettering, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    count: int | None = None
+    link: Words | None = None
+    frames: tuple[Words, ...] = ()
+    people: bool | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def has_content(self) -> bool:
+        """Whether it says what the picture is about."""
+        return bool(self.free or self.text or self.edits or self.frames)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Every term of the lexicon that was picked."""
+        return tuple(item for items in self.picked.values() for item in items if isinstance(item, Term))
+
+    def own_words(self, language: Literal["zh", "en"]) -> Iterator[str]:
+        """What is told in the caller's own words, preferably in one language; not rendered text or wishes to avoid."""
+        picked = (item for items in self.picked.values() for item in items if isinstance(item, Words))
+        edited = (words for edit in self.edits for words in (edit.target, edit.to) if words)
+        for words in (*self.free.values(), *self.details, *self.frames, *picked, *edited):
+            yield words.get(language) or words.all
+
+
+def read_brief(raw: Mapping[str, Any], lexicon: Lexicon) -> Brief:
+    """The brief behind a caller's mapping; InvalidRequest when it has the wrong shape."""
+    check_brief(raw)
+    reading = _Reading(lexicon)
+    group = raw.get("group", {})
+    return Brief(
+        free={field: words_of(raw[field]) for field in FREE if field in raw},
+        picked=reading.picked(raw),
+        setting_lead=_optional(raw.get("setting_lead")),
+        details=tuple(map(words_of, _several(raw.get("details")))),
+        must_keep=tuple(map(words_of, _listed(raw.get("must_keep")))),
+        avoid=tuple(_wish(item, lexicon) for item in _listed(raw.get("avoid"))),
+        references=tuple(_reference(place, item, lexicon) for place, item in enumerate(raw.get("references", ()), 1)),
+        text=tuple(reading.lettering(item) for item in raw.get("text", ())),
+        edits=tuple(_edit(item) for item in raw.get("edits", ())),
+        count=group.get("count") or len(group.get("items", ())) or None,
+        link=_optional(group.get("link")),
+        frames=tuple(map(words_of, group.get("items", ()))),
+        people=raw.get("people"),
+        findings=tuple(reading.findings),
+    )
+
+
+def words_of(raw: str | Mapping[str, str]) -> Words:
+    """A caller's text with its language: Han makes it Chinese, letters English, figures alone fit both."""
+    if not isinstance(raw, str):
+        return Words(zh=raw.get("zh"), en=raw.get("en"))
+    if han(raw):
+        return Words(zh=raw)
+    return Words(en=raw) if has_letters(raw) else Words(zh=raw, en=raw)
+
+
+class _Reading:
+    """Looks words up and keeps what it noticed."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+        self.findings: list[Finding] = []
+
+    def picked(self, raw: Mapping[str, Any]) -> dict[str, tuple[Term | Words, ...]]:
+        """Field → items; a word of another field's vocabulary moves to that field."""
+        picked: dict[str, list[Term | Words]] = {}
+        for field in PICKED:
+            for item in _several(raw.get(field)):
+                for found in self._looked_up(field, item):
+                    home = found.category if isinstance(found, Term) and found.category in PICKED else field
+                    picked.setdefault(home, []).append(found)
+        return {field: tuple(dict.fromkeys(picked[field])) for field in PICKED if field in picked}
+
+    def lettering(self, raw: Mapping[str, Any]) -> Lettering:
+        """One text to render."""
+        found = next(iter(self._looked_up("typography", raw["type"])), None) if "type" in raw else None
+        return Lettering(raw["content"], _optional(raw.get("where")), found)
+
+    def _looked_up(self, field: str, item: str | Mapping[str, str]) -> list[Term | Words]:
+        if not isinstance(item, str):
+            known = [self.lexicon.term(field, text) for text in item.values()]
+            return [next((term for term in known if term), words_of(item))]
+        whole = self.lexicon.term(field, item)
+        if whole:
+            return [whole]
+        parts = [part for part in _COMMAS.split(item) if part]
+        terms = [self.lexicon.term(field, part) for part in parts]
+        if not any(terms):
+            return [self._unknown(field, item)]
+        return [term or self._unknown(field, part) for term, part in zip(terms, parts, strict=True)]
+
+    def _unknown(self, field: str, word: str) -> Words:
+        near = self.lexicon.near(field, word) or ["-"]
+        self.findings.append(finding("WORD_UNKNOWN", field=field, word=word, near=near))
+        words = words_of(word)
+        named = words.zh is None and any(character.isdigit() for character in word)
+        return Words(zh=word, en=word) if named else words
+
+
+def _several(raw: Any) -> Iterable[Any]:
+    """One wording or a list of them, as a list."""
+    if raw is None:
+        return ()
+    return raw if isinstance(raw, list | tuple) else (raw,)
+
+
+def _listed(raw: Any) -> Iterable[Any]:
+    """Like `_several`, with a plain string taken apart at its commas."""
+    for item in _several(raw):
+        if isinstance(item, str):
+            yield from (part for part in _COMMAS.split(item.strip()) if part)
+        else:
+            yield item
+
+
+def _optional(raw: Any) -> Words | None:
+    return None if raw is None else words_of(raw)
+
+
+def _wish(raw: str | Mapping[str, str], lexicon: Lexicon) -> str | Words:
+    for text in (raw,) if isinstance(raw, str) else raw.values():
+        known = avoid_id(text, lexicon)
+        if known:
+            return known
+    return words_of(raw)
+
+
+_BAN = re.compile(r"^(?:no|without|avoid|any|不要|没有|无|避免|禁止)\s*", re.IGNORECASE)
+
+
+def avoid_id(text: str, lexicon: Lexicon) -> str | None:
+    """The known wish behind "text", "no text", 文字 or 不要文字."""
+    return lexicon.avoid_index.get(key_of(text)) or lexicon.avoid_index.get(key_of(_BAN.sub("", text.strip())))
+
+
+def _reference(place: int, raw: str | Mapping[str, Any], lexicon: Lexicon) -> Reference:
+    if isinstance(raw, str):
+        raw = {"role": raw}
+    told = raw.get("role", {})
+    role = lexicon.role_index.get(key_of(told)) if isinstance(told, str) else None
+    known = {language: lexicon.roles[role][language] for language in ("zh", "en")} if role else told
+    return Reference(raw.get("n", place), words_of(raw.get("take", known)), role)
+
+
+def _edit(raw: Mapping[str, Any]) -> Edit:
+    return Edit(raw["op"], raw.get("n", 1), _optional(raw.get("target")), _optional(raw.get("to")))

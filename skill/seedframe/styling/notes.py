@@ -1,0 +1,53 @@
+"""Findings by code: the code's severity and limits are data in prompts/lint.json, its sentences in messages/.
+
+In: a code and values. Out: a `Finding`. Never in here: when a code applies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from seedframe.messages import Message, sentences
+from seedframe.resources import folder
+from seedframe.styling.values import Finding, Severity
+
+
+@cache
+def book() -> Mapping[str, Any]:
+    """The lint data as it lies in the file."""
+    data: Mapping[str, Any] = json.loads((folder("prompts") / "lint.json").read_text(encoding="utf-8"))
+    return data
+
+
+@cache
+def order() -> Mapping[str, int]:
+    """Where a code stands in the file: findings are told in that order."""
+    return {code: place for place, code in enumerate(book()["codes"])}
+
+
+@cache
+def pattern(name: str, language: str) -> re.Pattern[str]:
+    """The pattern of a rule in a language; a pattern that does not exist there never matches."""
+    return re.compile(book()["patterns"][name].get(language, r"(?!)"), re.IGNORECASE)
+
+
+def limits(code: str) -> Mapping[str, Any]:
+    """The numbers and switches of a code."""
+    entry: Mapping[str, Any] = book()["codes"][code]
+    return entry
+
+
+def finding(code: str, severity: Severity | None = None, /, **values: Any) -> Finding:
+    """The finding of a code, told with `values`; `severity` overrides the data's."""
+    key = "styling." + code.lower().replace("_", "-")
+    mend = f"{key}-mend"
+    return Finding(
+        code=code,
+        severity=severity or limits(code)["severity"],
+        message=Message(key, **values),
+        mend=Message(mend, **values) if mend in sentences("en") else None,
+    )

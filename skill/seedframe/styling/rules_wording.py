@@ -1,0 +1,123 @@
+"""Rules about the words: length, language, form, filler, foreign syntax, negations, text to render.
+
+In: a `Case`. Out: findings. Never in here: rules about the call or about what goes together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from seedframe.styling import reading
+from seedframe.styling.case import Case, Rule
+from seedframe.styling.language import han, han_share, quoted, words
+from seedframe.styling.notes import book, finding, limits, pattern
+from seedframe.styling.values import Finding
+
+_SEGMENTS = re.compile(r"[,，、;；。．.!?！？\n]+(?!\d)")
+_DOUBLE = re.compile(r"“[^“”]*”|\"[^\"\n]*\"")
+_STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
+
+
+def empty(case: Case) -> Iterator[Finding]:
+    """There is nothing to paint."""
+    if not case.told:
+        yield finding("EMPTY")
+
+
+def length(case: Case) -> Iterator[Finding]:
+    """Over the budget, near it, or so short that much is left to chance."""
+    share = case.counts.budget
+    percent = round(share * 100)
+    if share > limits("LEN_OVER")["above"]:
+        most = {f"most_{unit}": book()["length"][unit] for unit in ("han", "words")}
+        yield finding("LEN_OVER", han=case.counts.han, words=case.counts.words, percent=percent, **most)
+    elif share > limits("LEN_NEAR")["above"]:
+        yield finding("LEN_NEAR", percent=percent)
+    elif case.told and not case.scene.edit and share < limits("LEN_SHORT")["below"]:
+        yield finding("LEN_SHORT")
+
+
+def language(case: Case) -> Iterator[Finding]:
+    """The text is not in the language the sheet wants."""
+    if not case.told:
+        return
+    if case.concerns("LANG_5") and han_share(case.prompt) < limits("LANG_5")["below"]:
+        yield _spoken(case, "LANG_5")
+    if case.concerns("LANG_45") and han(case.bare):
+        yield _spoken(case, "LANG_45")
+
+
+def _spoken(case: Case, code: str) -> Finding:
+    return finding(code, limits(code)["as_is"] if case.wish.as_is else None, model=case.wish.model)
+
+
+def form(case: Case) -> Iterator[Finding]:
+    """Keywords where prose is wanted, sentences where keywords are wanted, too many of them."""
+    segments = [part for part in _SEGMENTS.split(case.bare) if part.strip()]
+    if case.concerns("KEYWORDS_5") and han_share(case.prompt) >= limits("LANG_5")["below"] and _stacked(case, segments):
+        yield finding("KEYWORDS_5", model=case.wish.model)
+    if case.concerns("SENTENCES_45") and not han(case.bare) and _prose(case, segments):
+        yield finding("SENTENCES_45", model=case.wish.model)
+    if case.concerns("STACK_LONG") and len(segments) > limits("STACK_LONG")["above"]:
+        yield finding("STACK_LONG", count=len(segments), limit=limits("STACK_LONG")["above"])
+
+
+def _stacked(case: Case, segments: list[str]) -> bool:
+    limit = limits("KEYWORDS_5")
+    short = sum(han(part) + words(part) <= limit["short"] for part in segments)
+    stops = len(_STOPS.findall(case.bare))
+    crowded = len(segments) >= int(limit["segments"]) and short > float(limit["share"]) * len(segments)
+    return crowded and stops <= int(limit["stops"])
+
+
+def _prose(case: Case, segments: list[str]) -> bool:
+    limit = limits("SENTENCES_45")
+    sentences = [part for part in _STOPS.split(case.bare) if words(part) > limit["fragment"]]
+    if len(sentences) >= limit["sentences"] or pattern("opener", "en").search(case.bare):
+        return True
+    most = limit["mean_words"] if len(segments) > 1 else limit["lone_words"]
+    return words(case.bare) > float(most) * len(segments)
+
+
+def filler(case: Case) -> Iterator[Finding]:
+    """Quality words without visual meaning."""
+    found = reading.junk(case.bare)
+    if found:
+        yield finding("QUALITY_JUNK", items=found)
+
+
+def foreign_syntax(case: Case) -> Iterator[Finding]:
+    """Weights, switches and tags of other generators."""
+    found = [match[0].strip() for expression in book()["patterns"]["foreign"] for match in _all(expression, case.bare)]
+    if found:
+        yield finding("SYNTAX_FOREIGN", items=found)
+
+
+def _all(expression: str, text: str) -> Iterator[re.Match[str]]:
+    return re.finditer(expression, text, re.IGNORECASE)
+
+
+def negations(case: Case) -> Iterator[Finding]:
+    """Wishes told as "no …": image models follow them badly."""
+    found = reading.says("negation", case.bare)
+    limit = limits("NEG_IN_PROMPT")["above_keyframe" if case.wish.keyframe else "above"]
+    if len(found) > limit:
+        yield finding("NEG_IN_PROMPT", items=found)
+
+
+def lettering(case: Case) -> Iterator[Finding]:
+    """Text to render that is not in double quotes, or is too long to come out right."""
+    unquoted = reading.says("unquoted_text", case.bare)
+    if unquoted:
+        yield finding("TEXT_UNQUOTED", items=unquoted)
+    styled = [match[0] for match in pattern("quote_style", case.sheet.language).finditer(_DOUBLE.sub("", case.prompt))]
+    if styled:
+        yield finding("TEXT_QUOTE_STYLE", items=styled)
+    limit = limits("TEXT_LONG")
+    long = [text for text in quoted(case.prompt) if han(text) > limit["han"] or words(text) > limit["words"]]
+    if long:
+        yield finding("TEXT_LONG", items=long, han=limit["han"], words=limit["words"])
+
+
+RULES: tuple[Rule, ...] = (empty, length, language, form, filler, foreign_syntax, negations, lettering)

@@ -1,0 +1,183 @@
+"""The shape of a brief: a small schema to advertise, a strict one to check with.
+
+In: whatever a caller sent as `brief`. Out: nothing, or InvalidRequest that names the field. Never in here: what a word
+means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from seedframe.errors import InvalidRequest
+from seedframe.messages import Message
+
+FREE = ("subject", "action", "setting")
+"""Fields told in the caller's own words."""
+PICKED = (
+    "image_use",
+    "shot_size",
+    "camera_angle",
+    "composition",
+    "camera_movement",
+    "lens",
+    "depth_of_field",
+    "lighting",
+    "time_of_day",
+    "weather",
+    "palette",
+    "material",
+    "art_style",
+    "film_medium",
+    "mood",
+    "quality",
+)
+"""Fields whose words are looked up in the lexicon; an unknown word stays as it is."""
+LISTED = ("details", "must_keep", "avoid")
+"""Fields that hold one or several free wordings."""
+OPERATIONS = ("add", "remove", "replace", "modify")
+
+_UNADVERTISED = ("camera_movement", "quality")
+"""Accepted, but not worth their bytes: a still does not move, and quality words help little."""
+_TEXT = {"type": "string"}
+_SAID = {"type": "string", "pattern": r"\S", "description": "text"}
+_EITHER = {"properties": {"zh": _SAID, "en": _SAID}, "additionalProperties": False, "minProperties": 1}
+_WORDS: dict[str, Any] = {
+    "description": 'text in Chinese or English, or {"zh": text, "en": text}',
+    "type": ["string", "object"],
+    "pattern": r"\S",
+    **_EITHER,
+}
+_MANY = {
+    **_WORDS,
+    "description": 'text in Chinese or English, {"zh": text, "en": text}, or a list of these',
+    "type": ["string", "object", "array"],
+    "items": _WORDS,
+    "minItems": 1,
+}
+_IMAGE = {"type": "integer", "minimum": 1, "description": "an integer from 1: the number of the input image"}
+
+
+def brief_schema() -> dict[str, Any]:
+    """The advertised schema of `brief`: flat, closed, at most 1,200 bytes of compact JSON."""
+    words = {"anyOf": [_TEXT, {"type": "object"}]}
+    objects = {"type": "array", "items": {"type": "object"}}
+    return {
+        "type": "object",
+        "description": (
+            'Parts in Chinese, English or {"zh","en"}; plain words for look.'
+            " references: role of image 1, 2 (face, scene…). text: [{content,where,type}]."
+            " edits: [{op: add|remove|replace|modify,n,target,to}]. group: {link,items}"
+        ),
+        "additionalProperties": False,
+        "properties": {
+            **dict.fromkeys(FREE, words),
+            **dict.fromkeys(
+                ("details", *(name for name in PICKED if name not in _UNADVERTISED), "must_keep", "avoid"), _TEXT
+            ),
+            "people": {"type": "boolean"},
+            "references": {"type": "array", "items": _TEXT},
+            "text": objects,
+            "edits": objects,
+            "group": {"type": "object"},
+        },
+    }
+
+
+@cache
+def checked_brief_schema() -> dict[str, Any]:
+    """The strict JSON Schema (2020-12) a brief is checked with."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "type": "object",
+        "description": "an object with the fields of a brief",
+        "additionalProperties": False,
+        "properties": {
+            **dict.fromkeys(FREE, _WORDS),
+            **dict.fromkeys((*PICKED, *LISTED), _MANY),
+            "setting_lead": {**_WORDS, "pattern": ""},
+            "people": {"type": "boolean", "description": "true or false"},
+            "references": _list(_reference()),
+            "text": _list(_item({"content": _SAID, "where": _WORDS, "type": _WORDS}, "content")),
+            "edits": _list(_edit()),
+            "group": _item(
+                {
+                    "count": {"type": "integer", "minimum": 2, "maximum": 15, "description": "an integer from 2 to 15"},
+                    "link": _WORDS,
+                    "items": {**_list(_WORDS), "maxItems": 15},
+                }
+            ),
+        },
+    }
+
+
+def check_brief(brief: Any) -> None:
+    """InvalidRequest naming the field when `brief` does not have the shape of a brief."""
+    validator = _validator()
+    if validator.is_valid(brief):
+        return
+    error = best_match(validator.iter_errors(brief))
+    assert error is not None
+    raise _refusal(error)
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(checked_brief_schema())
+
+
+def _refusal(error: ValidationError) -> InvalidRequest:
+    field = "brief" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.absolute_path)
+    rule: Any = error.schema
+    given: Any = error.instance
+    if error.validator == "additionalProperties":
+        return _unknown_field(given, list(rule["properties"]), field)
+    if error.validator == "required":
+        missing = next(name for name in rule["required"] if name not in given)
+        return _wrong(f"{field}.{missing}", None, rule["properties"][missing]["description"])
+    return _wrong(field, given, rule.get("enum") or rule["description"])
+
+
+def _wrong(field: str, got: object, allowed: object) -> InvalidRequest:
+    shown = json.dumps(got, ensure_ascii=False, default=str)[:200]
+    message = Message("styling.brief-wrong", field=field, got=shown, allowed=allowed)
+    return InvalidRequest(message, field=field, got=got, allowed=allowed, advice=Message("styling.brief-advice"))
+
+
+def _unknown_field(given: Iterable[str], known: Sequence[str], field: str) -> InvalidRequest:
+    got = next(name for name in given if name not in known)
+    near = get_close_matches(got, known, n=3)
+    advice = Message("styling.field-near", near=near) if near else Message("styling.brief-advice")
+    message = Message("styling.field-unknown", field=field, got=got, allowed=list(known))
+    return InvalidRequest(message, field=f"{field}.{got}", got=got, allowed=list(known), advice=advice)
+
+
+def _list(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1, "description": "a list with at least one entry"}
+
+
+def _item(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "an object with " + ", ".join(properties),
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _reference() -> dict[str, Any]:
+    entry = _item({"n": _IMAGE, "role": _WORDS, "take": _WORDS})
+    told = "a role such as face, outfit or scene, or {n, role, take}"
+    return {**entry, "description": told, "type": ["string", "object"], "pattern": r"\S"}
+
+
+def _edit() -> dict[str, Any]:
+    operation = {"enum": list(OPERATIONS), "description": ", ".join(OPERATIONS)}
+    return _item({"op": operation, "n": _IMAGE, "target": _WORDS, "to": _WORDS}, "op")

@@ -1,0 +1,152 @@
+"""A reply's document becomes a `Reply` of slots, or an error. A slot is a picture to fetch or the reason it is missing.
+
+In: headers and the document a `Scanner` left (pictures replaced by `part:<number>`). Out: values.
+Nothing here is a success yet: pictures are verified where they are saved. Source: captures, 2026.
+Never in here: a download, a file, a retry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seedframe.catalog import ApiErrorRow
+from seedframe.errors import ApiError
+from seedframe.messages import Message
+from seedframe.wire.failures import Envelope, failure, find_envelope, find_row, from_envelope, request_id
+from seedframe.wire.scanner import PART
+
+
+@dataclass(frozen=True, slots=True)
+class SlotError:
+    """Why one picture of a reply is missing. Failed and withheld pictures are not billed."""
+
+    code: str
+    message: str
+    row: ApiErrorRow | None
+
+    @property
+    def told(self) -> Message:
+        """The reason in the service's words, under our frame."""
+        return Message("wire.slot-failed", code=self.code or "–", told=self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Where a layer of a decomposed picture lies; `box` is in pixels of the base picture: left, top, right, bottom."""
+
+    z_index: int
+    box: tuple[float, ...] | None
+    name: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place in a reply: a `url`, a `part` the scanner took out, or an `error`. `size` is what the service says."""
+
+    index: int
+    url: str | None = None
+    part: int | None = None
+    error: SlotError | None = None
+    size: str | None = None
+    layer: Layer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply. `billed` is the service's own count (None where it says nothing); `complete` False after a cut."""
+
+    slots: tuple[Slot, ...]
+    model: str | None = None
+    created: int | None = None
+    billed: int | None = None
+    searched: int | None = None
+    request_id: str | None = None
+    emulated: bool = False
+    complete: bool = True
+
+
+def read_reply(status: int, headers: Mapping[str, str], document: bytes) -> Reply:
+    """The reply a non-streamed answer means; ApiError when it is none, whatever its status says."""
+    if status >= 400:
+        raise failure(status, headers, document)
+    try:
+        body = json.loads(document)
+    except ValueError:
+        raise failure(status, headers, document) from None
+    slots = slots_of(body)
+    if not slots:
+        raise _without_pictures(status, headers, body)
+    return Reply(slots=slots, request_id=request_id(headers), emulated=is_emulated(headers), **reply_facts(body))
+
+
+def is_emulated(headers: Mapping[str, str]) -> bool:
+    """Whether an emulator answered; it says so in every reply."""
+    return headers.get("x-emulated") == "true"
+
+
+def slots_of(body: Any) -> tuple[Slot, ...]:
+    """The slots of a body with a `data` list (or what a gateway nests one level deeper)."""
+    data = body.get("data") if isinstance(body, Mapping) else None
+    if isinstance(data, Mapping):
+        data = data.get("data")
+    return tuple(read_slot(index, item) for index, item in enumerate(data)) if isinstance(data, list) else ()
+
+
+def read_slot(index: int, item: Any) -> Slot:
+    """One entry of `data`, or one event of a stream."""
+    if not isinstance(item, Mapping):
+        return Slot(index, error=SlotError("", str(item)[:200], None))
+    envelope = find_envelope(item["error"]) if item.get("error") else None
+    if envelope is not None:
+        return Slot(index, error=slot_error(envelope))
+    inline = str(item.get("b64_json") or "")
+    part = int(inline.removeprefix(PART)) if inline.startswith(PART) else None
+    url = item.get("url")
+    if part is None and not url:
+        return Slot(index, error=SlotError("", "neither url nor b64_json", None))
+    return Slot(index, url=str(url) if url else None, part=part, size=item.get("size"), layer=_layer(item))
+
+
+def slot_error(envelope: Envelope) -> SlotError:
+    """The error of one slot, with its row of the table."""
+    return SlotError(envelope.code, envelope.message, find_row(envelope, 400))
+
+
+def reply_facts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a body says beside its pictures."""
+    usage = body.get("usage") if isinstance(body.get("usage"), Mapping) else {}
+    tools = usage.get("tool_usage") or {}  # type: ignore[union-attr]
+    created = body.get("created")
+    return {
+        "model": body.get("model"),
+        "created": created if isinstance(created, int) else None,
+        "billed": usage.get("generated_images"),  # type: ignore[union-attr]
+        "searched": tools.get("web_search"),
+    }
+
+
+def _layer(item: Mapping[str, Any]) -> Layer | None:
+    if "z_index" not in item:
+        return None
+    box = (item.get("bounding_box") or {}).get("absolute")
+    return Layer(int(item["z_index"]), tuple(box) if box else None, item.get("name"), item.get("description"))
+
+
+def _without_pictures(status: int, headers: Mapping[str, str], body: Any) -> ApiError:
+    envelope = find_envelope(body)
+    if envelope is not None:
+        return from_envelope(envelope, status=status, headers=headers)
+    facts = reply_facts(body) if isinstance(body, Mapping) else {"billed": None}
+    return ApiError(
+        Message("wire.no-pictures"),
+        code="EmptyReply",
+        status=status,
+        kind="other",
+        retry="never" if facts["billed"] == 0 else "unknown",
+        request_id=request_id(headers),
+        advice=Message("wire.no-pictures-advice"),
+    )
