@@ -1,8 +1,8 @@
 """Pages and tables computed from the data, so that no fact about a model or an error is written by hand.
 
 In: the catalog, the settings' table, the exception tree, the fault table of the tests. Out: Markdown. `main` rewrites
-`references/models.md`, `references/errors.md` and the README's parts between `<!-- generated: NAME -->` and
-`<!-- end -->`. Never in here: a fact, a sentence about one model.
+`references/models.md`, `references/errors.md`, and in README.md and `references/storyboards.md` the parts between
+`<!-- generated: NAME -->` and `<!-- end -->`. Never in here: a fact, a sentence about one model.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from seedframe import errors, schemas
 from seedframe.catalog import ApiErrorRow, Backend, Model, api_errors, catalog, code_aliases
 from seedframe.geometry import exact_size, parse_ratio, ratio_text
 from seedframe.settings import SETTINGS
+from seedframe.storyboard.handoff import seedance
 from seedframe.styling.sheet import sheet
 
 MARK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -34,8 +35,8 @@ _SERVICE = {
 }
 _RETRIES = {
     "never": "no",
-    "later": "yes, after a pause",
-    "inline": "once, picture inlined",
+    "later": "yes, after a pause of at most 60 s",
+    "inline": "once",
     "without-parameter": "once, without it",
     "unknown": "never by itself",
 }
@@ -62,11 +63,11 @@ def generated(root: Path) -> dict[Path, str]:
     """What each file of the checkout should hold."""
     faults = root / "tests" / "cases" / "fault_table.json"
     rows = json.loads(faults.read_text(encoding="utf-8")) if faults.is_file() else []
-    readme = root / "README.md"
+    marked = (root / "README.md", root / "references" / "storyboards.md")
     return {
         root / "references" / "models.md": models_page(),
         root / "references" / "errors.md": errors_page(rows),
-        readme: filled(readme.read_text(encoding="utf-8"), readme_tables()),
+        **{path: filled(path.read_text(encoding="utf-8"), marked_tables()) for path in marked},
     }
 
 
@@ -75,9 +76,40 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
     return MARK.sub(lambda mark: f"{mark[1]}{tables[mark[2]]}{mark[3]}", text)
 
 
-def readme_tables() -> dict[str, str]:
-    """Mark → Markdown: `models`, `settings`, `errors`."""
-    return {"models": _models_short(), "settings": settings_table(), "errors": _failures()}
+def marked_tables() -> dict[str, str]:
+    """Mark → Markdown, for README.md and the pages written by hand: `models`, `settings`, `errors`, `seedance`."""
+    return {
+        "models": _models_short(),
+        "settings": settings_table(),
+        "errors": _failures(),
+        "seedance": seedance_table(),
+    }
+
+
+def seedance_table() -> str:
+    """What the video step takes, one row a version, and what holds for all."""
+    limits = seedance()
+    images, trust, words = limits["images"], limits["trust"], limits["prompt"]
+    rows = [
+        (f"**{name}**", _span(m["duration"], "s"), _span(m["references"], ""), ", ".join(m["frame_ratios"]))
+        for name, m in limits["models"].items()
+    ]
+    kinds = ", ".join(mime.removeprefix("image/") for mime in images["mime"])
+    lines = [
+        f"- Picture: {kinds}; below {_pixels(images['bytes_below'])} bytes; sides {_span(images['side'], 'px')}; "
+        f"width / height {_span(images['ratio'], '')}; all pictures of a request {_pixels(images['request_bytes'])} bytes.",
+        f"- Video prompt: at most {words['han']} Chinese characters or {words['words']} English words.",
+        f"- Roles: {limits['roles']['about']}",
+        f"- Trusted faces: {', '.join(trust['models'])} on {', '.join(trust['backends'])}, made since {trust['since']}, "
+        f"for {trust['days']} days. {trust['about']}",
+        f"- Source: {limits['source']}; read {limits['date']}.",
+    ]
+    return (
+        _table(("Seedance", "length", "reference pictures", "ratios of frame jobs"), rows)
+        + "\n"
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def settings_table() -> str:
@@ -127,7 +159,7 @@ def errors_page(faults: Sequence[Mapping[str, object]] = ()) -> str:
         "# Errors: what happened, what was billed, what to try\n",
         _generated_from("skill/seedframe/errors.py and api_errors.json"),
         "## Seedframe's own answers\n",
-        "`error` in the JSON of a failed call is one of these; the keys beside it name field, limits, codes or money.\n",
+        "`error` in the JSON of a failed call is one of these; the keys beside it tell field, limits, codes or money.\n",
         _failures(),
         "## What the service says\n",
         "repeated: whether Seedframe asks again by itself. billed: what the answer proves.\n",
@@ -322,6 +354,10 @@ def _grouped(models: Sequence[Model], facts: Callable[[Model], Facts]) -> Iterat
     for model in models:
         groups.setdefault(facts(model), []).append(model.name)
     yield from groups.items()
+
+
+def _span(ends: Sequence[object], unit: str) -> str:
+    return f"{ends[0]} to {ends[1]} {unit}".rstrip()
 
 
 def _pixels(number: int) -> str:

@@ -50,7 +50,11 @@ def _names_exist(document: Document, spot: Spot, shot: Mapping[str, Any], known:
     _exist(document, (*spot, "scene"), [shot["scene"]] if "scene" in shot else [], "scenes", known["scenes"])
     cast = shot.get("characters", ())
     present = [cast] if isinstance(cast, str) else cast
-    _exist(document, (*spot, "positions"), shot.get("positions", {}), "characters", present)
+    for name in shot.get("positions", ()):
+        if name not in present:
+            place = document.place((*spot, "positions", name))
+            problem = Message("storyboard.position-of-nobody", id=name)
+            raise refusal(document.name, place, problem, got=name, allowed=list(present))
 
 
 def _exist(document: Document, spot: Spot, named: Iterable[str], kind: str, known: Sequence[str]) -> None:

@@ -19,6 +19,9 @@ from seedframe.messages import Message
 NAMES = re.compile(r"\s*[,，、;；/&+]\s*|\s+and\s+|\s*[和与]\s*")
 ITEMS = re.compile(r"\s*(?:[;；、\n]|<br\s*/?>)\s*")
 TERMS = re.compile(r"\s*[,，、;；]\s*")
+TOLD = ("text", "texts", "frame")
+"""Kinds of columns that may say which language they are in."""
+
 SECONDS = re.compile(
     r"(?:(?P<minutes>\d+)[:：分'′])?(?P<seconds>\d+(?:\.\d+)?)\s*(?:s|sec|secs|seconds?|秒|秒钟|\"|″)?", re.IGNORECASE
 )
@@ -60,7 +63,7 @@ def field_of(title: str, group: str) -> tuple[str, str | None] | None:
     for language, marks in columns()["languages"].items():
         for mark in marks:
             for rest in (name.removesuffix(mark), name.removeprefix(mark)):
-                if rest != name and rest in known and kind_of(known[rest]) in ("text", "texts"):
+                if rest != name and rest in known and kind_of(known[rest]) in TOLD:
                     return known[rest], language
     return None
 

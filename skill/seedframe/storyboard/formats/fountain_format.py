@@ -21,7 +21,7 @@ HEADING = re.compile(
     r"(?:\s*[-–—]+\s*(?P<time>[^-–—#]+?))?\s*(?:#[^#]*#)?\s*",
     re.IGNORECASE,
 )
-NOTE = re.compile(r"\[\[\s*(?P<kind>[^\[\]:：]+?)\s*[:：](?P<body>.*?)\]\]", re.DOTALL)
+NOTE = re.compile(r"\[\[\s*(?P<kind>[^\[\]:：]+?)\s*[:：](?P<body>(?:(?!\[\[).)*?)\]\]", re.DOTALL)
 PART = re.compile(r"[^|]+")
 KEYED = re.compile(r"\s*(?P<key>[^:：\s][^:：]{0,24}?)\s*[:：]\s*(?P<value>.*\S)\s*", re.DOTALL)
 CUE = re.compile(r"\s*(?:@(?P<forced>.+?)|(?P<name>[A-Z][A-Z0-9 .'-]+))\s*(?:\([^)]*\))?\s*\^?\s*")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from seedframe.messages import Message
@@ -42,7 +43,8 @@ def read_json(text: str, name: str) -> Document:
         raise refusal(name, Place(1, 1), Message("storyboard.too-deep")) from error
     if not isinstance(data, dict):
         raise refusal(name, Place(1, 1), Message("storyboard.no-object"), got=type(data).__name__, allowed="object")
-    return Document(name, data, lambda spot: _find(text, spot))
+    known = cache(lambda: dict(_spots(text)))
+    return Document(name, data, lambda spot: _find(text, known(), spot))
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,14 +71,10 @@ def _second(text: str, key: str) -> Place:
     return Place(1, 1)
 
 
-def _find(text: str, wanted: Spot) -> Place:
-    best: tuple[Spot, int] = ((), 0)
-    for spot, offset in _spots(text):
-        if len(spot) > len(best[0]) and wanted[: len(spot)] == spot:
-            best = (spot, offset)
-            if spot == wanted:
-                break
-    return place_at(text, best[1], spot_name(wanted))
+def _find(text: str, known: Mapping[Spot, int], wanted: Spot) -> Place:
+    nearest = (wanted[:length] for length in range(len(wanted), 0, -1))
+    offset = next((known[spot] for spot in nearest if spot in known), 0)
+    return place_at(text, offset, spot_name(wanted))
 
 
 def _spots(text: str) -> Iterator[tuple[Spot, int]]:

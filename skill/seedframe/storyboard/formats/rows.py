@@ -103,7 +103,8 @@ class BoardRows:
     ) -> None:
         target = into or name
         if name in ("first", "last", "prev"):
-            item[target] = cell.text.strip() if language is None else {language: cell.text.strip()}
+            told = cell.text.strip()
+            item[target] = _merged(item.get(target), {language: told} if language else told)
             return
         try:
             value = value_of(name, language, cell.text)
@@ -114,7 +115,7 @@ class BoardRows:
     def _unknown(self, cell: Cell, group: str) -> None:
         named: Mapping[str, list[str]] = columns()[group]
         aliases = [alias for names in named.values() for alias in names]
-        close = difflib.get_close_matches(cell.title, aliases, n=1)
+        close = difflib.get_close_matches(cell.title, aliases, n=1, cutoff=0.5)
         key = "storyboard.column-misspelt" if close else "storyboard.column-unknown"
         message = Message(key, column=cell.title, close=close[0] if close else "")
         found = Finding("COLUMN_UNKNOWN", "warning", message)

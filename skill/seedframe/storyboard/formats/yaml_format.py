@@ -6,6 +6,8 @@ Never in here: tags that make Python objects (the safe loader refuses them).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from seedframe.errors import NotConfigured
@@ -33,7 +35,9 @@ def read_yaml(text: str, name: str) -> Document:
         raise refusal(name, Place(1, 1), problem) from error
     if not isinstance(data, dict):
         raise refusal(name, Place(1, 1), Message("storyboard.no-object"), got=type(data).__name__, allowed="mapping")
-    return Document(name, _plain(data, name, text, (), {}), lambda spot: _find(text, spot))
+    # Composed only when an error needs a place: the plain data has forgotten where it stood.
+    root = cache(lambda: _loader().compose(text))
+    return Document(name, _plain(data, name, root, (), {}), lambda spot: _find(root(), spot))
 
 
 def _loader() -> Any:
@@ -44,32 +48,31 @@ def _loader() -> Any:
     return YAML(typ="safe", pure=True)
 
 
-def _plain(value: Any, name: str, text: str, spot: Spot, seen: dict[int, Any]) -> Any:
+def _plain(value: Any, name: str, root: Callable[[], Any], spot: Spot, seen: dict[int, Any]) -> Any:
     """The same data with JSON's types only. `seen` keeps aliases shared: a bomb of them stays small."""
     if len(spot) > DEEPEST:
-        raise refusal(name, _find(text, spot), Message("storyboard.too-deep"))
+        raise refusal(name, _find(root(), spot), Message("storyboard.too-deep"))
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if not isinstance(value, (dict, list)):
         return str(value)
     if id(value) not in seen:
         items = value.items() if isinstance(value, dict) else enumerate(value)
-        plain = {key: _plain(item, name, text, (*spot, key), seen) for key, item in items}
-        seen[id(value)] = _named(plain, name, text, spot) if isinstance(value, dict) else list(plain.values())
+        plain = {key: _plain(item, name, root, (*spot, key), seen) for key, item in items}
+        seen[id(value)] = _named(plain, name, root, spot) if isinstance(value, dict) else list(plain.values())
     return seen[id(value)]
 
 
-def _named(data: dict[Any, Any], name: str, text: str, spot: Spot) -> dict[str, Any]:
+def _named(data: dict[Any, Any], name: str, root: Callable[[], Any], spot: Spot) -> dict[str, Any]:
     for key in data:
         if not isinstance(key, str):
             problem = Message("storyboard.key-not-text", key=repr(key))
-            raise refusal(name, _find(text, (*spot, key)), problem, got=repr(key), allowed="text")
+            raise refusal(name, _find(root(), (*spot, key)), problem, got=repr(key), allowed="text")
     return data
 
 
-def _find(text: str, wanted: Spot) -> Place:
-    """The nearest node to a spot. Composed again because the plain data has forgotten where it stood."""
-    node: Any = _loader().compose(text)
+def _find(node: Any, wanted: Spot) -> Place:
+    """The nearest node to a spot."""
     mark = node.start_mark
     for part in wanted:
         step = _step(node, part)

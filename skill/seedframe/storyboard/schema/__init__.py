@@ -39,7 +39,7 @@ def _validator(name: str) -> Any:
 def breaches(name: str, data: Any) -> Iterator[tuple[Spot, Message, Any, Any]]:
     """Every breach: where, what is wrong, what was given, what is allowed."""
     for error in _validator(name).iter_errors(data):
-        yield (_spot(error), _problem(error), _short(error.instance), _allowed(error))
+        yield (_spot(error), _problem(error), _got(error), _allowed(error))
 
 
 def check_schema(name: str, document: Document) -> None:
@@ -102,6 +102,11 @@ def _allowed(error: Any) -> Any:
     if error.validator == "pattern":
         return error.schema.get("description", value)
     return value if isinstance(value, (str, int, float, list)) else str(value)
+
+
+def _got(error: Any) -> Any:
+    unknown = _unknown(error)
+    return _short(error.instance[unknown[0]] if unknown else error.instance)
 
 
 def _short(value: Any) -> Any:

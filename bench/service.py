@@ -1,0 +1,109 @@
+"""A provider that costs nothing: finished bodies over loopback from a process of its own. `python -m bench.service DIR`.
+
+In: a folder of picture files; how to answer stands in the path: `/<picture>/<url|b64>/<pictures>/<milliseconds>`.
+Out: replies in the service's shape. Never in here: a picture decoded, a check of what was asked, TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the provider delivers: which file, by url or inline, how often in one reply, after how many milliseconds."""
+
+    picture: str
+    how: str = "url"
+    count: int = 1
+    wait: int = 0
+
+    @property
+    def path(self) -> str:
+        return f"/{self.picture}/{self.how}/{self.count}/{self.wait}"
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """Run a provider for the pictures of `folder`; lends its address."""
+    command = [sys.executable, "-m", "bench.service", str(folder)]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:  # noqa: S603
+        assert process.stdout
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
+
+
+class _Provider:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bytes = cache(self._read)
+        self._inline = cache(self._encode)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                await reader.readexactly(_length(head))
+                await self._answer(head.split(" ", 2)[1], head, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def _answer(self, path: str, head: str, writer: asyncio.StreamWriter) -> None:
+        _, picture, *how = path.split("/")
+        if not how:
+            kind = "image/png" if picture.endswith("png") else "image/jpeg"
+            return await _send(writer, kind, [self._bytes(picture)])
+        mode, count, wait = how[0], int(how[1]), int(how[2])
+        await asyncio.sleep(wait / 1000)
+        host = next(line[6:] for line in head.split("\r\n") if line.lower().startswith("host: "))
+        item = self._inline(picture) if mode == "b64" else f'{{"url":"http://{host}/{picture}"}}'.encode()
+        usage = json.dumps({"generated_images": count, "output_tokens": 1, "total_tokens": 1})
+        pieces = [b'{"model":"bench","created":1,"data":[', *([item, b","] * count)[:-1]]
+        return await _send(writer, "application/json", [*pieces, f'],"usage":{usage}}}'.encode()])
+
+    def _read(self, picture: str) -> bytes:
+        return (self._folder / picture).read_bytes()
+
+    def _encode(self, picture: str) -> bytes:
+        return b'{"b64_json":"' + base64.b64encode(self._read(picture)) + b'"}'
+
+
+async def _send(writer: asyncio.StreamWriter, kind: str, pieces: list[bytes]) -> None:
+    writer.write(_HEAD.format(kind=kind, length=sum(map(len, pieces))).encode())
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+
+
+def _length(head: str) -> int:
+    return next(
+        (int(line[15:]) for line in head.split("\r\n") if line.lower().startswith("content-length:")),
+        0,
+    )
+
+
+async def _main(folder: Path) -> None:
+    server = await asyncio.start_server(_Provider(folder), "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(_main(Path(sys.argv[1])))
+    except KeyboardInterrupt:
+        sys.exit(0)

@@ -1,0 +1,56 @@
+"""Shared seams: an emulator in this process, settings in a temporary home, a studio between them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedframe.emulator import InProcess, transport
+from seedframe.pipeline import Studio
+from seedframe.settings import Settings
+
+OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """The variables of a person who just installed Seedframe and has no key."""
+    return {
+        "SEEDFRAME_BACKEND": "emulator",
+        "SEEDFRAME_OUTPUT_DIR": str(tmp_path / "pictures"),
+        "SEEDFRAME_JOURNAL": str(tmp_path / "journal.sqlite3"),
+        "SEEDFRAME_INPUT_ROOTS": str(tmp_path),
+        "SEEDFRAME_LANG": "en",
+    }
+
+
+@pytest.fixture
+def service() -> InProcess:
+    """The emulated service, with pictures that cost no time. `service.app.state.ledger` has the bills."""
+    return transport(paint="instant")
+
+
+async def _at_once(_seconds: float) -> None:
+    """Waits of the client take no time in tests."""
+
+
+@pytest.fixture
+def open_studio(environ: dict[str, str], service: InProcess) -> OpenStudio:
+    """Opens a studio on the emulated service; keyword arguments are further variables."""
+
+    @asynccontextmanager
+    async def opened(*, transport: Any = service, **variables: str) -> AsyncIterator[Studio]:
+        settings = Settings.read({**environ, **variables})
+        async with Studio.open(settings, transport=transport, sleep=_at_once) as studio:
+            yield studio
+
+    return opened
