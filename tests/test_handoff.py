@@ -149,6 +149,19 @@ def test_durations_are_held_against_the_version(version: str, seconds: float, fi
     assert [finding.code for finding in found] == ([] if fits else ["DURATION"])
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"size": "2048x2048"}, ["SIZE_RATIO"]),
+        ({"size": "1600×2848"}, []),
+        ({"ratio": "1:3"}, ["RATIO"]),
+        ({"ratio": "21:9"}, []),
+    ],
+)
+def test_the_shape_of_the_board_is_checked_before_anything_is_paid(changes: dict[str, Any], expected: list[str]):
+    assert [found.code for found in check_board(one_shot(**changes))] == expected
+
+
 def test_roles_that_exclude_each_other_are_found():
     board = one_shot(shot={"frames": ["first", "ref"]})
     manifest = build_manifest(board, results(board))

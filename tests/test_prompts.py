@@ -49,7 +49,7 @@ def test_every_text_an_agent_needs_is_there():
 
 
 @pytest.mark.parametrize("name", sorted(texts()))
-def test_a_text_has_goal_input_output_six_to_ten_rules_two_examples_and_ends_with_the_next_step(name):
+def test_a_text_has_goal_input_output_six_to_ten_rules_two_examples_and_ends_with_the_next_step(name: str):
     body = texts()[name].body
     rules = re.findall(r"^\d+\. ", body, re.MULTILINE)
     assert [part for part in ("\nGoal: ", "\nInput:\n", "\nOutput: ", "\nRules:\n") if part not in body] == []
@@ -60,7 +60,7 @@ def test_a_text_has_goal_input_output_six_to_ten_rules_two_examples_and_ends_wit
 
 
 @pytest.mark.parametrize("name", sorted(texts()))
-def test_a_text_asks_for_exactly_the_arguments_it_has_places_for(name):
+def test_a_text_asks_for_exactly_the_arguments_it_has_places_for(name: str):
     text = texts()[name]
     places = set(re.findall(r"\{(\w+)\}", text.body))
     assert places == {argument.name for argument in text.arguments}
@@ -70,7 +70,7 @@ def test_a_text_asks_for_exactly_the_arguments_it_has_places_for(name):
 
 @pytest.mark.parametrize("sheet", SHEETS)
 @pytest.mark.parametrize("name", ["brief_from_text", "edit_request", "check_picture"])
-def test_the_briefs_shown_are_styled_without_a_warning_for_every_model(name, sheet):
+def test_the_briefs_shown_are_styled_without_a_warning_for_every_model(name: str, sheet: str):
     edits = name != "brief_from_text"
     shown = [example["next"] if name == "check_picture" else example for example in examples(name)]
     for example in filter(None, shown):
@@ -86,7 +86,7 @@ def test_the_briefs_shown_are_styled_without_a_warning_for_every_model(name, she
 
 
 @pytest.mark.parametrize("name", SHEET_OF)
-def test_the_prompts_shown_pass_the_lint_of_their_model(name):
+def test_the_prompts_shown_pass_the_lint_of_their_model(name: str):
     sheet = SHEET_OF[name]
     for example in examples(name):
         pictures = set(re.findall(r"图(\d)|Image (\d)", example["prompt"]))
@@ -109,7 +109,7 @@ def test_the_shortened_prompts_shown_pass_the_lint():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_the_boards_shown_are_read_and_every_frame_is_styled_without_a_warning(number, tmp_path: Path):
+def test_the_boards_shown_are_read_and_every_frame_is_styled_without_a_warning(number: int, tmp_path: Path):
     board = read_board(tmp_path / "board.json", text=json.dumps(examples("shots_from_script")[number]))
     found = [*continuity_findings(board), *check_board(board)]
     loud = [(finding.code, str(finding.message)) for finding in found if finding.severity != "info"]

@@ -8,7 +8,6 @@ import io
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -211,10 +210,10 @@ def test_the_picture_of_the_sheet_does_without_chinese_glyphs():
 
 
 @pytest.fixture
-def chromium(tmp_path: Path) -> Iterator[list[str]]:
+def chromium(tmp_path: Path) -> list[str]:
     if BROWSER is None:
         pytest.skip("chromium is not installed")
-    yield [
+    return [
         BROWSER,
         *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"),
         *("--disable-component-update", "--disable-sync", "--hide-scrollbars", "--window-size=1400,1200"),

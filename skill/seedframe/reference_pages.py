@@ -47,16 +47,20 @@ Facts = TypeVar("Facts", bound=Hashable)
 
 
 def main() -> None:
-    """Rewrite every generated text of this checkout; told on stderr and refused where there is no checkout."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / "pyproject.toml").is_file():
-        sys.exit(
-            "reference_pages rewrites a checkout; this Seedframe is installed from a wheel. Run it in the repository."
-        )
+    """Rewrite every generated text of the checkout this module lies in, and tell on stderr which ones changed."""
+    root = checkout(Path(__file__).resolve())
     for path, text in generated(root).items():
         if path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             sys.stderr.write(f"rewritten: {path.relative_to(root)}\n")
+
+
+def checkout(module: Path) -> Path:
+    """The root of the checkout that holds this module; SystemExit with a sentence when it is installed elsewhere."""
+    root = module.parents[2]
+    if module.parents[1].name == "skill" and (root / "pyproject.toml").is_file():
+        return root
+    raise SystemExit(f"{module} is not in a checkout of Seedframe, so there are no pages to rewrite. Run it there.")
 
 
 def generated(root: Path) -> dict[Path, str]:
@@ -97,11 +101,11 @@ def seedance_table() -> str:
     kinds = ", ".join(mime.removeprefix("image/") for mime in images["mime"])
     lines = [
         f"- Picture: {kinds}; below {_pixels(images['bytes_below'])} bytes; sides {_span(images['side'], 'px')}; "
-        f"width / height {_span(images['ratio'], '')}; all pictures of a request {_pixels(images['request_bytes'])} bytes.",
+        f"width / height {_span(images['ratio'], '')}; all of a request {_pixels(images['request_bytes'])} bytes.",
         f"- Video prompt: at most {words['han']} Chinese characters or {words['words']} English words.",
         f"- Roles: {limits['roles']['about']}",
-        f"- Trusted faces: {', '.join(trust['models'])} on {', '.join(trust['backends'])}, made since {trust['since']}, "
-        f"for {trust['days']} days. {trust['about']}",
+        f"- Trusted faces: {', '.join(trust['models'])} on {', '.join(trust['backends'])}, made since "
+        f"{trust['since']}, for {trust['days']} days. {trust['about']}",
         f"- Source: {limits['source']}; read {limits['date']}.",
     ]
     return (
@@ -159,7 +163,7 @@ def errors_page(faults: Sequence[Mapping[str, object]] = ()) -> str:
         "# Errors: what happened, what was billed, what to try\n",
         _generated_from("skill/seedframe/errors.py and api_errors.json"),
         "## Seedframe's own answers\n",
-        "`error` in the JSON of a failed call is one of these; the keys beside it tell field, limits, codes or money.\n",
+        "`error` in the JSON of a failed call is one of these; the keys beside it tell field, limits, codes, money.\n",
         _failures(),
         "## What the service says\n",
         "repeated: whether Seedframe asks again by itself. billed: what the answer proves.\n",

@@ -6,6 +6,7 @@ Never in here: what a call does, what it costs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,19 +46,19 @@ class Progress:
         seconds = 0.0
         while True:
             await self.tell(Message("server.working", seconds=round(seconds)))
-            await anyio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(BEAT_SECONDS)
             seconds += BEAT_SECONDS
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
         """A sign of life at least every ten seconds while the block runs."""
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._beat)
-            try:
-                yield
-            finally:
-                self._open = False
-                group.cancel_scope.cancel()
+        # A task, not a task group: what the call raises must come out as it is, not inside an exception group.
+        beat = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            self._open = False
+            beat.cancel()
 
 
 class QuestionPending(Exception):

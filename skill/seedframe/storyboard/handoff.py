@@ -189,7 +189,7 @@ def _totals(shots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def check_board(board: Board) -> tuple[Finding, ...]:
     """What Seedance will refuse or spoil, as far as a board shows it before anything is paid."""
-    cast, found = Cast.of(board), []
+    cast, found = Cast.of(board), [*_shape(board)]
     for shot in board.shots:
         found += [*_roles(shot), *_video(shot.id, board.seedance, shot.duration, shot.motion or {})]
     if board.realistic_people:
@@ -216,6 +216,20 @@ def check_manifest(manifest: Mapping[str, Any], *, now: datetime | None = None) 
 def _breach(spot: tuple[str | int, ...], problem: Message) -> Finding:
     message = Message("storyboard.manifest-broken", spot=spot_name(spot), problem=problem)
     return Finding("MANIFEST_SCHEMA", "error", message)
+
+
+def _shape(board: Board) -> Iterator[Finding]:
+    """The board's own ratio and size, before any picture has them."""
+    width, height = (int(part) for part in board.ratio.split(":"))
+    low, high = seedance()["images"]["ratio"]
+    if not low <= width / height <= high:
+        message = Message("storyboard.ratio-outside", got=round(width / height, 3), low=low, high=high)
+        yield Finding("RATIO", "error", message)
+    if board.size:
+        wide, _, tall = board.size.partition("x")
+        if _cropped(int(wide) / int(tall), board.ratio):
+            message = Message("storyboard.size-not-ratio", size=board.size, ratio=board.ratio)
+            yield Finding("SIZE_RATIO", "warning", message)
 
 
 def _roles(shot: Shot) -> Iterator[Finding]:

@@ -264,9 +264,15 @@ def _link(page: _Page, path: str | None) -> str:
     """A link to the picture on disk. The name is quoted whole, so that no path can become a script."""
     if path is None:
         return ""
-    shown = os.path.relpath(path, page.folder) if page.folder else path
-    target = quote(Path(shown).as_posix())
+    target = quote(Path(_relative(path, page.folder)).as_posix())
     return f'<a href="{escape(target)}">{_both("sheet-file")}</a>'
+
+
+def _relative(path: str, folder: Path | None) -> str:
+    try:
+        return os.path.relpath(path, folder) if folder else path
+    except ValueError:  # another drive of a Windows machine: there is no relative path
+        return path
 
 
 def _findings(findings: Iterable[Finding]) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 from seedframe.messages import Message
 
-NAMES = re.compile(r"\s*[,，、;；/&+]\s*|\s+and\s+|\s*[和与]\s*")
+NAMES = re.compile(r"\s*[,，、;；/&+]\s*|\s+and\s+")
+ROLES = re.compile(rf"{NAMES.pattern}|[和与]")
 ITEMS = re.compile(r"\s*(?:[;；、\n]|<br\s*/?>)\s*")
 TERMS = re.compile(r"\s*[,，、;；]\s*")
 TOLD = ("text", "texts", "frame")
@@ -141,5 +142,5 @@ def _word(group: str, cell: str) -> str:
 
 
 def _frames(cell: str) -> list[str]:
-    found = [word for part in NAMES.split(cell) if part for word in _word("frames", part).split()]
+    found = [word for part in ROLES.split(cell) if part for word in _word("frames", part).split()]
     return list(dict.fromkeys(found))
