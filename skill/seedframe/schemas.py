@@ -41,9 +41,11 @@ def argument_names(tool: str) -> tuple[str, ...]:
 
 def advertised(tool: str, catalog: Catalog, brief: Mapping[str, Any]) -> dict[str, Any]:
     """`{name, title, description, inputSchema}` of a tool; `brief` is the schema of that argument."""
-    words = _words(catalog)
     entries = arguments()["arguments"]
     head = arguments()["tools"][tool]
+    if "inputSchema" in head:
+        return {"name": tool, **{key: head[key] for key in ("title", "description", "inputSchema")}}
+    words = _words(catalog)
     properties = {
         name: {**entries[name]["schema"], "description": _describe(name, entries[name], catalog, words)}
         for name in argument_names(tool)
@@ -60,8 +62,16 @@ def advertised(tool: str, catalog: Catalog, brief: Mapping[str, Any]) -> dict[st
     }
 
 
+def hints(tool: str) -> Mapping[str, bool]:
+    """What a host may assume of a tool: readOnly, destructive, idempotent, openWorld. All four are always said."""
+    told: Mapping[str, bool] = arguments()["tools"][tool]["hints"]
+    return told
+
+
 def checked(tool: str, offer: Offer) -> dict[str, Any]:
     """The schema of one tool for one model on one backend, over arguments whose size is already made legal."""
+    if "inputSchema" in arguments()["tools"][tool]:
+        return dict(arguments()["tools"][tool]["inputSchema"])
     own = {name: dict(p.schema) for name, p in offer.parameters.items() if p.state == "supported" and p.schema}
     properties: dict[str, Any] = {
         **{name: own[name] for name in argument_names(tool) if name in own},

@@ -131,12 +131,12 @@ class _Caller:
             return answers.defect(reference, self._language)
 
     async def _call(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
-        from seedframe.server.tools import PICTURE_TOOLS, STYLE_TOOL
+        from seedframe.server.tools import PICTURE_TOOLS
 
         arguments = dict(params.arguments or {})
         if params.name in PICTURE_TOOLS:
             return await self._make(ctx, params, arguments)
-        if params.name == STYLE_TOOL["name"]:
+        if params.name == "style_prompt":
             return await self._style(ctx, arguments)
         raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {params.name}")
 
