@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LONG_SIDE = 640
 MAX_BYTES = 100_000
+LARGEST_BYTES = 500_000
 
 _QUALITIES = (82, 74, 64, 52, 40)
 _SMALLER = 0.75
@@ -36,20 +37,22 @@ _ICC_BUDGET = 4096
 
 
 def preview(
-    source: Path, *, long_side: int = LONG_SIDE, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    source: Path, *, long_side: int = LONG_SIDE, max_bytes: int | None = None, max_pixels: int = MAX_PIXELS
 ) -> bytes:
     """Make a JPEG of at most `long_side` px and `max_bytes`; quality falls first, then the side.
+
+    Without `max_bytes`: 100 KB up to 640 px, growing with the area to 500 KB.
 
     All coded data is read on the way, so that a cut-off file is found out: PictureError.
     """
     header = read_header(source, max_pixels=max_pixels)
     with guarded(source):
-        return _encode(_decoded_small(source, header, long_side), max_bytes)
+        return _encode(_decoded_small(source, header, long_side), max_bytes or _budget(long_side))
 
 
-def preview_of(stored: Image, orientation: int, *, long_side: int, max_bytes: int = MAX_BYTES) -> bytes:
+def preview_of(stored: Image, orientation: int, *, long_side: int, max_bytes: int | None = None) -> bytes:
     """Make the same from pixels that are already decoded."""
-    return _encode(_upright(stored, orientation, long_side), max_bytes)
+    return _encode(_upright(stored, orientation, long_side), max_bytes or _budget(long_side))
 
 
 def contact_strip(
@@ -96,6 +99,10 @@ def _upright(stored: Image, orientation: int, long_side: int) -> Image:
 def _within(size: Size, long_side: int) -> Size:
     scale = min(1.0, long_side / max(size.width, size.height))
     return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
+
+
+def _budget(long_side: int) -> int:
+    return min(LARGEST_BYTES, int(MAX_BYTES * max(1.0, (long_side / LONG_SIDE) ** 2)))
 
 
 def _encode(image: Image, max_bytes: int) -> bytes:
