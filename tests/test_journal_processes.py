@@ -39,9 +39,9 @@ async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pic
         async with await Journal.open(path) as journal:
             reserved = sum(cost.reserved for cost in await journal.costs())
             held = [entry.reserved for entry in await journal.entries(states={"intent"})]
-    assert sorted(answer.get("claim", answer.get("error")) for answer in answers) == ["Begin"] * 4 + [
-        "BudgetExceeded"
-    ] * 6
+    assert (
+        sorted(answer.get("claim", answer.get("error")) for answer in answers) == ["Begin"] * 4 + ["BudgetExceeded"] * 6
+    )
     assert (held, reserved) == ([Decimal("0.22")] * 4, 0)
 
 

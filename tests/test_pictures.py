@@ -31,6 +31,7 @@ from seedframe.pictures import (
     preview,
     read_header,
     resize_frame,
+    see_through,
     sniff,
     turbojpeg_version,
     verify,
@@ -494,6 +495,38 @@ def test_an_inspection_names_what_seedance_refuses_in_either_language(tmp_path: 
     path = saved(tmp_path, size=(900, 200))
     assert len(inspect(path)["seedance"]["problems"]) == 2
     assert "每边" in inspect(path, language="zh")["seedance"]["problems"][0]
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+@pytest.mark.parametrize(("alpha", "seen"), [(None, False), (255, False), (254, True), (0, True)])
+def test_transparency_is_told_by_the_pixels(tmp_path: Path, format: str, alpha: int | None, seen: bool) -> None:
+    path = tmp_path / f"source.{format}"
+    picture = photo(40, 30, "RGB" if alpha is None else "RGBA")
+    if alpha is not None:
+        picture.putalpha(255)
+        picture.putpixel((7, 9), (1, 2, 3, alpha))
+    picture.save(path, **FORMATS[format])
+    assert see_through(path) is seen
+
+
+def test_a_colour_declared_transparent_counts_only_where_it_is_used(tmp_path: Path) -> None:
+    for mode, unused, used in (("P", 5, 3), ("RGB", (9, 9, 9), (0, 0, 0)), ("L", 9, 0)):
+        picture = Image.new(mode, (8, 8), used if mode == "P" else 0)
+        if mode == "P":
+            picture.putpalette(random.Random(1).randbytes(768))
+        picture.save(tmp_path / "unused.png", transparency=unused)
+        picture.save(tmp_path / "used.png", transparency=used)
+        assert (see_through(tmp_path / "unused.png"), see_through(tmp_path / "used.png")) == (False, True)
+
+
+def test_transparency_is_looked_for_only_in_pictures_that_may_be_decoded(tmp_path: Path) -> None:
+    source = tmp_path / "source.png"
+    photo(40, 30, "RGBA").save(source)
+    with pytest.raises(PictureError, match="too large to decode"):
+        see_through(source, max_pixels=1000)
+    source.write_bytes(source.read_bytes()[:-200])
+    with pytest.raises(PictureError):
+        see_through(source)
 
 
 def test_a_reference_that_fits_is_left_alone(tmp_path: Path) -> None:

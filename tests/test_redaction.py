@@ -92,7 +92,9 @@ def test_log_records_are_redacted_with_arguments_exceptions_and_wrong_formats():
     except ValueError:
         logger.exception("no", stack_info=True)
     text = stream.getvalue()
-    assert text.startswith("key [redacted] at https://h.tos-cn-beijing.volces.com/a/b.jpeg?[redacted]\nwrong %d ('[redac")
+    assert text.startswith(
+        "key [redacted] at https://h.tos-cn-beijing.volces.com/a/b.jpeg?[redacted]\nwrong %d ('[redac"
+    )
     assert "ValueError: https://h.tos-cn-beijing.volces.com/a/b.jpeg?[redacted]" in text
     assert "abc123" not in text
     assert "hunter2" not in text

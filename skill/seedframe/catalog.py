@@ -60,7 +60,7 @@ class ReferenceLimits(PictureLimits):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """One file of `models/`."""
+    """One file of `models/`. `edit_marks`: the largest coordinate of `<point>` and `<bbox>`, None for no marks."""
 
     name: str
     title: str
@@ -78,6 +78,7 @@ class Model:
     references: ReferenceLimits
     parameters: Mapping[str, Parameter]
     trust_days: int | None
+    edit_marks: int | None
     notes: str
 
 
@@ -181,6 +182,11 @@ class Catalog:
 
     models: tuple[Model, ...]
     backends: tuple[Backend, ...]
+
+    @property
+    def freely_transparent(self) -> list[str]:
+        """The models that make a transparent background without an input picture."""
+        return [m.name for m in self.models if m.parameters["background"].extra.get("transparent_needs") == "nothing"]
 
     def backend(self, name: str) -> Backend:
         """The backend of that name; InvalidRequest with the list otherwise."""
@@ -346,6 +352,7 @@ def _model(data: Mapping[str, Any]) -> Model:
         ),
         parameters={name: _parameter(name, entry) for name, entry in data["parameters"].items()},
         trust_days=data.get("seedance_trust", {}).get("days"),
+        edit_marks=data.get("edit_marks", {}).get("max"),
         notes=data.get("notes", ""),
     )
 

@@ -12,67 +12,32 @@ import asyncio
 import ipaddress
 import random
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 from aiolimiter import AsyncLimiter
 
+from seedframe.arriving import CHUNK, Arrival, Arrived, Parts, blotted, disk_full, unknown
 from seedframe.catalog import Backend, Offer
-from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConfigured, OutcomeUnknown, PictureError
+from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConfigured, PictureError
 from seedframe.messages import Message
 from seedframe.settings import Settings
-from seedframe.wire import Call, Piece, Reply, Scanner, Slot, SlotError, read_event, read_reply, request_id
-from seedframe.wire.events import Closing, Done
-from seedframe.wire.replies import is_emulated
+from seedframe.wire import Call, Reply, failure
 
 MAX_RETRIES = 2
 LONGEST_RETRY_AFTER = 60.0
-DOWNLOAD_TRIES = 3
+DOWNLOAD_TRIES = 5
 MAX_PICTURE_BYTES = 200_000_000
-CHUNK = 65_536
 BURST = 8
 MODELS_TIMEOUT = 30.0
 FETCH_TIMEOUT = 20.0
 
 Tell = Callable[[Message], Awaitable[None]]
-Arrived = Callable[[Slot], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class Parts:
-    """Where pictures of one call go while they arrive: numbered files in one folder. `broken` were cut or damaged."""
-
-    folder: Path
-    stem: str
-    broken: set[int] = field(default_factory=set)
-    _open: dict[int, BinaryIO] = field(default_factory=dict)
-
-    def path(self, name: int | str) -> Path:
-        """The file of a part; a string names one that is downloaded."""
-        return self.folder / f"{self.stem}-{name}.part"
-
-    def write(self, pieces: Sequence[Piece]) -> None:
-        """Append decoded bytes to their files; called in a thread."""
-        for piece in pieces:
-            if piece.part not in self._open:
-                self._open[piece.part] = self.path(piece.part).open("wb")
-            self._open[piece.part].write(piece.data)
-            if piece.broken:
-                self.broken.add(piece.part)
-            if piece.last:
-                self._open.pop(piece.part).close()
-
-    def close(self) -> None:
-        """Close what a cut body left open; those pictures are broken."""
-        for part, file in self._open.items():
-            self.broken.add(part)
-            file.close()
-        self._open.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +84,17 @@ class Client:
         ApiError: the service said no. ConnectionFailed: nothing was sent. OutcomeUnknown: it was, and nobody knows.
         """
         notes: list[Message] = []
-        retries = 0
         while True:
             await self._wait_for_rate(offer, self._weight(call, offer), tell)
             try:
                 reply = await self._post(call, offer, parts, arrived, sent)
             except ApiError as error:
-                call, note = await self._after_no(error, call, retries)
+                error.facts["tries"] = len(notes) + 1
+                call, note = await self._after_no(error, call, len(notes))
             except ConnectionFailed as error:
-                call, note = await self._after_no_connection(error, call, retries)
+                call, note = await self._after_no_connection(error, call, len(notes))
             else:
                 return Sent(reply, tuple(notes))
-            retries += 1
             notes.append(note)
             await tell(note)
 
@@ -143,11 +107,10 @@ class Client:
             response = await self._http.get(self._url(path), headers=self._headers(), timeout=MODELS_TIMEOUT)
         except httpx.HTTPError as error:
             raise ConnectionFailed(Message("client.no-connection", why=_why(error))) from error
-        if response.is_error:
-            from seedframe.wire import failure
-
-            raise failure(response.status_code, response.headers, response.content)
-        return response.json()
+        listing = _json(response)
+        if not response.is_success or not isinstance(listing, dict) or not isinstance(listing.get("data"), list):
+            raise self._refusal(response)
+        return listing
 
     async def probe(self, offer: Offer) -> ApiError | None:
         """Ask for a 1x1 picture: refused for its size when key and model are good, and never billed."""
@@ -158,9 +121,7 @@ class Client:
             )
         except httpx.HTTPError as error:
             raise ConnectionFailed(Message("client.no-connection", why=_why(error))) from error
-        from seedframe.wire import failure
-
-        error_told = failure(response.status_code, response.headers, response.content)
+        error_told = self._refusal(response)
         return None if error_told.error_class == "size" else error_told
 
     async def download(self, url: str, target: Path) -> None:
@@ -168,16 +129,17 @@ class Client:
         self._check_download(url)
         why = ""
         for attempt in range(DOWNLOAD_TRIES):
+            if attempt:
+                await self._sleep(self._backoff(attempt - 1, 0.5))
             try:
                 async with self._http.stream("GET", url, headers={"accept": "image/*"}) as response:
-                    if response.status_code < 400:
+                    if response.is_success:
                         return await self._receive(response, target, MAX_PICTURE_BYTES)
                     why = f"HTTP {response.status_code}"
                     if response.status_code < 500:
                         break
             except httpx.HTTPError as error:
                 why = _why(error)
-            await self._sleep(self._backoff(attempt, 0.5))
         raise PictureError(Message("client.download-failed", why=why), advice=Message("client.download-advice"))
 
     async def fetch_reference(self, url: str, target: Path, max_bytes: int) -> None:
@@ -191,13 +153,14 @@ class Client:
                 if response.status_code != 200:
                     raise _unreachable(url, f"HTTP {response.status_code}")
                 await self._receive(response, target, max_bytes)
-        except (httpx.HTTPError, OSError, TimeoutError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise _unreachable(url, _why(error)) from error
 
     async def _post(self, call: Call, offer: Offer, parts: Parts, arrived: Arrived, sent: Tell) -> Reply:
         headers = self._headers()
         url = self._url(call.path)
         total = self._settings.timeout + 40.0 * (self._weight(call, offer) - 1)
+        arrival = Arrival(parts, arrived, self._settings.secrets)
         await sent(Message("client.sent"))
         try:
             async with (
@@ -206,88 +169,39 @@ class Client:
                     "POST", url, json=call.body, headers=headers, timeout=self._timeout(total)
                 ) as response,
             ):
-                return await self._read(response, parts, arrived)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                return await arrival.read(response)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             raise ConnectionFailed(
                 Message("client.no-connection", why=_why(error)), advice=Message("client.no-connection-advice")
             ) from error
-        except httpx.UnsupportedProtocol as error:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise NotConfigured(Message("client.bad-base", got=url)) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise _unknown(_why(error)) from error
+            if (rest := arrival.rest()) is not None:
+                return rest
+            raise unknown(_why(error)) from error
         finally:
             parts.close()
+
+    def _refusal(self, response: httpx.Response) -> ApiError:
+        content = blotted(response.content, self._settings.secrets)
+        return failure(response.status_code, response.headers, content)
 
     def _timeout(self, total: float) -> httpx.Timeout:
         """Headers come with the first picture, so reading may take the whole time."""
         return httpx.Timeout(total, connect=min(15.0, total), pool=None)
 
-    async def _read(self, response: httpx.Response, parts: Parts, arrived: Arrived) -> Reply:
-        headers = response.headers
-        if response.status_code < 400 and "text/event-stream" in headers.get("content-type", ""):
-            return await self._read_stream(response, parts, arrived)
-        scanner = Scanner()
-        async for chunk in response.aiter_bytes(CHUNK):
-            await _store(parts, scanner.feed(chunk))
-            if scanner.overflowing:
-                raise _unknown("the reply has no end")
-        await _store(parts, scanner.close())
-        reply = read_reply(response.status_code, headers, scanner.take())
-        checked = replace(reply, slots=tuple(_without_broken(slot, parts) for slot in reply.slots))
-        for slot in checked.slots:
-            await arrived(slot)
-        return checked
-
-    async def _read_stream(self, response: httpx.Response, parts: Parts, arrived: Arrived) -> Reply:
-        """Each event as it comes. What arrived before a cut is kept; `complete` then says that the rest is unknown."""
-        from httpx_sse import EventSource
-
-        slots: dict[int, Slot] = {}
-        facts: Mapping[str, Any] = {}
-        complete = False
-        lean = httpx.Response(200, headers=_sse_headers(response), stream=_Scanned(response, parts))
-        try:
-            async for event in EventSource(lean).aiter_sse():
-                read = read_event(event.data, response.headers)
-                if isinstance(read, ApiError):
-                    if not slots:
-                        raise read
-                    break
-                if isinstance(read, Closing):
-                    facts, complete = read.facts, True
-                elif isinstance(read, Done):
-                    break
-                for slot in (read,) if isinstance(read, Slot) else read if isinstance(read, tuple) else ():
-                    slots[slot.index] = _without_broken(slot, parts)
-                    await arrived(slots[slot.index])
-        except (httpx.HTTPError, TimeoutError) as error:
-            if not slots:
-                raise _unknown(_why(error)) from error
-        if not slots and not complete:
-            raise _unknown("the stream ended without a picture")
-        ordered = tuple(slots[index] for index in sorted(slots))
-        return Reply(
-            slots=ordered,
-            request_id=request_id(response.headers),
-            emulated=is_emulated(response.headers),
-            complete=complete,
-            **facts,
-        )
-
     async def _after_no(self, error: ApiError, call: Call, retries: int) -> tuple[Call, Message]:
         """What to do with a refusal: the call to repeat and why, or the error again."""
         if retries >= MAX_RETRIES:
             raise error
-        if error.retry == "without-parameter" and error.param in call.body and error.param not in {"prompt", "model"}:
+        if error.retry == "without-parameter" and call.may_drop(error.param):
             return call.without(str(error.param)), Message("client.dropped", parameter=error.param)
         if error.retry == "inline" and retries == 0:
             await self._sleep(self._backoff(retries, 1.0))
             return call, Message("client.reference-again")
-        if error.retry == "later":
-            wait = error.retry_after if error.retry_after is not None else error.facts.get("wait_seconds") or 5.0
-            if wait > LONGEST_RETRY_AFTER:
-                raise error
-            seconds = round(wait * (1 + retries) + self._entropy.uniform(0, wait / 4), 1)
+        if error.retry == "later" and (wait := _pause(error, retries)) <= LONGEST_RETRY_AFTER:
+            seconds = round(wait + self._entropy.uniform(0, wait / 4), 1)
             await self._sleep(seconds)
             return call, Message("client.waited", seconds=seconds, code=error.code)
         raise error
@@ -303,8 +217,10 @@ class Client:
 
     async def _wait_for_rate(self, offer: Offer, outputs: int, tell: Tell) -> None:
         limiter = self._limiter(offer)
+        waiting = False
         for _ in range(outputs):
-            if not limiter.has_capacity():
+            if not waiting and not limiter.has_capacity():
+                waiting = True
                 await tell(Message("client.waiting-for-rate", model=offer.model.name))
             await limiter.acquire()
 
@@ -343,23 +259,30 @@ class Client:
 
     def _check_download(self, url: str) -> None:
         """Results come over https, or from the very host that was called (an emulator, a local gateway)."""
-        parts = urlsplit(url)
         own = urlsplit(base_url(self._settings, self._backend))
+        try:
+            parts = urlsplit(url)
+            httpx.URL(url)
+        except (ValueError, httpx.InvalidURL):
+            raise PictureError(Message("client.odd-result-address", scheme="?", host="?")) from None
         if parts.scheme != "https" and (parts.scheme, parts.netloc) != (own.scheme, own.netloc):
             raise PictureError(Message("client.odd-result-address", scheme=parts.scheme or "?", host=parts.netloc))
 
     async def _receive(self, response: httpx.Response, target: Path, limit: int) -> None:
-        """The body straight to the file. PictureError for a page instead of a picture and for too many bytes."""
+        """The body straight to the file. PictureError for a page or too many bytes, StoreError for a full disk."""
         kind = response.headers.get("content-type", "")
         if kind.startswith("text/"):
             raise PictureError(Message("client.not-a-picture", kind=kind))
         size = 0
-        with target.open("wb") as file:
-            async for chunk in response.aiter_bytes(CHUNK):
-                size += len(chunk)
-                if size > limit:
-                    raise PictureError(Message("client.too-many-bytes", limit=limit))
-                file.write(chunk)
+        try:
+            with target.open("wb") as file:
+                async for chunk in response.aiter_bytes(CHUNK):
+                    size += len(chunk)
+                    if size > limit:
+                        raise PictureError(Message("client.too-many-bytes", limit=limit))
+                    file.write(chunk)
+        except OSError as error:
+            raise disk_full(target.parent, error) from error
 
     async def _pin(self, url: str) -> tuple[str, dict[str, str], dict[str, Any]]:
         """The URL by address instead of by name, so that what was checked is what is called."""
@@ -388,39 +311,19 @@ def base_url(settings: Settings, backend: Backend) -> str:
     return base if urlsplit(base).path else base + backend.prefix
 
 
-class _Scanned(httpx.AsyncByteStream):
-    """A response's bytes without its pictures, which go to their files."""
-
-    def __init__(self, response: httpx.Response, parts: Parts) -> None:
-        self._response = response
-        self._parts = parts
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        scanner = Scanner()
-        async for chunk in self._response.aiter_bytes(CHUNK):
-            await _store(self._parts, scanner.feed(chunk))
-            yield scanner.take()
-        await _store(self._parts, scanner.close())
-        yield scanner.take()
+def _pause(error: ApiError, retries: int) -> float:
+    """How long the service asks to wait; without its word, the table's pause, longer each time."""
+    if error.retry_after is not None:
+        return error.retry_after
+    return float(error.facts.get("wait_seconds") or 5.0) * (1 + retries)
 
 
-async def _store(parts: Parts, pieces: Any) -> None:
-    """Decode and write one chunk: 64 KiB of base64 are a fraction of a millisecond, less than a thread hop costs."""
-    parts.write(list(pieces))
-
-
-def _without_broken(slot: Slot, parts: Parts) -> Slot:
-    if slot.part is None or slot.part not in parts.broken:
-        return slot
-    return Slot(slot.index, error=SlotError("BrokenBase64", "the base64 of this picture is damaged or cut short", None))
-
-
-def _sse_headers(response: httpx.Response) -> dict[str, str]:
-    return {"content-type": response.headers["content-type"]}
-
-
-def _unknown(why: str) -> OutcomeUnknown:
-    return OutcomeUnknown(Message("client.unknown", why=why), advice=Message("client.unknown-advice"))
+def _json(response: httpx.Response) -> Any:
+    """A body's JSON; None where it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        return None
 
 
 def _unreachable(url: str, why: str) -> InvalidRequest:

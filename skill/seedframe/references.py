@@ -1,6 +1,6 @@
 """Input pictures: from whatever the caller names to what the wire takes, checked before anything is paid.
 
-In: paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each, same order.
+In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each.
 Local files are read only inside allowed folders, and only if they are pictures. Never in here: a prompt, a payment.
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from seedframe import pictures
-from seedframe.catalog import ReferenceLimits
+from seedframe.catalog import ReferenceLimits, catalog
 from seedframe.client import Client
 from seedframe.errors import InvalidRequest, PictureError
 from seedframe.messages import Message
+from seedframe.requests import ImageRequest
+from seedframe.store import Store
 
 EARLIER = "seedframe:"
 
@@ -35,29 +38,53 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Where references are prepared: allowed folders, a folder for temporary files, how earlier results are found."""
+    """Where references are prepared: allowed folders, the store's disk, the network, how earlier results are found."""
 
     roots: Sequence[Path]
-    folder: Path
+    store: Store
     client: Client
     earlier: Callable[[str], Awaitable[Path | None]]
-    fit: bool = False
 
 
-async def gather(
-    images: Sequence[str], limits: ReferenceLimits, desk: Desk, *, fetch: bool = True
-) -> tuple[Reference, ...]:
-    """Every reference, in order. `fetch` False (a dry run) leaves https URLs where they are."""
-    return tuple([await _gather(index, image, limits, desk, fetch) for index, image in enumerate(images)])
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What one request's references must be."""
+
+    limits: ReferenceLimits
+    fit: bool
+    alpha: bool
 
 
-async def _gather(index: int, image: str, limits: ReferenceLimits, desk: Desk, fetch: bool) -> Reference:
-    wanted = image.strip()
-    if wanted.startswith("https://") and (limits.by == "url" or not fetch):
+async def gather(request: ImageRequest, desk: Desk) -> tuple[Reference, ...]:
+    """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are."""
+    offer = request.offer
+    rules = _Rules(offer.references, request.fit_references, _needs_alpha(request))
+    stay = offer.references.by == "url" or request.dry_run
+    name = f"references-{uuid.uuid4().hex}"
+    folder = await asyncio.to_thread(desk.store.prepare, name)
+    try:
+        return tuple(
+            [
+                await _gather(image.strip(), folder / f"{number}.part", rules, desk, stay=stay)
+                for number, image in enumerate(request.images, 1)
+            ]
+        )
+    finally:
+        await asyncio.to_thread(desk.store.discard, folder)
+
+
+async def _gather(wanted: str, part: Path, rules: _Rules, desk: Desk, *, stay: bool) -> Reference:
+    if stay and wanted.startswith("https://"):
         return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest())
-    part = desk.folder / f"reference-{index}.part"
-    source, shown = await _local(wanted, part, limits, desk)
-    return await asyncio.to_thread(_inline, source, shown, part, limits, desk.fit)
+    source, shown = await _local(wanted, part, rules.limits, desk)
+    return await asyncio.to_thread(_inline, source, shown, part, rules)
+
+
+def _needs_alpha(request: ImageRequest) -> bool:
+    """Whether this model only keeps a background transparent that is so already."""
+    if request.background != "transparent":
+        return False
+    return bool(request.offer.parameters["background"].extra["transparent_needs"] == "one-alpha-png")
 
 
 async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -> tuple[Path, str]:
@@ -78,11 +105,12 @@ async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -
     return await asyncio.to_thread(_allowed_file, wanted, desk.roots), wanted
 
 
-def _inline(source: Path, shown: str, part: Path, limits: ReferenceLimits, fit: bool) -> Reference:
+def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
+    limits = rules.limits
     header = pictures.read_header(source)
     size = source.stat().st_size
     too_big = size > limits.max_bytes or header.size.pixels > limits.max_pixels
-    if too_big and not fit:
+    if too_big and not rules.fit:
         raise InvalidRequest(
             Message("references.too-big", name=shown, bytes=size, size=str(header.displayed)),
             field="images",
@@ -91,12 +119,24 @@ def _inline(source: Path, shown: str, part: Path, limits: ReferenceLimits, fit: 
             advice=Message("references.too-big-advice"),
         )
     pictures.verify(source)
+    if rules.alpha and not (header.format == "png" and pictures.see_through(source)):
+        raise _opaque(shown)
     fitted = pictures.fit_reference(source, part.with_suffix(".fitted"), limits)
     notes = tuple(Message("references.fitted", name=shown, why=note) for note in fitted.notes)
     if fitted.bytes > limits.warn_bytes:
         notes = (*notes, Message("references.heavy", name=shown, bytes=fitted.bytes, advised=limits.warn_bytes))
     value = pictures.data_uri(fitted.path)
     return Reference(value, shown, hashlib.sha256(value.encode("ascii")).hexdigest(), notes)
+
+
+def _opaque(shown: str) -> InvalidRequest:
+    return InvalidRequest(
+        Message("references.no-alpha", got=shown),
+        field="images",
+        got=shown,
+        allowed="image/png, alpha",
+        advice=Message("references.no-alpha-advice", models=catalog().freely_transparent),
+    )
 
 
 def _allowed_file(wanted: str, roots: Sequence[Path]) -> Path:

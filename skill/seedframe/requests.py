@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -115,7 +116,7 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
     given, warnings = _drop_ignored(given, offer)
     frame = _frame(given, offer, settings)
     legal = {**given, **({"size": frame.asked} if frame.asked else {})}
-    _validate(tool, offer, legal)
+    _validate(tool, offer, legal, catalog)
     _check_reference_kind(legal, offer)
     notes = [frame.why] if frame.scaled_from and frame.why else []
     return _request(tool, offer, frame, given, tuple(warnings + notes), settings)
@@ -219,7 +220,9 @@ def _is_kind(value: Any, kind: str) -> bool:
         "array": (list, tuple),
         "object": Mapping,
     }
-    return isinstance(value, kinds[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    if isinstance(value, bool) or (isinstance(value, float) and not math.isfinite(value)):
+        return kind == "boolean" and isinstance(value, bool)
+    return isinstance(value, kinds[kind])
 
 
 def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], list[Message]]:
@@ -229,7 +232,7 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
         state = offer.parameters[name].state if name in offer.parameters else "supported"
         if state == "refused" and value is not False:
             raise _refused(name, value, offer)
-        if state == "supported" or name == "negative_prompt":  # the styler restates a negative where it is not sent
+        if state == "supported" or name in schemas.RESTATED:
             kept[name] = value
         elif state == "ignored":
             warnings.append(Message("requests.ignored", name=name, model=offer.model.name, backend=offer.backend.name))
@@ -242,7 +245,7 @@ def _refused(name: str, got: Any, offer: Offer) -> InvalidRequest:
         message = Message("requests.format-fixed", model=offer.model.name, format=offer.model.default_format, got=got)
     else:
         message = Message("requests.refused", name=name, model=offer.model.name, backend=offer.backend.name)
-    advice = Message("requests.refused-advice", name=name, instead=instead) if instead else None
+    advice = Message("requests.refused-advice" if instead else "requests.leave-out", name=name, instead=instead)
     allowed = list(offer.model.formats) if name == "output_format" else []
     return InvalidRequest(message, field=name, got=got, allowed=allowed, advice=advice)
 
@@ -321,10 +324,10 @@ def _check_reference_kind(given: Mapping[str, Any], offer: Offer) -> None:
             )
 
 
-def _validate(tool: str, offer: Offer, given: Mapping[str, Any]) -> None:
+def _validate(tool: str, offer: Offer, given: Mapping[str, Any], catalog: Catalog) -> None:
     errors = sorted(_validator(tool, offer).iter_errors(given), key=_depth)
     if errors:
-        raise _taught(errors[0], offer)
+        raise _taught(errors[0], offer, catalog)
 
 
 def _depth(error: Any) -> tuple[int, str]:
@@ -346,15 +349,12 @@ def _validator(tool: str, offer: Offer) -> Any:
     return kind(schemas.checked(tool, offer))
 
 
-def _taught(error: Any, offer: Offer) -> InvalidRequest:
+def _taught(error: Any, offer: Offer, catalog: Catalog) -> InvalidRequest:
     """A validator's complaint as a sentence: what came, what may come, what to try."""
     field = str(error.absolute_path[0]) if error.absolute_path else _field_of(error)
     reason = error.schema.get(schemas.REASON)
-    limits: dict[str, Any] = {"limit": offer.references.with_outputs, "model": offer.model.name}
     if reason:
-        return InvalidRequest(
-            Message(reason, **limits), field=field, got=_short(error.instance), allowed=error.validator_value
-        )
+        return _conditional(Message(reason, **_limits(offer, catalog)), field, error)
     if field == "size" and offer.limits:
         presets = list(offer.model.presets)
         message = Message("requests.size-outside", got=error.instance, limits=str(offer.limits), presets=presets)
@@ -370,6 +370,18 @@ def _taught(error: Any, offer: Offer) -> InvalidRequest:
         allowed=allowed,
         advice=_advice(field, rule, offer),
     )
+
+
+def _limits(offer: Offer, catalog: Catalog) -> dict[str, Any]:
+    return {"limit": offer.references.with_outputs, "model": offer.model.name, "free": catalog.freely_transparent}
+
+
+def _conditional(message: Message, field: str, error: Any) -> InvalidRequest:
+    """Two arguments that do not go together: what is allowed beside the other one, or that this one must go."""
+    if error.validator == "not":
+        advice = Message("requests.leave-out", name=field)
+        return InvalidRequest(message, field=field, got=_short(error.instance), allowed=[], advice=advice)
+    return InvalidRequest(message, field=field, got=_short(error.instance), allowed=error.validator_value)
 
 
 _RULES = {
@@ -402,6 +414,8 @@ def _field_of(error: Any) -> str:
 
 def _short(value: Any) -> Any:
     """A value fit for an error: long texts and data URIs are cut."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, str):
         return value if len(value) <= 80 else f"{value[:60]}… ({len(value)} characters)"
     text = json.dumps(value, ensure_ascii=False, default=str)

@@ -24,6 +24,9 @@ SIZE_RULE = "legalSize"
 REASON = "reason"
 """Our own annotation: the message key that explains why a conditional rule failed."""
 
+RESTATED = ("negative_prompt",)
+"""What the styler says in other words where the service takes no such parameter; legal for every offer."""
+
 _OUR_ARGUMENTS = ("model", "ratio", "size", "save_as", "preview", "frame", "anchor")
 _FLAGS = ("dry_run", "as_is", "force", "fresh", "confirm_cost", "fit_references")
 
@@ -72,7 +75,11 @@ def checked(tool: str, offer: Offer) -> dict[str, Any]:
     """The schema of one tool for one model on one backend, over arguments whose size is already made legal."""
     if "inputSchema" in arguments()["tools"][tool]:
         return dict(arguments()["tools"][tool]["inputSchema"])
-    own = {name: dict(p.schema) for name, p in offer.parameters.items() if p.state == "supported" and p.schema}
+    own = {
+        name: dict(parameter.schema)
+        for name, parameter in offer.parameters.items()
+        if parameter.schema and (parameter.state == "supported" or name in RESTATED)
+    }
     properties: dict[str, Any] = {
         **{name: own[name] for name in argument_names(tool) if name in own},
         **{name: {"type": "string", "minLength": 1} for name in _OUR_ARGUMENTS},
@@ -155,12 +162,10 @@ def _background_rules(tool: str, offer: Offer) -> list[dict[str, Any]]:
     }
     rules: list[dict[str, Any]] = [{"if": transparent, "then": png}]
     if offer.parameters["background"].extra["transparent_needs"] == "one-alpha-png":
-        one = {
-            "required": ["images"],
-            "properties": {"images": {"maxItems": 1}},
-            REASON: "requests.transparent-one-image",
-        }
-        rules.append({"if": transparent, "then": one if tool == "edit_image" else {"not": {}, REASON: one[REASON]}})
+        reason = {REASON: "requests.transparent-one-image"}
+        one = {"images": {"maxItems": 1, **reason}}
+        never = {"background": {"not": {}, **reason}}
+        rules.append({"if": transparent, "then": {"properties": one if tool == "edit_image" else never}})
     return rules
 
 
@@ -196,8 +201,7 @@ def _words(catalog: Catalog) -> dict[str, str]:
             f"{m.name} ({m.parameters['layers'].extra['max_layers']})" for m in models if _supports(m, "layers")
         ),
         "formats": "; default png: " + _takers(models, lambda model: model.default_format == "png"),
-        "background": "; transparent without an input picture: "
-        + _takers(models, lambda m: m.parameters["background"].extra.get("transparent_needs") == "nothing"),
+        "background": "; transparent without an input picture: " + ", ".join(catalog.freely_transparent),
     }
 
 

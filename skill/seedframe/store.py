@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -44,12 +45,22 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def prepare(self) -> Path:
-        """The folder for parts, on the same disk as the pictures; StoreError when it cannot be made."""
+    def prepare(self, name: str = "") -> Path:
+        """The folder for parts, on the same disk as the pictures; StoreError when it cannot be made.
+
+        With a `name` it is one's own: another process that tidies up cannot take it away.
+        """
+        folder = self.parts(name)
         with _told(self.root):
-            folder = self.root / PARTS_FOLDER
-            folder.mkdir(parents=True, exist_ok=True)
-            return folder
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError:  # another process removed the empty parent between our two steps
+                folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def parts(self, name: str) -> Path:
+        """The folder of parts of that name, made or not."""
+        return self.root / PARTS_FOLDER / name
 
     def stem(self, save_as: str | None, fallback: str) -> Path:
         """Where the pictures of a request go, without number and extension; InvalidRequest when it leads outside."""
@@ -95,10 +106,9 @@ class Store:
             part.replace(path)
             return path
 
-    def discard(self, parts: Path, stem: str) -> None:
-        """Remove what is left of one call's parts."""
-        for leftover in parts.glob(f"{stem}-*"):
-            leftover.unlink(missing_ok=True)
+    def discard(self, folder: Path) -> None:
+        """Remove one's own folder with whatever parts are left in it."""
+        shutil.rmtree(folder, ignore_errors=True)
 
     def tidy(self) -> None:
         """Remove the folder for parts when nothing is in it."""

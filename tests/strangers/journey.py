@@ -1,4 +1,3 @@
-
 """One journey through the emulator that every official SDK walks; prints what it met as one JSON object.
 
 Run by `with_<sdk>.py` inside an environment that has the SDKs and nothing of ours.

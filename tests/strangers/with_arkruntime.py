@@ -1,4 +1,3 @@
-
 """The journey with `arkruntime`."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-
 """The journey with `byteplus-python-sdk-v2`."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-
 """The journey with `openai`: what it does not know travels in `extra_body`."""
 
 from typing import Any

@@ -1,4 +1,3 @@
-
 """The journey with `volcengine-python-sdk[ark]`."""
 
 from typing import Any

@@ -6,7 +6,7 @@ only when it is needed. Failures are PictureError, or StoreError when the disk i
 
 from seedframe.pictures.crop import crop, resize_frame
 from seedframe.pictures.headers import read_header, sniff
-from seedframe.pictures.inspection import inspect, seedance_problems
+from seedframe.pictures.inspection import inspect, see_through, seedance_problems
 from seedframe.pictures.preview import contact_strip, preview
 from seedframe.pictures.references import data_uri, fit_reference
 from seedframe.pictures.turbojpeg import turbojpeg_version
@@ -41,6 +41,7 @@ __all__ = [
     "preview",
     "read_header",
     "resize_frame",
+    "see_through",
     "seedance_problems",
     "sniff",
     "turbojpeg_version",

@@ -11,6 +11,9 @@ from typing import Any
 
 from seedframe.geometry import mismatch, nearest_named, parse_ratio, ratio_text
 from seedframe.messages import Language, Message
+from seedframe.pictures.guard import guarded, load_stored
+from seedframe.pictures.headers import read_header
+from seedframe.pictures.pixels import plain
 from seedframe.pictures.values import MAX_PIXELS, Header
 from seedframe.pictures.verify import verify
 
@@ -18,6 +21,8 @@ from seedframe.pictures.verify import verify
 _SEEDANCE_SIDES = (300, 6000)
 _SEEDANCE_RATIOS = (Fraction(2, 5), Fraction(5, 2))
 _SEEDANCE_BYTES = 30_000_000
+
+_OPAQUE = 255
 
 
 def inspect(path: Path, *, language: Language = "en", max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
@@ -74,3 +79,16 @@ def seedance_problems(header: Header, bytes: int) -> tuple[Message, ...]:
     if bytes >= _SEEDANCE_BYTES:
         problems.append(Message("pictures.seedance-bytes", got=bytes, high=_SEEDANCE_BYTES))
     return tuple(problems)
+
+
+def see_through(path: Path, *, max_pixels: int = MAX_PIXELS) -> bool:
+    """Tell whether any pixel is less than opaque; an alpha channel that hides nothing is none. PictureError as always.
+
+    A file whose header knows no transparency is not decoded.
+    """
+    header = read_header(path, max_pixels=max_pixels)
+    if not header.has_alpha:
+        return False
+    with guarded(path):
+        image = plain(load_stored(path, header))
+        return image.mode == "RGBA" and any(image.getchannel("A").histogram()[:_OPAQUE])

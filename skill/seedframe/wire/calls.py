@@ -14,6 +14,21 @@ from typing import Any
 from seedframe.geometry import Size
 from seedframe.requests import ImageRequest
 
+ESSENTIAL = frozenset(
+    {
+        "model",
+        "prompt",
+        "image",
+        "size",
+        "background",
+        "layer_decomposition",
+        "tools",
+        "sequential_image_generation",
+        "sequential_image_generation_options",
+    }
+)
+"""What a wish is about: without it the picture would be another one, so it is never dropped to please the service."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -23,6 +38,10 @@ class Call:
     body: Mapping[str, Any]
     outputs: int
     stream: bool = False
+
+    def may_drop(self, parameter: str | None) -> bool:
+        """Whether the call means the same without that parameter."""
+        return parameter in self.body and parameter not in ESSENTIAL
 
     def without(self, parameter: str) -> Call:
         """The same call without a parameter the service refused."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from seedframe.errors import ApiError
 from seedframe.wire.failures import find_envelope, from_envelope
-from seedframe.wire.replies import Slot, read_slot, reply_facts, slots_of
+from seedframe.wire.replies import Slot, read_slot, reply_facts, slots_of, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def read_event(data: str, headers: Mapping[str, str]) -> Event:
         return None
     kind = str(body.get("type", ""))
     if kind.endswith(("partial_succeeded", "partial_failed")):
-        return read_slot(int(body.get("image_index", 0)), body)
-    if kind.endswith("completed"):
+        return read_slot(whole(body.get("image_index")) or 0, body)
+    if kind.endswith("completed") and not body.get("error"):
         return Closing(reply_facts(body))
     if "data" in body:
         return slots_of(body)

@@ -17,6 +17,7 @@ from typing import Any
 from seedframe.catalog import ApiErrorRow, api_errors, code_aliases
 from seedframe.errors import ApiError
 from seedframe.messages import Message
+from seedframe.redaction import redact
 
 _REQUEST_ID = re.compile(r"[Rr]equest [Ii][Dd]:\s*(\S+?)\.?\s*$")
 _UNSUPPORTED = re.compile(r"parameter `(\w+)` is not supported")
@@ -48,7 +49,7 @@ def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]
     """The error an envelope means; `status` 200 is an error told inside a success."""
     row = find_row(envelope, status)
     unsupported = _UNSUPPORTED.search(envelope.message)
-    told = _REQUEST_ID.sub("", envelope.message).strip().rstrip(".")
+    told = told_words(envelope.message)
     known: dict[str, Any] = {
         "code": envelope.code,
         "status": status,
@@ -62,6 +63,12 @@ def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]
         return ApiError(message, kind="other", retry="unknown" if unknown else "never", **known)
     facts = {"row": row.name, "billed": row.billed, "wait_seconds": row.wait_seconds}
     return ApiError(message, kind=row.error_class, retry=row.retry, advice=row.advice, facts=facts, **known)
+
+
+def told_words(message: str) -> str:
+    """The service's sentence without its request id, signed addresses and pictures (it likes to repeat what it got)."""
+    words: str = redact(_REQUEST_ID.sub("", message).strip().rstrip("."))
+    return words
 
 
 def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
@@ -116,7 +123,7 @@ def _from_text(text: str, depth: int) -> Envelope | None:
 def _nameless(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """A reply without an envelope: a proxy's page, an empty 404."""
     unknown = status >= 500 or status < 400
-    beginning = re.sub(r"\s+", " ", body[:120].decode("utf-8", "replace")).strip()
+    beginning = redact(re.sub(r"\s+", " ", body[:120].decode("utf-8", "replace")).strip())
     return ApiError(
         Message("wire.nameless", status=status, beginning=beginning or "–"),
         code="",

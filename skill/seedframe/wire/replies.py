@@ -8,6 +8,7 @@ Never in here: a download, a file, a retry.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,17 +16,27 @@ from typing import Any
 from seedframe.catalog import ApiErrorRow
 from seedframe.errors import ApiError
 from seedframe.messages import Message
-from seedframe.wire.failures import Envelope, failure, find_envelope, find_row, from_envelope, request_id
+from seedframe.redaction import redact
+from seedframe.wire.failures import (
+    Envelope,
+    failure,
+    find_envelope,
+    find_row,
+    from_envelope,
+    request_id,
+    told_words,
+)
 from seedframe.wire.scanner import PART
 
 
 @dataclass(frozen=True, slots=True)
 class SlotError:
-    """Why one picture of a reply is missing. Failed and withheld pictures are not billed."""
+    """Why one picture of a reply is missing. Failed and withheld ones are not billed; `paid` ones came damaged."""
 
     code: str
     message: str
     row: ApiErrorRow | None
+    paid: bool = False
 
     @property
     def told(self) -> Message:
@@ -57,7 +68,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply. `billed` is the service's own count (None where it says nothing); `complete` False after a cut."""
+    """A whole reply. `billed` is the service's own count (None where it says nothing).
+
+    `complete` is False when its end did not come; `failure` is then what the service said instead, if anything.
+    """
 
     slots: tuple[Slot, ...]
     model: str | None = None
@@ -67,6 +81,13 @@ class Reply:
     request_id: str | None = None
     emulated: bool = False
     complete: bool = True
+    failure: ApiError | None = None
+
+    @property
+    def pictures_billed(self) -> int:
+        """The service's own count, or else one for each picture that came."""
+        came = sum(slot.error is None or slot.error.paid for slot in self.slots)
+        return came if self.billed is None else self.billed
 
 
 def read_reply(status: int, headers: Mapping[str, str], document: bytes) -> Reply:
@@ -99,41 +120,50 @@ def slots_of(body: Any) -> tuple[Slot, ...]:
 def read_slot(index: int, item: Any) -> Slot:
     """One entry of `data`, or one event of a stream."""
     if not isinstance(item, Mapping):
-        return Slot(index, error=SlotError("", str(item)[:200], None))
+        return Slot(index, error=SlotError("", redact(str(item))[:200], None))
     envelope = find_envelope(item["error"]) if item.get("error") else None
     if envelope is not None:
         return Slot(index, error=slot_error(envelope))
     inline = str(item.get("b64_json") or "")
-    part = int(inline.removeprefix(PART)) if inline.startswith(PART) else None
-    url = item.get("url")
+    part = int(inline.removeprefix(PART)) if re.fullmatch(PART + r"\d+", inline) else None
+    url, size = item.get("url"), item.get("size")
     if part is None and not url:
         return Slot(index, error=SlotError("", "neither url nor b64_json", None))
-    return Slot(index, url=str(url) if url else None, part=part, size=item.get("size"), layer=_layer(item))
+    return Slot(index, str(url) if url else None, part, size=str(size) if size else None, layer=_layer(item))
 
 
 def slot_error(envelope: Envelope) -> SlotError:
     """The error of one slot, with its row of the table."""
-    return SlotError(envelope.code, envelope.message, find_row(envelope, 400))
+    return SlotError(envelope.code, told_words(envelope.message), find_row(envelope, 400))
 
 
 def reply_facts(body: Mapping[str, Any]) -> dict[str, Any]:
     """What a body says beside its pictures."""
-    usage = body.get("usage") if isinstance(body.get("usage"), Mapping) else {}
-    tools = usage.get("tool_usage") or {}  # type: ignore[union-attr]
-    created = body.get("created")
+    usage = _mapping(body.get("usage"))
     return {
-        "model": body.get("model"),
-        "created": created if isinstance(created, int) else None,
-        "billed": usage.get("generated_images"),  # type: ignore[union-attr]
-        "searched": tools.get("web_search"),
+        "model": str(body["model"]) if body.get("model") else None,
+        "created": whole(body.get("created")),
+        "billed": whole(usage.get("generated_images")),
+        "searched": whole(_mapping(usage.get("tool_usage")).get("web_search")),
     }
 
 
+def whole(value: Any) -> int | None:
+    """A count; None for anything else, since a reply that was paid for must not fail on a detail."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _layer(item: Mapping[str, Any]) -> Layer | None:
-    if "z_index" not in item:
+    z_index = whole(item.get("z_index"))
+    if z_index is None:
         return None
-    box = (item.get("bounding_box") or {}).get("absolute")
-    return Layer(int(item["z_index"]), tuple(box) if box else None, item.get("name"), item.get("description"))
+    box = _mapping(item.get("bounding_box")).get("absolute")
+    words = (str(item[name]) if item.get(name) else None for name in ("name", "description"))
+    return Layer(z_index, tuple(box) if isinstance(box, list) else None, *words)
 
 
 def _without_pictures(status: int, headers: Mapping[str, str], body: Any) -> ApiError:

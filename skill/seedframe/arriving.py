@@ -1,0 +1,199 @@
+"""Room 4, an answer while it comes in: an open HTTP response becomes part files and slots.
+
+In: a response whose body has not been read. Out: each slot as soon as it is whole, then the `Reply`, or what a cut
+left. Whether it is JSON or an event stream is told by its first bytes, since gateways mislabel both. Base64 goes
+straight to its file. Never in here: a connection being made, a retry, a verdict about money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+
+from seedframe.errors import ApiError, OutcomeUnknown, StoreError
+from seedframe.messages import Message
+from seedframe.redaction import MARK, SHORTEST_SECRET
+from seedframe.wire import Piece, Reply, Scanner, Slot, SlotError, read_event, read_reply, request_id
+from seedframe.wire.events import Closing, Done
+from seedframe.wire.replies import is_emulated
+
+CHUNK = 65_536
+LONGEST_DOCUMENT = 8_000_000
+"""Bytes of an answer without its pictures; no answer of this service comes near."""
+
+_STREAM_BEGINNINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
+
+Arrived = Callable[[Slot], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Parts:
+    """Where pictures of one call go while they arrive: numbered files in one folder. `broken` were cut or damaged."""
+
+    folder: Path
+    stem: str
+    broken: set[int] = field(default_factory=set)
+    _open: dict[int, BinaryIO] = field(default_factory=dict)
+
+    def path(self, name: int | str) -> Path:
+        """The file of a part; a string names one that is downloaded."""
+        return self.folder / f"{self.stem}-{name}.part"
+
+    def write(self, pieces: Iterable[Piece]) -> None:
+        """Append decoded bytes to their files. StoreError when the disk does not take them.
+
+        Not in a thread: 64 KiB of base64 are a fraction of a millisecond, less than the hop would cost.
+        """
+        try:
+            for piece in pieces:
+                self._write(piece)
+        except OSError as error:
+            raise disk_full(self.folder, error) from error
+
+    def close(self) -> None:
+        """Close what a cut body left open; those pictures are broken."""
+        for part, file in self._open.items():
+            self.broken.add(part)
+            file.close()
+        self._open.clear()
+
+    def _write(self, piece: Piece) -> None:
+        if piece.part not in self._open:
+            self._open[piece.part] = self.path(piece.part).open("wb")
+        self._open[piece.part].write(piece.data)
+        if piece.broken:
+            self.broken.add(piece.part)
+        if piece.last:
+            self._open.pop(piece.part).close()
+
+
+class Arrival:
+    """One answer on its way. `arrived` is awaited for each slot; `secrets` are blotted out of whatever it says."""
+
+    def __init__(self, parts: Parts, arrived: Arrived, secrets: Sequence[str]) -> None:
+        self._parts = parts
+        self._arrived = arrived
+        self._secrets = secrets
+        self._slots: dict[int, Slot] = {}
+        self._headers: Mapping[str, str] = {}
+
+    async def read(self, response: httpx.Response) -> Reply:
+        """The whole answer. ApiError: it is a no. OutcomeUnknown: it cannot be understood. httpx errors: it was cut."""
+        self._headers = response.headers
+        lean = self._lean(response)
+        head = b""
+        async for piece in lean:
+            head += piece
+            if head.strip():
+                break
+        if response.status_code < 400 and _is_stream(head, response.headers):
+            return await self._read_events(head, lean)
+        document = head + b"".join([piece async for piece in lean])
+        reply = read_reply(response.status_code, response.headers, document)
+        for slot in reply.slots:
+            await self._take(slot)
+        return replace(reply, slots=self._ordered())
+
+    def rest(self) -> Reply | None:
+        """What had arrived when the answer broke off; None when no picture had."""
+        if not self._slots:
+            return None
+        return Reply(self._ordered(), emulated=is_emulated(self._headers), complete=False, **self._id())
+
+    async def _read_events(self, head: bytes, lean: AsyncIterator[bytes]) -> Reply:
+        from httpx_sse import EventSource
+
+        facts: Mapping[str, Any] = {}
+        complete, failure = False, None
+        stream = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Chained(head, lean))
+        async for event in EventSource(stream).aiter_sse():
+            read = read_event(event.data, self._headers)
+            if isinstance(read, ApiError):
+                if not self._slots:
+                    raise read
+                failure = read
+                break
+            if isinstance(read, Done):
+                break
+            if isinstance(read, Closing):
+                facts, complete = read.facts, True
+            for slot in (read,) if isinstance(read, Slot) else read if isinstance(read, tuple) else ():
+                await self._take(slot)
+        if not self._slots and not complete:
+            raise unknown("the stream ended without a picture")
+        reply = Reply(self._ordered(), emulated=is_emulated(self._headers), complete=complete, **self._id(), **facts)
+        return replace(reply, failure=failure)
+
+    async def _take(self, slot: Slot) -> None:
+        """Note a slot under a number of its own, also when a gateway numbers all its pictures alike."""
+        index = slot.index if slot.index not in self._slots else max(self._slots) + 1
+        self._slots[index] = replace(self._checked(slot), index=index)
+        await self._arrived(self._slots[index])
+
+    def _checked(self, slot: Slot) -> Slot:
+        if slot.part is None or slot.part not in self._parts.broken:
+            return slot
+        damaged = SlotError("BrokenBase64", "the base64 of this picture is damaged or cut short", None, paid=True)
+        return Slot(slot.index, error=damaged)
+
+    async def _lean(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """The body without its pictures, which go to their files."""
+        scanner, size = Scanner(), 0
+        async for chunk in response.aiter_bytes(CHUNK):
+            self._parts.write(scanner.feed(chunk))
+            piece = blotted(scanner.take(), self._secrets)
+            size += len(piece)
+            if size > LONGEST_DOCUMENT:
+                raise unknown("the answer has no end")
+            yield piece
+        self._parts.write(scanner.close())
+        yield blotted(scanner.take(), self._secrets)
+
+    def _ordered(self) -> tuple[Slot, ...]:
+        return tuple(self._slots[index] for index in sorted(self._slots))
+
+    def _id(self) -> dict[str, Any]:
+        return {"request_id": request_id(self._headers)}
+
+
+def blotted(text: bytes, secrets: Iterable[str]) -> bytes:
+    """An answer without the caller's keys, which some gateways repeat in their errors."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret.encode(), MARK.encode())
+    return text
+
+
+def unknown(why: str) -> OutcomeUnknown:
+    """The error for an answer that cannot be trusted."""
+    return OutcomeUnknown(Message("client.unknown", why=why), advice=Message("client.unknown-advice"))
+
+
+def disk_full(folder: Path, error: OSError) -> StoreError:
+    """The error for an answer the disk does not take."""
+    why = error.strerror or type(error).__name__
+    return StoreError(Message("client.no-disk", folder=folder, why=why), advice=Message("client.no-disk-advice"))
+
+
+def _is_stream(head: bytes, headers: Mapping[str, str]) -> bool:
+    beginning = head.lstrip()
+    if beginning.startswith((b"{", b"[")):
+        return False
+    return beginning.startswith(_STREAM_BEGINNINGS) or "text/event-stream" in headers.get("content-type", "")
+
+
+class _Chained(httpx.AsyncByteStream):
+    """Bytes that were looked at, then the rest."""
+
+    def __init__(self, head: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._head = head
+        self._rest = rest
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._head
+        async for piece in self._rest:
+            yield piece

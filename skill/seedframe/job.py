@@ -1,0 +1,238 @@
+"""Rooms 4 and 5 of one wish: from its intent in the journal to its saved pictures.
+
+In: an entry to pay for and what was prepared. Out: a `Result`, or the error that says what became of the money.
+It lives in a task of its own and talks to nobody directly: what it says is put where a caller may or may not listen.
+Never in here: a door, a dialect, a second try of a call that may have been paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from seedframe import framing, telling
+from seedframe.arriving import Parts
+from seedframe.client import Client
+from seedframe.errors import OutcomeUnknown, SeedreamError
+from seedframe.journal import Entry, Journal
+from seedframe.messages import Message
+from seedframe.prepared import Prepared
+from seedframe.settings import Settings
+from seedframe.store import Store, slug
+from seedframe.telling import Bill, Missing, Outcome, Result
+from seedframe.wire import Call, Reply, Slot
+
+_GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all jobs of a process share."""
+
+    settings: Settings
+    client: Client
+    journal: Journal
+    store: Store
+    now: Callable[[], float]
+    images: ThreadPoolExecutor
+    downloads: asyncio.Semaphore
+
+    async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Pixel work, a few at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self.images, function, *arguments)
+
+
+class Job:
+    """One paid wish. `run` once; the journal is told every step."""
+
+    def __init__(self, shop: Workshop, entry: Entry, prepared: Prepared, say: Callable[[Message], None]) -> None:
+        self._shop = shop
+        self._entry = entry
+        self._prepared = prepared
+        self._request = prepared.request
+        self._say = say
+        self._pictures: list[framing.Picture] = []
+        self._missing: list[Missing] = []
+        self._replies: list[Reply] = []
+        self._notes: list[Message] = []
+        self._landing: list[asyncio.Task[None]] = []
+        self._posted = False
+
+    async def run(self) -> Result:
+        """POST every call, land every slot, settle the journal; SeedreamError when not one picture was saved."""
+        try:
+            return await self._run()
+        except SeedreamError as error:
+            await self._settle(error)
+            raise
+        finally:
+            await self._shop.journal.abandon(self._entry.id)
+            await asyncio.to_thread(self._shop.store.discard, self._shop.store.parts(self._entry.id))
+
+    async def _run(self) -> Result:
+        self._folder = await asyncio.to_thread(self._shop.store.prepare, self._entry.id)
+        self._stem = await asyncio.to_thread(self._shop.store.stem, self._request.save_as, self._name())
+        await asyncio.gather(*(self._call(number, call) for number, call in enumerate(self._prepared.calls)))
+        bill = self._bill()
+        if self._replies:
+            ids = [reply.request_id for reply in self._replies if reply.request_id]
+            await self._shop.journal.replied(
+                self._entry.id, request_id=ids[0] if ids else None, billed_images=bill.pictures, amount=bill.amount
+            )
+        await asyncio.gather(*self._landing)
+        if not self._pictures:
+            raise self._reason()
+        facts = await asyncio.to_thread(self._write_records, self._outcome(bill))
+        await self._shop.journal.saved(self._entry.id, facts, partial=facts["status"] == "partial")
+        return Result(facts, tuple(picture.preview for picture in self._made() if picture.preview))
+
+    async def _settle(self, error: SeedreamError) -> None:
+        """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""
+        facts = telling.told_failure(error)
+        billed = {missing.billed for missing in self._missing}
+        if self._pictures or (self._replies and not billed):
+            billed.add("yes")  # pictures are there, but what comes after them failed
+        if not self._posted or billed <= {"no"}:
+            await self._shop.journal.failed(self._entry.id, facts)
+        elif "unknown" in billed:
+            await self._shop.journal.unknown(self._entry.id, facts)
+        else:
+            await self._shop.journal.spent_anyway(self._entry.id, facts, self._bill().amount)
+
+    async def _call(self, number: int, call: Call) -> None:
+        """One POST and its slots. What goes wrong is noted, not raised: other calls of the wish go on."""
+        parts = Parts(self._folder, f"call-{number}")
+        offset = number if len(self._prepared.calls) > 1 else 0
+        left = False
+
+        async def leaving(_message: Message) -> None:
+            nonlocal left
+            left = False
+            await self._shop.journal.sent(self._entry.id)
+            left = self._posted = True
+
+        async def arrived(slot: Slot) -> None:
+            self._landing.append(asyncio.create_task(self._land(slot, parts, offset + slot.index)))
+
+        async def tell(message: Message) -> None:
+            self._say(message)
+
+        try:
+            sent = await self._shop.client.send(
+                call, self._request.offer, parts, arrived=arrived, sent=leaving, tell=tell
+            )
+        except SeedreamError as error:
+            billed = telling.billed_after(error, left=left)
+            self._missing.append(Missing(offset, error, billed, call.outputs))
+            return
+        self._replies.append(sent.reply)
+        self._notes.extend(sent.notes)
+        self._notice_absent(sent.reply, call.outputs)
+
+    def _notice_absent(self, reply: Reply, asked: int) -> None:
+        """Pictures for which there is not even an error: a set that came out smaller, or an answer that broke off."""
+        came = {slot.index for slot in reply.slots}
+        absent = [index for index in range(asked) if index not in came]
+        if reply.complete and absent:
+            note = Message("pipeline.fewer", asked=asked, made=len(came))
+            self._notes.append(note)
+            self._missing += [Missing(index, SeedreamError(note), "no") for index in absent]
+        elif absent:
+            self._notes.append(Message("pipeline.cut-stream"))
+            lost = reply.failure or OutcomeUnknown(
+                Message("pipeline.cut-slot"), advice=Message("pipeline.cut-slot-advice")
+            )
+            billed = telling.billed_after(lost, left=True)
+            self._missing += [Missing(index, lost, billed) for index in absent]
+        elif not reply.complete:
+            self._notes.append(Message("pipeline.no-completed"))
+
+    async def _land(self, slot: Slot, parts: Parts, index: int) -> None:
+        """One slot to one file, or one reason why not."""
+        try:
+            picture = await self._save(slot, parts, index)
+        except SeedreamError as error:
+            unpaid = slot.error is not None and not slot.error.paid
+            self._missing.append(Missing(index, error, "no" if unpaid else "yes"))
+        else:
+            self._pictures.append(picture)
+            self._say(Message("pipeline.saved", number=index + 1, path=picture.saved.path))
+
+    async def _save(self, slot: Slot, parts: Parts, index: int) -> framing.Picture:
+        if slot.error is not None:
+            raise telling.slot_failure(slot)
+        part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
+        if slot.url and slot.part is None:
+            async with self._shop.downloads:
+                await self._shop.client.download(slot.url, part)
+        place = framing.Place(index, f"seedframe:{self._entry.id}-{index + 1}", self._place(index))
+        now = framing.utc(self._shop.now())
+        picture: framing.Picture = await self._shop.in_thread(
+            framing.finish, part, slot, self._request, place, self._shop.store, now
+        )
+        return picture
+
+    def _place(self, index: int) -> Path:
+        many = self._request.count > 1 or self._request.layers
+        return self._stem.with_name(f"{self._stem.name}-{index + 1}") if many else self._stem
+
+    def _name(self) -> str:
+        words = self._request.prompt or self._prepared.styled.prompt
+        day = framing.utc(self._shop.now()).strftime("%Y%m%d")
+        return f"{day}-{slug(words)}-{self._entry.id[-6:].lower()}"
+
+    def _made(self) -> list[framing.Picture]:
+        return sorted(self._pictures, key=lambda picture: picture.index)
+
+    def _reason(self) -> SeedreamError:
+        """Why there is not one picture: the gravest reason first, since it decides what may be done next."""
+        ranked = sorted(self._missing, key=lambda missing: (_GRAVITY[missing.billed], missing.index))
+        if not ranked:
+            return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
+        error = ranked[0].error
+        if len(ranked) > 1:
+            error.facts["missing"] = [missing.as_dict(self._shop.settings.language) for missing in ranked]
+        return error
+
+    def _bill(self) -> Bill:
+        """What the replies say was billed; pictures whose fate is not known count as billed."""
+        doubtful = sum(missing.pictures for missing in self._missing if missing.billed == "unknown")
+        pictures = sum(reply.pictures_billed for reply in self._replies) + doubtful
+        return Bill(pictures, self._amount(pictures), sure=not doubtful)
+
+    def _amount(self, pictures: int) -> Decimal | None:
+        """The list price of that many pictures of the size that came."""
+        offer, request = self._request.offer, self._request
+        if request.price_override is not None or not pictures:
+            return (request.price_override or Decimal(0)) * pictures
+        sizes = [telling.size_told(slot) for reply in self._replies for slot in reply.slots] + [request.frame.expected]
+        pixels = max((size.pixels for size in sizes if size), default=offer.limits.max_pixels)
+        together = len(self._prepared.calls) == 1
+        price = offer.price(
+            pixels=min(pixels, offer.limits.max_pixels),
+            outputs=pictures if together else 1,
+            references=len(self._prepared.references),
+            layers=request.layers,
+        )
+        return price.amount if together or price.amount is None else price.amount * pictures
+
+    def _outcome(self, bill: Bill) -> Outcome:
+        missing = sorted(self._missing, key=lambda missing: missing.index)
+        return Outcome(self._entry.id, self._made(), missing, self._replies, self._notes, bill, self._shop.now())
+
+    def _write_records(self, outcome: Outcome) -> dict[str, Any]:
+        """The result's facts; the layers' manifest and the sidecars are written on the way."""
+        settings, store = self._shop.settings, self._shop.store
+        facts = telling.told_result(outcome, self._prepared, settings.language, settings.secrets)
+        if self._request.layers:
+            path = self._stem.with_name(f"{self._stem.name}.layers.json")
+            facts["layers_manifest"] = str(store.write_json(path, telling.layers_manifest(outcome.pictures)))
+        sent = self._prepared.shown(settings.secrets)
+        for told in facts["pictures"]:
+            store.write_sidecar(Path(told["path"]), telling.sidecar(facts, told, sent))
+        return facts

@@ -1,0 +1,111 @@
+"""Rooms 2 and 3: a checked request becomes everything that will be sent. Nothing has been sent yet.
+
+In: an `ImageRequest`, styled words, references. Out: `Prepared`, a frozen value with its fingerprint.
+Never in here: a file, a network, money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seedframe.geometry import ratio_text
+from seedframe.journal import fingerprint
+from seedframe.marks import check_marks
+from seedframe.messages import Message
+from seedframe.redaction import redact
+from seedframe.references import Reference
+from seedframe.requests import ImageRequest
+from seedframe.settings import Settings
+from seedframe.styling import Styled, Wish, check_style, face_trust, style
+from seedframe.wire import Call, build
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rooms 1 to 3 done: everything is known and nothing has been sent."""
+
+    request: ImageRequest
+    styled: Styled
+    references: tuple[Reference, ...]
+    calls: tuple[Call, ...]
+    warnings: tuple[Message, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes two wishes the same wish: all that is sent and how the result is framed."""
+        wish = self.request.frame
+        body = {**self.calls[0].body, "image": [reference.sha256 for reference in self.references]}
+        frame = {"ratio": wish.ratio and ratio_text(wish.ratio), "frame": wish.frame and str(wish.frame)}
+        anchor = [wish.anchor.x, wish.anchor.y]
+        who = {"backend": self.request.offer.backend.name, "calls": len(self.calls), "path": self.calls[0].path}
+        return fingerprint({**who, **frame, "anchor": anchor, "body": body})
+
+    def shown(self, secrets: tuple[str, ...]) -> dict[str, Any]:
+        """The body that is sent, fit to be shown and stored: pictures described, addresses and keys taken out."""
+        shown: dict[str, Any] = redact(dict(self.calls[0].body), secrets)
+        return shown
+
+
+def styled_words(request: ImageRequest) -> Styled:
+    """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for edit marks out of place."""
+    styled = with_trust(style(_wish(request)), request)
+    check_style(styled, force=request.force)
+    check_marks(styled.prompt, request.offer)
+    return styled
+
+
+def build_calls(
+    request: ImageRequest, styled: Styled, references: tuple[Reference, ...], settings: Settings
+) -> tuple[Call, ...]:
+    """Room 3: one POST, or one for each picture where the backend makes no sets."""
+    call = build(
+        request,
+        prompt=styled.prompt,
+        negative=styled.negative,
+        images=[reference.value for reference in references],
+        outputs=request.count // request.calls,
+        response_format=settings.response_format or request.offer.response_format,
+    )
+    return (call,) * request.calls
+
+
+def with_trust(styled: Styled, request: ImageRequest) -> Styled:
+    """The findings with a warning when realistic people meet a call whose pictures Seedance does not trust."""
+    finding = face_trust(styled, eligible=request.offer.model.trust_days is not None and not request.images)
+    return replace(styled, findings=(*styled.findings, finding)) if finding else styled
+
+
+def words_of(prepared: Prepared) -> Mapping[str, Any]:
+    """The words as given and as sent."""
+    request, styled = prepared.request, prepared.styled
+    words: dict[str, Any] = {"prompt": styled.prompt}
+    if request.prompt is not None and request.prompt != styled.prompt:
+        words["original_prompt"] = request.prompt
+    if request.brief is not None:
+        words["brief"] = dict(request.brief)
+    if styled.negative and request.offer.supports("negative_prompt"):
+        words["negative_prompt"] = styled.negative
+    if styled.dropped:
+        words["dropped"] = list(styled.dropped)
+    return words
+
+
+def _wish(request: ImageRequest) -> Wish:
+    offer, frame = request.offer, request.frame
+    return Wish(
+        sheet=offer.model.prompt_style,
+        model=offer.model.name,
+        prompt=request.prompt if request.prompt or request.brief or not request.layers else "",
+        brief=request.brief,
+        negative=request.negative_prompt,
+        references=len(request.images),
+        max_references=offer.references.count,
+        group=request.group,
+        ratio=ratio_text(frame.ratio) if frame.ratio is not None else None,
+        edit=request.tool == "edit_image",
+        negative_supported=offer.supports("negative_prompt"),
+        as_is=request.as_is,
+        groups_supported=offer.supports("related"),
+    )

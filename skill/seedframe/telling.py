@@ -1,0 +1,231 @@
+"""Room 6, the facts: what a wish came to, as JSON-ready dictionaries for doors, sidecars and the journal.
+
+In: what was prepared, what arrived, the bill. Out: dictionaries in one language, keys and signed addresses taken out.
+Never in here: a file being written, a door's format, a decision about money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from seedframe import framing
+from seedframe.catalog import Price
+from seedframe.errors import ApiError, OutcomeUnknown, PictureError, SeedreamError, StoreError
+from seedframe.geometry import Size
+from seedframe.journal import Entry
+from seedframe.messages import Language, Message
+from seedframe.prepared import Prepared, words_of
+from seedframe.redaction import redact
+from seedframe.requests import ImageRequest
+from seedframe.wire import Reply, Slot
+
+_OWN_WORDS = frozenset({"pictures", "layers_manifest"})
+"""Facts that hold our own paths and numbers: long paths must not be taken for base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a wish: JSON-ready facts, and previews in picture order."""
+
+    facts: Mapping[str, Any]
+    previews: tuple[bytes, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The full-size files."""
+        return tuple(Path(picture["path"]) for picture in self.facts.get("pictures", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A picture (or `pictures` of one lost call) that did not come. `billed`: no, unknown, or yes (paid and lost)."""
+
+    index: int
+    error: SeedreamError
+    billed: str
+    pictures: int = 1
+
+    def as_dict(self, language: Language) -> dict[str, Any]:
+        """JSON-ready facts."""
+        told = {"index": self.index, "message": self.error.message.text(language), "billed": self.billed}
+        if isinstance(self.error, ApiError):
+            told["code"] = self.error.code
+        if self.error.advice:
+            told["advice"] = self.error.advice.text(language)
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a wish cost: `pictures` and `amount` at most; exactly that when `sure`."""
+
+    pictures: int
+    amount: Decimal | None
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Everything that came of the paid calls of one wish, before it is told."""
+
+    entry: str
+    pictures: Sequence[framing.Picture]
+    missing: Sequence[Missing]
+    replies: Sequence[Reply]
+    notes: Sequence[Message]
+    bill: Bill
+    created: float
+
+    @property
+    def partial(self) -> bool:
+        """Whether less came than was asked for."""
+        return bool(self.missing)
+
+
+def told_result(outcome: Outcome, prepared: Prepared, language: Language, secrets: Sequence[str]) -> dict[str, Any]:
+    """The facts of a result."""
+    request, replies = prepared.request, outcome.replies
+    notes = (*outcome.notes, *(note for picture in outcome.pictures for note in picture.notes))
+    facts = {
+        "status": "partial" if outcome.partial else "done",
+        "id": outcome.entry,
+        **told_request(prepared, language, more=tuple(dict.fromkeys(notes))),
+        "emulated": any(reply.emulated for reply in replies),
+        "pictures": [picture.as_dict(language) for picture in outcome.pictures],
+        "missing": [missing.as_dict(language) for missing in outcome.missing],
+        "cost": told_bill(outcome.bill, request),
+        "request_ids": [reply.request_id for reply in replies if reply.request_id],
+        "created": framing.utc(outcome.created).isoformat(timespec="seconds"),
+    }
+    searched = [reply.searched for reply in replies if reply.searched is not None]
+    if searched:
+        facts["web_searches"] = sum(searched)
+    return {name: fact if name in _OWN_WORDS else redact(fact, secrets) for name, fact in facts.items()}
+
+
+def told_request(prepared: Prepared, language: Language, *, more: tuple[Message, ...] = ()) -> dict[str, Any]:
+    """What was asked, in words: who was called, the prompt that is sent, the frame, and everything noticed."""
+    request = prepared.request
+    facts: dict[str, Any] = {
+        "tool": request.tool,
+        "model": request.offer.model.name,
+        "model_id": request.offer.id,
+        "backend": request.offer.backend.name,
+        **words_of(prepared),
+        "frame": framing.frame_report(request, language),
+        "warnings": [warning.text(language) for warning in (*prepared.warnings, *more)],
+        "findings": [finding.as_dict(language) for finding in prepared.styled.findings],
+    }
+    if prepared.references:
+        facts["references"] = [reference.shown for reference in prepared.references]
+    if request.seed is not None:
+        facts["seed"] = request.seed
+    return facts
+
+
+def told_price(price: Price, request: ImageRequest, pictures: int) -> dict[str, Any]:
+    """Money, JSON-ready; the amount is null where no price is published."""
+    amount = None if price.amount is None else format(price.amount.normalize(), "f")
+    return {
+        "amount": amount,
+        "currency": price.currency,
+        "pictures": pictures,
+        "listed": request.offer.backend.price_date,
+    }
+
+
+def told_bill(bill: Bill, request: ImageRequest) -> dict[str, Any]:
+    """What it cost; `at_most` marks a bill that part of the answer would have settled."""
+    told = told_price(Price(bill.amount, request.offer.backend.currency), request, bill.pictures)
+    return told if bill.sure else {**told, "at_most": True}
+
+
+def sidecar(facts: Mapping[str, Any], picture: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+    """One picture's record: the result without the other pictures, the body that was sent, asked and got size."""
+    shared = {key: value for key, value in facts.items() if key not in {"pictures", "missing"}}
+    got = f"{picture['width']}x{picture['height']}"
+    return {
+        "seedframe": 1,
+        **shared,
+        "expires": picture["trust"]["expires_at"],
+        "request": dict(sent),
+        "size": {"asked": facts["frame"]["asked"], "received": picture.get("received", got), "saved": got},
+        "picture": dict(picture),
+    }
+
+
+def layers_manifest(pictures: Sequence[framing.Picture]) -> dict[str, Any]:
+    """The layers from the base upwards, each with its file and where it lies."""
+    layers = [
+        {
+            "z_index": p.layer.z_index if p.layer else p.index,
+            "path": p.saved.path.name,
+            "box": p.layer.box if p.layer else None,
+            "name": p.layer.name if p.layer else None,
+            "description": p.layer.description if p.layer else None,
+            "width": p.size.width,
+            "height": p.size.height,
+        }
+        for p in pictures
+    ]
+    ordered = sorted(layers, key=lambda layer: int(str(layer["z_index"])))
+    return {"boxes_in": "pixels of the base picture", "layers": ordered}
+
+
+def slot_failure(slot: Slot) -> SeedreamError:
+    """Why there is no picture in a slot, with what to change."""
+    assert slot.error is not None
+    if slot.error.paid:
+        return PictureError(slot.error.told, advice=Message("client.download-advice"))
+    row = slot.error.row
+    return ApiError(
+        slot.error.told,
+        code=slot.error.code,
+        status=200,
+        kind=row.error_class if row else "other",
+        advice=row.advice if row else None,
+        facts={"picture": slot.index + 1, "billed": "no"},
+    )
+
+
+def billed_after(error: SeedreamError, *, left: bool) -> str:
+    """Whether a call that ended with this error was billed; `left`: its POST had been sent."""
+    if isinstance(error, OutcomeUnknown) or (isinstance(error, ApiError) and error.retry == "unknown"):
+        return "unknown"
+    if isinstance(error, StoreError):
+        return "unknown" if left else "no"
+    return "yes" if isinstance(error, PictureError) else "no"
+
+
+def told_failure(error: SeedreamError) -> dict[str, Any]:
+    """An error for the journal."""
+    return {"kind": error.kind, "message": str(error), **error.facts}
+
+
+def failure_of(entry: Entry) -> SeedreamError:
+    """The error of another caller's identical call, as the journal remembers it."""
+    told = dict(entry.error or {})
+    words = told.pop("message", entry.state)
+    if isinstance(words, Mapping):
+        words = Message(str(words["key"]), **dict(words.get("values", {})))
+    message = Message("pipeline.joined-failed", entry=entry.id, error=words)
+    if entry.state == "failed" and "code" in told:
+        return ApiError(message, code=str(told["code"]), status=int(told.get("status", 0)), kind=str(told.get("class")))
+    facts = {"entry": entry.id, "earlier": told}
+    if entry.state == "failed":
+        return SeedreamError(message, facts={**facts, "billed": "no"})
+    if entry.state == "lost":
+        return PictureError(message, facts={**facts, "billed": "yes"})
+    return OutcomeUnknown(message, advice=Message("client.unknown-advice"), facts=facts)
+
+
+def size_told(slot: Slot) -> Size | None:
+    """The size a slot says it has; None when it says none or nonsense."""
+    sides = (slot.size or "").lower().replace("×", "x").split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdigit() and 0 < len(side) < 6 for side in sides):
+        return None
+    return Size(int(sides[0]), int(sides[1]))
