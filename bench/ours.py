@@ -1,18 +1,32 @@
-"""The product under the bench: the whole corridor, from arguments to the journal's last word, and its parts.
+"""The product under the bench: `Ours` is the way of a picture, `Corridor` everything from arguments to journal.
 
 In: a provider's address. Out: files. `without_extras` makes this process one without pybase64 and libturbojpeg.
 """
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from seedframe import framing
+from seedframe.arriving import Parts
+from seedframe.catalog import catalog
+from seedframe.client import Client
+from seedframe.messages import Message
 from seedframe.pictures import turbojpeg
-from seedframe.pipeline import Studio
+from seedframe.pipeline import IMAGE_THREADS, Studio
+from seedframe.prepared import build_calls, styled_words
+from seedframe.requests import ImageRequest, check
 from seedframe.settings import Settings
+from seedframe.store import Store
+from seedframe.wire import Call, Slot
 
 MANY = "100000000"
 
@@ -37,7 +51,51 @@ def without_extras() -> None:
 
 
 class Ours:
-    """Check, style, journal, call, verify, frame, save, sidecar, preview: all of it, as a host would have it."""
+    """What the comparators do too, our way: POST, fetch, verify, frame, flush to the disk, preview (rooms 4 and 5)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._store = Store(folder)
+        self._images = ThreadPoolExecutor(IMAGE_THREADS)
+        self._number = itertools.count()
+        self._ready: dict[str, tuple[Client, ImageRequest, Call]] = {}
+
+    async def make(self, base: str, target: Path) -> list[Path]:
+        """One POST and what comes of it."""
+        client, request, call = self._ready.get(base) or self._prepared(base)
+        parts = Parts(self._store.prepare(), f"call-{next(self._number)}")
+        landing: list[asyncio.Task[framing.Picture]] = []
+
+        async def land(slot: Slot) -> framing.Picture:
+            part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
+            if slot.url:
+                await client.download(slot.url, part)
+            place = framing.Place(slot.index, "bench", target.with_name(f"{target.name}-{slot.index}"))
+            work = partial(framing.finish, part, slot, request, place, self._store, framing.utc(time.time()))
+            return await asyncio.get_running_loop().run_in_executor(self._images, work)
+
+        async def arrived(slot: Slot) -> None:
+            landing.append(asyncio.create_task(land(slot)))
+
+        await client.send(call, request.offer, parts, arrived=arrived, sent=_silent, tell=_silent)
+        return [picture.saved.path for picture in await asyncio.gather(*landing)]
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        for client, *_ in self._ready.values():
+            await client.close()
+        self._images.shutdown()
+
+    def _prepared(self, base: str) -> tuple[Client, ImageRequest, Call]:
+        settings = Settings.read(environment(base, self._folder))
+        request = check("generate_image", _wish(0), catalog=catalog(), settings=settings)
+        call = build_calls(request, styled_words(request), (), settings)[0]
+        self._ready[base] = Client(settings, catalog().backend(settings.backend)), request, call
+        return self._ready[base]
+
+
+class Corridor:
+    """All six rooms, as a host has them: also checked, styled, journalled before and after, with sidecars."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -48,10 +106,10 @@ class Ours:
     async def make(self, base: str, target: Path, *, count: int = 1) -> list[Path]:
         """One wish, unlike any before; the files it became."""
         studio = self._open.get(base) or await self._opened(base)
-        wish = {"prompt": f"海边的灯塔，第{next(self._number)}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}
+        wish = {**_wish(next(self._number)), "save_as": target.name}
         if count > 1:
-            wish |= {"count": count, "related": True}  # type: ignore[dict-item]
-        async with studio.make("generate_image", {**wish, "save_as": target.name}) as result:
+            wish |= {"prompt": f"生成一组共{count}张图：{wish['prompt']}", "count": count, "related": True}
+        async with studio.make("generate_image", wish) as result:
             return list(result.paths)
 
     async def close(self) -> None:
@@ -63,3 +121,11 @@ class Ours:
         studio = await self._stack.enter_async_context(Studio.open(settings))
         self._open[base] = studio
         return studio
+
+
+async def _silent(_message: Message) -> None:
+    """Nobody listens."""
+
+
+def _wish(number: int) -> dict[str, Any]:
+    return {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}

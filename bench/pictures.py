@@ -1,139 +1,129 @@
-"""Time a picture between the wire and the disk, ours against the way most tools go: `python bench/pictures.py`.
+"""What a cut costs a picture, and what its parts take: quality, size, preview. No network.
 
-naive: open, decode, crop if the ratio is off, always save (quality 95; PNG: Pillow's default), thumbnail of a copy.
-careful: bytes land verbatim when the ratio fits, thumbnail() from a lazy open; otherwise as naive without the copy.
-ours: this package; `ours/pixels` is ours without libturbojpeg. All variants end with file on disk plus preview.
-
-In: nothing but synthetic photographs. Out: a table on stdout. Medians of interleaved runs; ± is half the distance
-between the quartiles. The network, base64 and JSON are not in here.
+In: painted photographs. Out: coefficients, decibels, bytes, milliseconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
-import statistics
-import tempfile
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
-from photos import save_photo
-from seedframe.geometry import Size, frame_plan
-from seedframe.pictures import crop, preview, read_header, turbojpeg_version
+from bench import naive
+from bench.coefficients import changed, coefficients
+from bench.figures import Ground, Report, Series, compared
+from seedframe.geometry import Box, Size, align_box, crop_box, mismatch, parse_ratio
+from seedframe.pictures import CropReport, crop, preview, read_header, turbojpeg_version
 
 PORTRAIT = Fraction(9, 16)
-SCENES = (
-    ("1440x2560 untouched", Size(1440, 2560)),
-    ("2048x2048 to 9:16", Size(2048, 2048)),
-    ("2304x4096 untouched", Size(2304, 4096)),
-    ("4096x4096 to 9:16", Size(4096, 4096)),
-)
-Variant = Callable[[Path, Path], object]
+CUTS = ("2048x2048", "4096x4096")
+SHAPES = ("1:1", "4:5", "3:4", "2:3", "9:16", "9:21", "16:9", "2.39:1")
+SIZES = ("2048x2048", "1440x2560", "2304x4096", "2848x1600", "3040x5504", "4096x4096")
 
 
-def ours(source: Path, target: Path, *, lossless: bool = True) -> bytes | None:
-    """Header, plan, then as little as possible; the preview's decode proves an untouched file."""
-    plan = frame_plan(read_header(source).displayed, ratio=PORTRAIT)
-    if plan.crop:
-        return crop(source, target, plan.crop, lossless=lossless, preview_side=640).preview
-    source.replace(target)
-    return preview(target)
+def report(report: Report, ground: Ground) -> None:
+    """Quality, geometry, PNG, preview."""
+    report.title("What a cut does to the picture (9:16, centre)")
+    for name in CUTS:
+        _quality(report, ground, name)
+    _geometry(report)
+    report.title("PNG written after a cut, and previews")
+    for name in CUTS:
+        _png_size(report, ground, name)
+    for name in ("1440x2560", "2304x4096"):
+        source = ground.folder / f"{name}-7.jpeg"
+        ours = _timed(lambda source=source: preview(source), ground.rounds(9, 5))  # type: ignore[misc]
+        usual = _timed(lambda source=source: _thumbnail(source), ground.rounds(9, 5))  # type: ignore[misc]
+        report.line(f"preview of {name}", compared({"ours": ours, "thumbnail()": usual}) + _weight(preview(source)))
 
 
-def naive(source: Path, target: Path) -> bytes:
-    picture = Image.open(io.BytesIO(source.read_bytes()))
-    picture.load()
-    cut = _centre_cut(picture)
-    _save(cut, target, source.suffix)
-    return _thumbnail(cut.copy())
-
-
-def careful(source: Path, target: Path) -> bytes:
+def _quality(report: Report, ground: Ground, name: str) -> None:
+    source = ground.folder / f"{name}-7.jpeg"
+    box = crop_box(Size.parse(name), PORTRAIT)
+    assert box
+    coded, coding = _cut(source, box, lossless=False)
+    plain, usual = ground.folder / "cut-naive.jpeg", ground.folder / "exact.png"
     with Image.open(source) as picture:
-        cut = _centre_cut(picture)
-        if cut is picture:
-            source.replace(target)
-        else:
-            _save(cut, target, source.suffix)
-        return _thumbnail(cut)
+        naive.save(picture.crop(box.corners), plain, "JPEG")
+        picture.crop(box.corners).save(usual, compress_level=0)
+    if not turbojpeg_version():
+        report.line(f"{name} fallback", f"{_psnr(usual, coded):.1f} dB against the source's pixels")
+        report.target(f"{name} → 9:16, fallback against the source", _psnr(usual, coded), 55, "dB", at_least=True)
+        return
+    exact, cutting = _cut(source, box, lossless=True)
+    whole = coefficients(source)
+    shifted, total = changed(whole, coefficients(exact), cutting.box.left, cutting.box.top)
+    recoded, _ = changed(whole, coefficients(coded), coding.box.left, coding.box.top)
+    report.line(f"{name} lossless", f"{shifted} of {total} coefficients changed, {exact.stat().st_size:,} bytes")
+    report.line(
+        f"{name} fallback",
+        f"{_psnr(exact, coded):.1f} dB against it, {recoded / total:.2%} changed, {coded.stat().st_size:,} bytes",
+    )
+    report.line(f"{name} quality 95", f"{_psnr(exact, plain):.1f} dB against it, {plain.stat().st_size:,} bytes")
+    report.target(f"{name} → 9:16, lossless: coefficients changed", shifted, 0)
+    report.target(f"{name} → 9:16, fallback against lossless", _psnr(exact, coded), 55, "dB", at_least=True)
 
 
-def _save(picture: Image.Image, target: Path, suffix: str) -> None:
-    if suffix == ".jpeg":
-        picture.save(target, "JPEG", quality=95)
-    else:
-        picture.save(target, "PNG")
+def _cut(source: Path, box: Box, *, lossless: bool) -> tuple[Path, CropReport]:
+    target = source.with_name(f"cut-{lossless}.jpeg")
+    return target, crop(source, target, box, lossless=lossless)
 
 
-def _centre_cut(picture: Image.Image) -> Image.Image:
-    width, height = picture.size
-    if abs(width / height - 9 / 16) <= 0.01:
-        return picture
-    wide = round(height * 9 / 16)
-    return picture.crop(((width - wide) // 2, 0, (width - wide) // 2 + wide, height))
+def _geometry(report: Report) -> None:
+    """The worst of many cuts."""
+    shift, error = 0, 0.0
+    for size in map(Size.parse, SIZES):
+        for ratio in map(parse_ratio, SHAPES):
+            box = crop_box(size, ratio)
+            if box:
+                shift = max(shift, align_box(box, (16, 16), size)[1])
+                error = max(error, mismatch(box.size, ratio))
+    report.line(
+        f"{len(SIZES)} sizes × {len(SHAPES)} ratios", f"centre at most {shift} px off, ratio at most {error:.1e}"
+    )
+    report.target("centre shift of a cut", shift, 8, "px")
+    report.target("ratio error of a cut", error, 1e-3)
 
 
-def _thumbnail(picture: Image.Image) -> bytes:
-    picture.thumbnail((640, 640))
-    data = io.BytesIO()
-    picture.convert("RGB").save(data, "JPEG", quality=82)
-    return data.getvalue()
+def _png_size(report: Report, ground: Ground, name: str) -> None:
+    source, target, usual = (ground.folder / file for file in (f"{name}-7.png", "cut.png", "cut-naive.png"))
+    box = crop_box(read_header(source).displayed, PORTRAIT)
+    assert box
+    crop(source, target, box)
+    with Image.open(source) as picture:
+        naive.save(picture.crop(box.corners), usual, "PNG")
+    size, usual_size = target.stat().st_size, usual.stat().st_size
+    report.line(f"{name} PNG", f"ours {size:,} bytes · naive {usual_size:,} | ours/naive {size / usual_size:.2f}")
+    report.target(f"{name} PNG → 9:16: size, ours/naive", size / usual_size, 1.25)
 
 
-def timed(variants: dict[str, Variant], source: Path, rounds: int) -> dict[str, list[float]]:
-    """Run all variants in turn, `rounds` times after one warm-up; milliseconds."""
-    times: dict[str, list[float]] = {name: [] for name in variants}
-    data = source.read_bytes()
-    for number in range(rounds + 1):
-        for name, variant in variants.items():
-            arrived = source.with_name("arrived" + source.suffix)
-            arrived.write_bytes(data)
-            start = time.perf_counter()
-            variant(arrived, source.with_name("landed"))
-            if number:
-                times[name].append((time.perf_counter() - start) * 1000)
-    return times
+def _psnr(one: Path, other: Path) -> float:
+    with Image.open(one) as first, Image.open(other) as second:
+        error = ImageStat.Stat(ImageChops.difference(first.convert("RGB"), second.convert("RGB"))).rms
+    mean = sum(value * value for value in error) / len(error)
+    return 99.0 if not mean else 10 * math.log10(255 * 255 / mean)
 
 
-def report(times: dict[str, list[float]]) -> Iterable[str]:
-    """One cell per variant: median ± spread (ratio to naive, to careful)."""
-    base = {name: statistics.median(values) for name, values in times.items()}
-    for name, values in times.items():
-        low, _, high = statistics.quantiles(values, n=4)
-        ratios = f"({base[name] / base['naive']:.2f} naive, {base[name] / base['careful']:.2f} careful)"
-        yield f"  {name:<12} {base[name]:7.1f} ms ± {(high - low) / 2:4.1f}  {ratios}"
+def _thumbnail(source: Path) -> None:
+    with Image.open(source) as picture:
+        picture.thumbnail((640, 640))
+        picture.save(io.BytesIO(), "JPEG", quality=82)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--rounds", type=int, default=9)
-    rounds = options.parse_args().rounds
-    print(f"libturbojpeg: {turbojpeg_version() or 'not found, ours/pixels only'}")
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in ("jpeg", "png"):
-            variants: dict[str, Variant] = {"naive": naive, "careful": careful, "ours": ours}
-            if kind == "jpeg" and turbojpeg_version():
-                variants["ours/pixels"] = partial(ours, lossless=False)
-            for title, size in SCENES:
-                source = save_photo(Path(folder), size.width, size.height, kind)
-                print(f"{kind} {title} ({source.stat().st_size / 1e6:.1f} MB)")
-                print("\n".join(report(timed(variants, source, rounds if kind == "jpeg" else max(3, rounds // 3)))))
-                sizes = {name: _landed_size(variant, source) for name, variant in variants.items()}
-                print("  bytes on disk: " + ", ".join(f"{name} {count / 1e6:.2f} MB" for name, count in sizes.items()))
-                source.unlink()
+def _weight(small: bytes) -> str:
+    return f" | {len(small) / 1000:.0f} KB"
 
 
-def _landed_size(variant: Variant, source: Path) -> int:
-    arrived, landed = source.with_name("arrived" + source.suffix), source.with_name("landed")
-    arrived.write_bytes(source.read_bytes())
-    variant(arrived, landed)
-    return landed.stat().st_size
-
-
-if __name__ == "__main__":
-    main()
+def _timed(work: Callable[[], object], rounds: int) -> Series:
+    work()
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - began) * 1000)
+    return Series(times)

@@ -1,4 +1,4 @@
-"""A provider that costs nothing: finished bodies over loopback from a process of its own. `python -m bench.service DIR`.
+"""A provider that costs nothing: finished bodies over loopback, from its own process: `python -m bench.service DIR`.
 
 In: a folder of picture files; how to answer stands in the path: `/<picture>/<url|b64>/<pictures>/<milliseconds>`.
 Out: replies in the service's shape. Never in here: a picture decoded, a check of what was asked, TLS.
@@ -31,6 +31,7 @@ class Scene:
 
     @property
     def path(self) -> str:
+        """The part of the address behind the host."""
         return f"/{self.picture}/{self.how}/{self.count}/{self.wait}"
 
 
@@ -39,7 +40,7 @@ def serving(folder: Path) -> Iterator[str]:
     """Run a provider for the pictures of `folder`; lends its address."""
     command = [sys.executable, "-m", "bench.service", str(folder)]
     root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout
         try:
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"

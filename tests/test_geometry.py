@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from seedframe.catalog import catalog
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import (
     CENTER,
@@ -28,6 +29,7 @@ from seedframe.geometry import (
     nearest_named,
     parse_ratio,
 )
+from shapes import ANCHORS, RATIOS, TABLE
 
 WIDE = (Fraction(1, 16), Fraction(16))
 LITE = Limits(3_686_400, 16_777_216, *WIDE)
@@ -35,96 +37,6 @@ PRO = Limits(921_600, 4_624_220, *WIDE)
 GATEWAY = Limits(3_686_400, 16_777_216, *WIDE, max_side=4096)
 LIMITS = pytest.mark.parametrize("limits", [LITE, PRO, GATEWAY], ids=["lite", "pro", "gateway"])
 PORTRAIT = Fraction(9, 16)
-
-# Every size in the vendor's preset tables (1K to 4K of all models).
-TABLE = [
-    "2048x2048",
-    "2304x1728",
-    "1728x2304",
-    "2848x1600",
-    "1600x2848",
-    "2496x1664",
-    "1664x2496",
-    "3136x1344",
-    "2560x1440",
-    "1440x2560",
-    "3024x1296",
-    "3072x3072",
-    "3456x2592",
-    "2592x3456",
-    "4096x2304",
-    "2304x4096",
-    "3744x2496",
-    "2496x3744",
-    "4704x2016",
-    "4096x4096",
-    "4704x3520",
-    "3520x4704",
-    "5504x3040",
-    "3040x5504",
-    "4992x3328",
-    "3328x4992",
-    "6240x2656",
-    "1024x1024",
-    "1152x864",
-    "864x1152",
-    "1280x720",
-    "720x1280",
-    "1248x832",
-    "832x1248",
-    "1512x648",
-    "1312x736",
-    "736x1312",
-    "1568x672",
-    "1424x800",
-    "800x1424",
-    "1536x1536",
-    "1792x1344",
-    "1344x1792",
-    "2048x1152",
-    "1152x2048",
-    "1872x1248",
-    "1248x1872",
-    "2352x1008",
-    "2368x1776",
-    "1776x2368",
-    "2816x1584",
-    "1584x2816",
-]
-RATIOS = [
-    "1:1",
-    "5:4",
-    "4:5",
-    "4:3",
-    "3:4",
-    "3:2",
-    "2:3",
-    "16:9",
-    "9:16",
-    "2:1",
-    "1:2",
-    "21:9",
-    "9:21",
-    "1.85:1",
-    "2.39:1",
-    "3:1",
-    "1:3",
-    "4:1",
-    "1:4",
-    "7:5",
-]
-ANCHORS = [
-    "center",
-    "top",
-    "bottom",
-    "left",
-    "right",
-    "top-left",
-    "top-right",
-    "bottom-left",
-    "bottom-right",
-    "0.3,0.7",
-]
 
 ratios = st.builds(Fraction, st.integers(1, 400), st.integers(1, 400)).filter(lambda r: WIDE[0] <= r <= WIDE[1])
 sizes = st.builds(Size, st.integers(1, 7000), st.integers(1, 7000))
@@ -290,6 +202,12 @@ def test_a_near_ratio_is_left_untouched(size: str) -> None:
 
 def test_the_4k_preset_misses_nine_by_sixteen_and_is_cropped() -> None:
     assert crop_box(Size(3040, 5504), PORTRAIT) == Box(0, 50, 3040, 5404)
+
+
+def test_the_table_has_every_size_of_the_models() -> None:
+    sizes = {str(size) for model in catalog().models for preset in model.presets.values() for size in preset.values()}
+    assert sizes <= set(TABLE)
+    assert len(RATIOS) == 20
 
 
 @pytest.mark.parametrize("anchor", ANCHORS)

@@ -232,7 +232,7 @@ async def test_after_a_lost_answer_the_same_request_is_refused_with_when_what_an
         "when": when,
         "at_stake": "0.22",
         "currency": "CNY",
-        "error": ERROR,
+        "earlier": ERROR,
     }
     told = str(refused.value)
     assert all(part in told for part in (id, when, "may have cost 0.22 CNY", "fresh: true"))
@@ -372,6 +372,13 @@ async def test_a_budget_is_for_one_local_day(journal: Journal, clock: Clock):
     await begin(journal, "dear", "1.00", budget=YUAN)
     clock.time += 86_400
     assert isinstance(await claim(journal, "tomorrow", "1.00", budget=YUAN), Begin)
+
+
+async def test_a_budget_counts_only_the_backends_it_covers(journal: Journal):
+    await begin(journal, "rehearsed", "1.00", budget=YUAN)
+    await begin(journal, "real", "1.00", budget=Budget(Decimal("1.00"), "CNY", ("byteplus",)))
+    with pytest.raises(BudgetExceeded):
+        await claim(journal, "more", "0.01", budget=Budget(Decimal("1.00"), "CNY", ("ark", "byteplus")))
 
 
 async def test_a_budget_is_not_asked_where_nothing_is_paid(journal: Journal):

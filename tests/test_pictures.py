@@ -19,7 +19,7 @@ from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 from PIL.PngImagePlugin import PngInfo
 
 from seedframe.errors import PictureError, StoreError
-from seedframe.geometry import Box, Size
+from seedframe.geometry import Anchor, Box, Size, crop_box, mismatch, parse_ratio
 from seedframe.messages import Message
 from seedframe.pictures import (
     ReferenceLimits,
@@ -37,6 +37,7 @@ from seedframe.pictures import (
     verify,
     written_format,
 )
+from shapes import ANCHORS, RATIOS, TABLE
 
 FORMATS = {
     "jpeg": {"quality": 92},
@@ -118,6 +119,52 @@ def jpeg_parts(path: Path) -> tuple[dict[int, list[int]], list[Any]]:
 
 def leftovers(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("source"))
+
+
+@pytest.fixture(scope="module")
+def slopes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each size of the models' tables as a JPEG whose colours tell where one is: red grows rightwards, green down."""
+    folder = tmp_path_factory.mktemp("slopes")
+    down = Image.linear_gradient("L")
+    for size in map(Size.parse, TABLE):
+        planes = [down.rotate(90), down, Image.new("L", down.size, 90)]
+        slope = Image.merge("RGB", [plane.resize((size.width, size.height)) for plane in planes])
+        slope.save(folder / f"{size}.jpeg", quality=90, subsampling="4:2:0")
+    return folder
+
+
+def coarse(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        image.draft("RGB", (image.width // 8, image.height // 8))
+        return image.convert("RGB")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@METHODS
+@pytest.mark.parametrize("ratio", RATIOS)
+def test_every_size_of_the_tables_is_cut_to_every_ratio_at_every_anchor(
+    tmp_path: Path, slopes: Path, ratio: str, lossless: bool
+) -> None:
+    target = tmp_path / "cut.jpeg"
+    for number, text in enumerate(TABLE):
+        source, size = slopes / f"{text}.jpeg", Size.parse(text)
+        # Neighbouring ratios take turns, so that each size meets each anchor.
+        anchor = Anchor.parse(ANCHORS[(number + RATIOS.index(ratio)) % len(ANCHORS)])
+        box = crop_box(size, parse_ratio(ratio), anchor)
+        if box is None:
+            continue
+        report = crop(source, target, box, lossless=lossless)
+        assert (report.size, read_header(target).size) == (box.size, box.size)
+        assert mismatch(report.size, parse_ratio(ratio)) <= 1e-3
+        assert report.box.inside(size)
+        assert report.moved < 16
+        cut, whole = coarse(target), coarse(source)
+        for across, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            seen = cut.getpixel((across * (cut.width - 1), down * (cut.height - 1)))
+            there = (report.box.left + across * (box.width - 1), report.box.top + down * (box.height - 1))
+            expected = whole.getpixel((min(there[0] // 8, whole.width - 1), min(there[1] // 8, whole.height - 1)))
+            assert max(abs(one - other) for one, other in zip(seen, expected, strict=True)) <= 4
 
 
 def test_importing_the_package_does_not_import_pillow() -> None:

@@ -9,14 +9,21 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from seedframe.catalog import catalog
 from seedframe.errors import SeedreamError
+from seedframe.framing import Place, finish
 from seedframe.geometry import Box, Size
 from seedframe.pictures import ReferenceLimits, crop, fit_reference, inspect, preview, resize_frame
+from seedframe.requests import ImageRequest, check
+from seedframe.settings import Settings
+from seedframe.store import Store
+from seedframe.wire import Slot
 
 LONGEST_SECONDS = 5.0
 MAGICS = (
@@ -157,11 +164,45 @@ def survives(folder: Path, data: bytes) -> int:
     return good
 
 
+def wishes() -> list[ImageRequest]:
+    """What good files of this size are for: left alone, cut, cut and shrunk."""
+    settings = Settings.read({"SEEDFRAME_BACKEND": "emulator", "SEEDFRAME_OUTPUT_DIR": "unused"})
+    shapes: list[dict[str, str]] = [{"ratio": "3:4"}, {"ratio": "9:16"}, {"frame": "18x32"}]
+    return [
+        check("generate_image", {"prompt": "a lighthouse", **shape}, catalog=catalog(), settings=settings)
+        for shape in shapes
+    ]
+
+
+def lands(folder: Path, data: bytes, request: ImageRequest) -> bool:
+    """Save it as if the service had sent it; whether it became pictures, which are then whole, or nothing is there."""
+    store, part = Store(folder / "pictures"), folder / "arrived.part"
+    part.write_bytes(data)
+    place, moment = Place(0, "seedframe:X-1", store.root / "shot"), datetime(2026, 11, 20, tzinfo=UTC)
+    began = time.perf_counter()
+    failure = outcome(lambda: finish(part, Slot(0, part=0), request, place, store, moment))
+    assert time.perf_counter() - began < LONGEST_SECONDS
+    assert [file.name for file in folder.iterdir() if file.name != "pictures"] == []
+    found = sorted(store.root.glob("*"))
+    for file in found:
+        inspect(file)
+        file.unlink()
+    assert (failure is None) == bool(found)
+    return failure is None
+
+
 def trial(folder: Path, count: int, seed: int) -> int:
     with warnings.catch_warnings():
         # Pillow grumbles about odd metadata in files that it reads all the same.
         warnings.simplefilter("ignore")
         return sum(survives(folder, data) for data in damaged_files(count, seed))
+
+
+def saving_trial(folder: Path, count: int, seed: int) -> int:
+    asked = wishes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sum(lands(folder, data, asked[n % 3]) for n, data in enumerate(damaged_files(count, seed)))
 
 
 def test_every_kind_of_good_file_takes_every_way(tmp_path: Path) -> None:
@@ -173,5 +214,20 @@ def test_damaged_files_give_a_result_or_a_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_ten_thousand_damaged_files_give_a_result_or_a_clear_error(tmp_path: Path) -> None:
     assert trial(tmp_path, 10_000, seed=2) > 0
+
+
+def test_every_kind_of_good_file_is_saved_in_every_shape(tmp_path: Path) -> None:
+    assert all(lands(tmp_path, data, request) for data in originals() for request in wishes())
+
+
+def test_damaged_files_from_the_service_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:
+    assert saving_trial(tmp_path, 200, seed=3) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_ten_thousand_damaged_files_from_the_service_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:
+    assert saving_trial(tmp_path, 10_000, seed=4) > 0

@@ -124,7 +124,7 @@ class Arrival:
             for slot in (read,) if isinstance(read, Slot) else read if isinstance(read, tuple) else ():
                 await self._take(slot)
         if not self._slots and not complete:
-            raise unknown("the stream ended without a picture")
+            raise unknown(Message("client.stream-without-picture"))
         reply = Reply(self._ordered(), emulated=is_emulated(self._headers), complete=complete, **self._id(), **facts)
         return replace(reply, failure=failure)
 
@@ -137,18 +137,18 @@ class Arrival:
     def _checked(self, slot: Slot) -> Slot:
         if slot.part is None or slot.part not in self._parts.broken:
             return slot
-        damaged = SlotError("BrokenBase64", "the base64 of this picture is damaged or cut short", None, paid=True)
+        damaged = SlotError("BrokenBase64", Message("wire.broken-base64"), None, paid=True)
         return Slot(slot.index, error=damaged)
 
     async def _lean(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body without its pictures, which go to their files."""
         scanner, size = Scanner(), 0
-        async for chunk in response.aiter_bytes(CHUNK):
+        async for chunk in response.aiter_bytes():  # as they come: a chunk size would hold frames back until it is full
             self._parts.write(scanner.feed(chunk))
             piece = blotted(scanner.take(), self._secrets)
             size += len(piece)
             if size > LONGEST_DOCUMENT:
-                raise unknown("the answer has no end")
+                raise unknown(Message("client.answer-without-end"))
             yield piece
         self._parts.write(scanner.close())
         yield blotted(scanner.take(), self._secrets)
@@ -168,7 +168,7 @@ def blotted(text: bytes, secrets: Iterable[str]) -> bytes:
     return text
 
 
-def unknown(why: str) -> OutcomeUnknown:
+def unknown(why: str | Message) -> OutcomeUnknown:
     """The error for an answer that cannot be trusted."""
     return OutcomeUnknown(Message("client.unknown", why=why), advice=Message("client.unknown-advice"))
 

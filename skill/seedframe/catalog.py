@@ -120,6 +120,7 @@ class Backend:
     prices: Mapping[str, Mapping[str, Any]]
     price_date: str
     vendor: bool
+    charges: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,6 +188,10 @@ class Catalog:
     def freely_transparent(self) -> list[str]:
         """The models that make a transparent background without an input picture."""
         return [m.name for m in self.models if m.parameters["background"].extra.get("transparent_needs") == "nothing"]
+
+    def same_purse(self, backend: Backend) -> tuple[str, ...]:
+        """The backends whose bills add up: those that charge, or those that rehearse with list prices for nothing."""
+        return tuple(other.name for other in self.backends if other.charges == backend.charges)
 
     def backend(self, name: str) -> Backend:
         """The backend of that name; InvalidRequest with the list otherwise."""
@@ -388,5 +393,6 @@ def _backend(data: Mapping[str, Any]) -> Backend:
         currency=data["prices"]["currency"],
         prices=data["prices"]["models"],
         price_date=data["prices"]["date"],
+        charges=data.get("charges", True),
         vendor=data["vendor"],
     )

@@ -34,6 +34,7 @@ LONGEST_RETRY_AFTER = 60.0
 DOWNLOAD_TRIES = 5
 MAX_PICTURE_BYTES = 200_000_000
 BURST = 8
+CONNECTIONS = 32
 MODELS_TIMEOUT = 30.0
 FETCH_TIMEOUT = 20.0
 
@@ -60,6 +61,7 @@ class Client:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         entropy: random.Random | None = None,
         resolve: Callable[[str, int], Awaitable[list[str]]] | None = None,
+        connections: int = CONNECTIONS,
     ) -> None:
         self._settings = settings
         self._backend = backend
@@ -70,7 +72,7 @@ class Client:
         self._http = httpx.AsyncClient(
             transport=transport,
             timeout=httpx.Timeout(settings.timeout, connect=15.0, pool=None),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections // 2),
             headers={"user-agent": "seedframe"},
         )
 

@@ -8,6 +8,7 @@ beside it. Synchronous: runs in an image thread. Never in here: a network, money
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from seedframe import pictures
 from seedframe.geometry import Box, FramePlan, Size, frame_plan, nearest_named, ratio_text
 from seedframe.messages import Language, Message
 from seedframe.requests import ImageRequest
-from seedframe.store import Saved, Store
+from seedframe.store import Saved, Seal, Store
 from seedframe.wire import Layer, Slot
 
 PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 1568}
@@ -62,7 +63,8 @@ class Picture:
         }
         if self.method != "bytes":
             facts |= {"received": str(self.received), "moved": self.moved, "share_cut": round(self.share_cut, 4)}
-            facts |= {"ratio_error": round(self.ratio_error, 5)}
+        if self.method != "bytes" or self.ratio_error:
+            facts["ratio_error"] = round(self.ratio_error, 5)
         if self.original:
             facts["original"] = str(self.original.path)
         if self.provenance_ended:
@@ -99,7 +101,6 @@ def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: 
     plan = frame_plan(header.displayed, ratio=wish.ratio, frame=wish.frame, anchor=wish.anchor)
     if slot.layer is not None:
         plan = FramePlan(None, None, 0.0, 0.0)
-    checked = pictures.verify(part, preview_side=side if plan.untouched else None)
     picture = Picture(
         id=place.id,
         index=place.index,
@@ -117,17 +118,29 @@ def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: 
         trust=trust(request, method="bytes", now=now),
         layer=slot.layer,
         notes=_notes(slot, request, header, plan),
-        preview=checked.preview,
+        preview=None,
     )
-    if plan.untouched:
-        return replace(picture, saved=store.commit(part, place.stem, header.format))
-    return _frame(part, picture, plan, request, place, store, now)
+    # The disk takes what came while a processor reads it.
+    with ThreadPoolExecutor(1, thread_name_prefix="seal") as other:
+        sealing = other.submit(store.seal, part)
+        if not plan.untouched:
+            return _frame(part, picture, plan, request, place, store, now, sealing)
+        small = pictures.verify(part, preview_side=side).preview
+        saved = store.commit(part, place.stem, header.format, sealing.result())
+    return replace(picture, saved=saved, preview=small)
 
 
 def _frame(
-    part: Path, picture: Picture, plan: FramePlan, request: ImageRequest, place: Place, store: Store, now: datetime
+    part: Path,
+    picture: Picture,
+    plan: FramePlan,
+    request: ImageRequest,
+    place: Place,
+    store: Store,
+    now: datetime,
+    sealing: Future[Seal],
 ) -> Picture:
-    """Cut or shrink into a second file; the original stays beside it."""
+    """Cut or shrink into a second file; the original stays beside it. Doing so reads all of it: damage is found out."""
     side = PREVIEW_SIDES[request.preview]
     target = _framed(part)
     if plan.resize:
@@ -135,8 +148,10 @@ def _frame(
     else:
         assert plan.crop is not None
         report = pictures.crop(part, target, plan.crop, preview_side=side)
+    seal = sealing.result()
     saved = store.commit(target, place.stem, report.format)
-    original = store.commit(part, saved.path.with_name(f"{saved.path.stem}.original"), picture.format)
+    beside = saved.path.with_name(f"{saved.path.stem}.original")
+    original = store.commit(part, beside, picture.format, seal)
     wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
     return replace(
         picture,

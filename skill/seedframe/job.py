@@ -8,7 +8,7 @@ Never in here: a door, a dialect, a second try of a call that may have been paid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from seedframe import framing, telling
-from seedframe.arriving import Parts
+from seedframe.arriving import Parts, disk_full
+from seedframe.catalog import Offer
 from seedframe.client import Client
-from seedframe.errors import OutcomeUnknown, SeedreamError
+from seedframe.errors import OutcomeUnknown, PictureError, SeedreamError, StoreError
 from seedframe.journal import Entry, Journal
 from seedframe.messages import Message
 from seedframe.prepared import Prepared
@@ -26,6 +27,9 @@ from seedframe.settings import Settings
 from seedframe.store import Store, slug
 from seedframe.telling import Bill, Missing, Outcome, Result
 from seedframe.wire import Call, Reply, Slot
+
+Admit = Callable[[str | None, Offer, int], Awaitable[None]]
+"""Asked before each POST with the wish's key, what is called and how many pictures: returns when it may leave."""
 
 _GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
 
@@ -41,6 +45,7 @@ class Workshop:
     now: Callable[[], float]
     images: ThreadPoolExecutor
     downloads: asyncio.Semaphore
+    admit: Admit | None = None
 
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Pixel work, a few at a time."""
@@ -93,16 +98,26 @@ class Job:
 
     async def _settle(self, error: SeedreamError) -> None:
         """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""
-        facts = telling.told_failure(error)
         billed = {missing.billed for missing in self._missing}
         if self._pictures or (self._replies and not billed):
             billed.add("yes")  # pictures are there, but what comes after them failed
+        bill, journal = self._bill(), self._shop.journal
         if not self._posted or billed <= {"no"}:
-            await self._shop.journal.failed(self._entry.id, facts)
+            facts = self._told_with_money(error, "no", None)
+            await journal.failed(self._entry.id, facts)
         elif "unknown" in billed:
-            await self._shop.journal.unknown(self._entry.id, facts)
+            facts = self._told_with_money(error, "unknown", bill)
+            await journal.unknown(self._entry.id, facts)
         else:
-            await self._shop.journal.spent_anyway(self._entry.id, facts, self._bill().amount)
+            facts = self._told_with_money(error, "yes", bill)
+            await journal.spent_anyway(self._entry.id, facts, bill.amount)
+
+    def _told_with_money(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
+        """The error for the journal; the caller's copy learns the same: the entry, and what it cost or may cost."""
+        error.facts |= {"entry": self._entry.id, "billed": billed}
+        if bill is not None:
+            error.facts["cost"] = telling.told_bill(bill, self._request)
+        return telling.told_failure(error)
 
     async def _call(self, number: int, call: Call) -> None:
         """One POST and its slots. What goes wrong is noted, not raised: other calls of the wish go on."""
@@ -113,6 +128,8 @@ class Job:
         async def leaving(_message: Message) -> None:
             nonlocal left
             left = False
+            if self._shop.admit is not None:
+                await self._shop.admit(self._prepared.key, self._request.offer, call.outputs)
             await self._shop.journal.sent(self._entry.id)
             left = self._posted = True
 
@@ -139,9 +156,9 @@ class Job:
         came = {slot.index for slot in reply.slots}
         absent = [index for index in range(asked) if index not in came]
         if reply.complete and absent:
-            note = Message("pipeline.fewer", asked=asked, made=len(came))
+            note = Message("pipeline.fewer", asked=asked, made=sum(slot.error is None for slot in reply.slots))
             self._notes.append(note)
-            self._missing += [Missing(index, SeedreamError(note), "no") for index in absent]
+            self._missing += [Missing(index, SeedreamError(Message("pipeline.not-made")), "no") for index in absent]
         elif absent:
             self._notes.append(Message("pipeline.cut-stream"))
             lost = reply.failure or OutcomeUnknown(
@@ -156,9 +173,11 @@ class Job:
         """One slot to one file, or one reason why not."""
         try:
             picture = await self._save(slot, parts, index)
+        except OSError as error:
+            self._missing.append(Missing(index, _spoiled(disk_full(self._folder, error), index), "yes"))
         except SeedreamError as error:
             unpaid = slot.error is not None and not slot.error.paid
-            self._missing.append(Missing(index, error, "no" if unpaid else "yes"))
+            self._missing.append(Missing(index, _spoiled(error, index), "no" if unpaid else "yes"))
         else:
             self._pictures.append(picture)
             self._say(Message("pipeline.saved", number=index + 1, path=picture.saved.path))
@@ -211,7 +230,7 @@ class Job:
         if request.price_override is not None or not pictures:
             return (request.price_override or Decimal(0)) * pictures
         sizes = [telling.size_told(slot) for reply in self._replies for slot in reply.slots] + [request.frame.expected]
-        pixels = max((size.pixels for size in sizes if size), default=offer.limits.max_pixels)
+        pixels = max((size.pixels for size in sizes if size), default=request.most_pixels)
         together = len(self._prepared.calls) == 1
         price = offer.price(
             pixels=min(pixels, offer.limits.max_pixels),
@@ -234,5 +253,27 @@ class Job:
             facts["layers_manifest"] = str(store.write_json(path, telling.layers_manifest(outcome.pictures)))
         sent = self._prepared.shown(settings.secrets)
         for told in facts["pictures"]:
-            store.write_sidecar(Path(told["path"]), telling.sidecar(facts, told, sent))
+            self._write_sidecar(facts, told, sent)
         return facts
+
+    def _write_sidecar(self, facts: dict[str, Any], told: dict[str, Any], sent: dict[str, Any]) -> None:
+        """Without it the picture is there all the same, so a full disk is only a warning now."""
+        try:
+            self._shop.store.write_sidecar(Path(told["path"]), telling.sidecar(facts, told, sent))
+        except StoreError as error:
+            warning = Message("pipeline.no-record", why=error.message).text(self._shop.settings.language)
+            facts["warnings"] = [*facts["warnings"], warning]
+
+
+def _spoiled(error: SeedreamError, index: int) -> SeedreamError:
+    """A paid picture that is damaged or finds no disk: which one, and that asking again costs again."""
+    number, why = index + 1, error.message
+    if "name" in why.values:  # the part's own name means nothing to anybody
+        why = Message(why.key, **{**why.values, "name": Message("pipeline.the-file")})
+    if isinstance(error, StoreError):
+        told = Message("pipeline.not-saved", number=number, why=why)
+        return StoreError(told, advice=Message("pipeline.not-saved-advice"), facts=error.facts)
+    if isinstance(error, PictureError):
+        told = Message("pipeline.unusable", number=number, why=why)
+        return PictureError(told, advice=Message("pipeline.unusable-advice"), facts=error.facts)
+    return error

@@ -20,6 +20,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,17 @@ import httpx
 
 from seedframe import framing, pictures
 from seedframe.catalog import Catalog, catalog
-from seedframe.client import Client, Tell
+from seedframe.client import CONNECTIONS, Client, Tell
 from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, StoreError
-from seedframe.job import Job, Workshop
-from seedframe.journal import Begin, Budget, Claim, Entry, Join, Journal
+from seedframe.job import Admit, Job, Workshop
+from seedframe.journal import IN_FLIGHT, Begin, Budget, Claim, Entry, Join, Journal, State
 from seedframe.messages import Message
 from seedframe.prepared import Prepared, build_calls, styled_words
 from seedframe.references import Desk, gather
 from seedframe.requests import ImageRequest, check
 from seedframe.settings import Money, Settings
 from seedframe.store import Store
-from seedframe.telling import Result, failure_of, told_price, told_request
+from seedframe.telling import Result, failure_of, told_failure, told_price, told_request
 
 __all__ = ["Result", "Studio", "silent"]
 
@@ -45,6 +46,8 @@ IMAGE_THREADS = 2
 DOWNLOADS_AT_ONCE = 4
 PATIENCE = 4
 """How many times the timeout of one picture a caller waits for an identical call that somebody else makes."""
+
+_PAID_ALREADY: frozenset[State] = IN_FLIGHT | {"saved"}
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,15 @@ class Studio:
     """The open corridor of one process: settings, one client, one journal, one store, two image threads."""
 
     def __init__(
-        self, settings: Settings, facts: Catalog, client: Client, journal: Journal, now: Callable[[], float]
+        self,
+        settings: Settings,
+        facts: Catalog,
+        client: Client,
+        journal: Journal,
+        now: Callable[[], float],
+        *,
+        admit: Admit | None = None,
+        downloads: int = DOWNLOADS_AT_ONCE,
     ) -> None:
         self.settings = settings
         self.catalog = facts
@@ -65,8 +76,7 @@ class Studio:
         self.journal = journal
         self.store = Store(settings.output_dir)
         images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
-        downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
-        self._shop = Workshop(settings, client, journal, self.store, now, images, downloads)
+        self._shop = Workshop(settings, client, journal, self.store, now, images, asyncio.Semaphore(downloads), admit)
         self._paying: dict[str, asyncio.Task[Result]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -80,15 +90,23 @@ class Studio:
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         grace: float | None = None,
+        admit: Admit | None = None,
+        connections: int = CONNECTIONS,
     ) -> AsyncIterator[Studio]:
-        """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most."""
+        """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
+
+        `admit` is asked before each POST, for whoever shares a rate limit with other processes.
+        """
         facts = catalog()
         async with AsyncExitStack() as stack:
             journal = await Journal.open(settings.journal, now=now, secrets=settings.secrets)
             stack.push_async_callback(journal.close)
-            client = Client(settings, facts.backend(settings.backend), transport=transport, sleep=sleep)
+            backend = facts.backend(settings.backend)
+            client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
             stack.push_async_callback(client.close)
-            studio = cls(settings, facts, client, journal, now)
+            downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
+            studio = cls(settings, facts, client, journal, now, admit=admit, downloads=downloads)
+            await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
 
@@ -104,19 +122,21 @@ class Studio:
         self.store.tidy()
 
     @asynccontextmanager
-    async def make(self, tool: str, arguments: Mapping[str, Any], *, tell: Tell = silent) -> AsyncIterator[Result]:
+    async def make(
+        self, tool: str, arguments: Mapping[str, Any], *, tell: Tell = silent, key: str | None = None
+    ) -> AsyncIterator[Result]:
         """All six rooms for one wish; the block hands the result over.
 
         A block that ends well has delivered it: it is never replayed unasked. One that is cancelled or fails has not:
         the next identical wish gets it at once. SeedreamError says what happened and what it cost; see `errors`.
+        With a `key` only the same key is the same wish: takes of one frame are separate, and each is found again.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
-        prepared = await self.prepare(request)
+        prepared = replace(await self.prepare(request), key=key)
         if request.dry_run:
             yield Result(self._dry_facts(prepared))
             return
-        self._check_confirmed(request)
-        claim = await self._claim(prepared)
+        claim = await self._confirmed_claim(prepared)
         try:
             result = await self._fulfil(claim, prepared, tell)
             yield result
@@ -135,6 +155,20 @@ class Studio:
         notes = tuple(note for reference in references for note in reference.notes)
         return Prepared(request, styled, references, calls, (*request.warnings, *notes))
 
+    async def _confirmed_claim(self, prepared: Prepared) -> Claim:
+        """Consent is for paying: what is under way or paid already is handed over without asking."""
+        paid = await self.journal.entries(states=_PAID_ALREADY, fingerprint=prepared.fingerprint, limit=1)
+        if not paid:
+            self._check_confirmed(prepared.request)
+        claim = await self._claim(prepared)
+        if paid and isinstance(claim, Begin):  # somebody else took it meanwhile: this one would be a new payment
+            try:
+                self._check_confirmed(prepared.request)
+            except ConfirmationNeeded as error:
+                await self.journal.failed(claim.entry.id, told_failure(error))
+                raise
+        return claim
+
     async def _claim(self, prepared: Prepared) -> Claim:
         request = prepared.request
         return await self.journal.claim(
@@ -143,7 +177,9 @@ class Studio:
             backend=request.offer.backend.name,
             model=request.offer.model.name,
             price=request.price,
-            budget=_budget(self.settings.budget, request.price.currency),
+            budget=_budget(
+                self.settings.budget, request.price.currency, self.catalog.same_purse(request.offer.backend)
+            ),
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
@@ -275,5 +311,5 @@ def _untouched(told: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any
     return kept, gone
 
 
-def _budget(money: Money | None, currency: str) -> Budget | None:
-    return None if money is None else Budget(money.amount, money.currency or currency)
+def _budget(money: Money | None, currency: str, backends: tuple[str, ...]) -> Budget | None:
+    return None if money is None else Budget(money.amount, money.currency or currency, backends)

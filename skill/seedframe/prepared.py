@@ -31,10 +31,13 @@ class Prepared:
     references: tuple[Reference, ...]
     calls: tuple[Call, ...]
     warnings: tuple[Message, ...]
+    key: str | None = None
 
     @property
     def fingerprint(self) -> str:
-        """What makes two wishes the same wish: all that is sent and how the result is framed."""
+        """What makes two wishes the same wish: all that is sent and its framing; or its `key` instead."""
+        if self.key is not None:
+            return fingerprint_of_key(self.key)
         wish = self.request.frame
         body = {**self.calls[0].body, "image": [reference.sha256 for reference in self.references]}
         frame = {"ratio": wish.ratio and ratio_text(wish.ratio), "frame": wish.frame and str(wish.frame)}
@@ -48,12 +51,27 @@ class Prepared:
         return shown
 
 
+def fingerprint_of_key(key: str) -> str:
+    """The fingerprint of a wish that names itself: the same key is the same wish, whatever its words."""
+    return fingerprint({"key": key})
+
+
 def styled_words(request: ImageRequest) -> Styled:
     """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for edit marks out of place."""
-    styled = with_trust(style(_wish(request)), request)
+    styled = worded(request)
+    check_words(styled, request)
+    return styled
+
+
+def worded(request: ImageRequest) -> Styled:
+    """The words of a request and everything noticed about them, not yet judged."""
+    return with_trust(style(_wish(request)), request)
+
+
+def check_words(styled: Styled, request: ImageRequest) -> None:
+    """The judgement of `styled_words` on words already found."""
     check_style(styled, force=request.force)
     check_marks(styled.prompt, request.offer)
-    return styled
 
 
 def build_calls(
@@ -98,6 +116,7 @@ def _wish(request: ImageRequest) -> Wish:
         sheet=offer.model.prompt_style,
         model=offer.model.name,
         prompt=request.prompt if request.prompt or request.brief or not request.layers else "",
+        words_needed=not request.layers,
         brief=request.brief,
         negative=request.negative_prompt,
         references=len(request.images),

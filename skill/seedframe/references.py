@@ -65,7 +65,7 @@ async def gather(request: ImageRequest, desk: Desk) -> tuple[Reference, ...]:
     try:
         return tuple(
             [
-                await _gather(image.strip(), folder / f"{number}.part", rules, desk, stay=stay)
+                await _gather(image.strip(), folder / f"image-{number}", rules, desk, stay=stay)
                 for number, image in enumerate(request.images, 1)
             ]
         )

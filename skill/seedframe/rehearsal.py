@@ -13,20 +13,14 @@ from seedframe.catalog import Catalog
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import exact_size, parse_ratio
 from seedframe.messages import Message
+from seedframe.requests import coerced
 from seedframe.settings import Settings
 from seedframe.styling import Wish, style
-
-ARGUMENTS = ("prompt", "model", "brief", "ratio", "negative_prompt", "references", "count", "as_is")
 
 
 def rehearse(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> dict[str, Any]:
     """Prompt, negative, findings, counts, dropped, needs_host and a size hint. InvalidRequest for wrong arguments."""
-    for name in arguments:
-        if name not in ARGUMENTS:
-            raise InvalidRequest(
-                Message("requests.unknown-argument", name=name), field=name, got=name, allowed=list(ARGUMENTS)
-            )
-    given = {name: value for name, value in arguments.items() if value is not None}
+    given = coerced("style_prompt", arguments)
     if "prompt" not in given and "brief" not in given:
         raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
     offer = catalog.offer(given.get("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
@@ -38,13 +32,13 @@ def rehearse(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings)
             prompt=given.get("prompt"),
             brief=given.get("brief"),
             negative=given.get("negative_prompt"),
-            references=int(given.get("references", 0)),
+            references=given.get("references", 0),
             max_references=offer.references.count,
-            group=given.get("count"),
+            group=given["count"] if given.get("count", 1) > 1 else None,
             ratio=ratio,
-            edit=bool(given.get("references")),
+            edit=given.get("references", 0) > 0,
             negative_supported=offer.supports("negative_prompt"),
-            as_is=bool(given.get("as_is")),
+            as_is=given.get("as_is", False),
             groups_supported=offer.supports("related"),
         )
     )

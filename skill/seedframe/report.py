@@ -17,14 +17,12 @@ from seedframe.messages import Language, Message
 def sentence(facts: Mapping[str, Any], language: Language) -> str:
     """What happened, where the full-size files are, what it cost: for people and for models that skip JSON."""
     if facts["status"] == "dry_run":
-        return Message("report.dry-run", asked=facts["frame"]["asked"], cost=cost(facts["cost"])).text(language)
-    made = facts["pictures"]
-    lines = [_headline(facts, language)]
-    lines += [Message("report.file", **_shown(picture)).text(language) for picture in made]
-    lines += [
-        Message("report.missing", number=missing["index"] + 1, why=missing["message"]).text(language)
-        for missing in facts["missing"]
-    ]
+        rehearsed = Message("report.dry-run", asked=facts["frame"]["asked"], cost=cost(facts["cost"]))
+        lines = [rehearsed.text(language), facts["prompt"]]
+    else:
+        lines = [_headline(facts, language)]
+        lines += [Message("report.file", **_shown(picture)).text(language) for picture in facts["pictures"]]
+        lines += [_absence(missing, language) for missing in facts["missing"]]
     lines += [str(warning) for warning in facts["warnings"]]
     lines += [finding["message"] for finding in facts["findings"] if finding["severity"] != "info"]
     return "\n".join(lines)
@@ -35,6 +33,16 @@ def cost(price: Mapping[str, Any]) -> str:
     return f"{price['amount'] or '?'} {price['currency']}"
 
 
+def _paid(price: Mapping[str, Any]) -> str | Message:
+    return Message("report.at-most", cost=cost(price)) if price.get("at_most") else cost(price)
+
+
+def _absence(missing: Mapping[str, Any], language: Language) -> str:
+    billed = Message(f"report.billed-{missing['billed']}")
+    line = Message("report.missing", number=missing["index"] + 1, billed=billed, why=missing["message"]).text(language)
+    return f"{line} {missing['advice']}" if missing.get("advice") else line
+
+
 def machine_text(facts: Mapping[str, Any]) -> str:
     """Compact JSON."""
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
@@ -42,7 +50,7 @@ def machine_text(facts: Mapping[str, Any]) -> str:
 
 def error_facts(error: SeedreamError) -> dict[str, Any]:
     """What machines read of an error."""
-    return {"error": error.kind, **error.facts}
+    return {**error.facts, "error": error.kind}
 
 
 def error_text(error: SeedreamError, language: Language) -> str:
@@ -56,7 +64,8 @@ def error_text(error: SeedreamError, language: Language) -> str:
 
 def _headline(facts: Mapping[str, Any], language: Language) -> str:
     key = "report.partial" if facts["status"] == "partial" else "report.done"
-    headline = Message(key, count=len(facts["pictures"]), model=facts["model"], cost=cost(facts["cost"])).text(language)
+    count, paid = len(facts["pictures"]), _paid(facts["cost"])
+    headline = Message(key, count=count, model=facts["model"], cost=paid).text(language)
     marks = [name for name in ("emulated", "replayed", "joined") if facts.get(name)]
     return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
 

@@ -24,6 +24,8 @@ from seedframe.messages import Message
 from seedframe.settings import Settings
 
 TOOLS = ("generate_image", "edit_image")
+PRESET_SLACK = 1.1025
+"""How much larger than its square a preset's picture may be: 1.05 per side, where the price tiers end too (2026)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,18 @@ class ImageRequest:
         return self.output_format or self.offer.model.default_format
 
     @property
+    def most_pixels(self) -> int:
+        """The largest picture that may come: known for pixels, bounded for a preset."""
+        frame, limits = self.frame, self.offer.limits
+        if frame.expected is not None:
+            return frame.expected.pixels
+        square = self.offer.model.presets.get(frame.asked or "", {}).get("1:1")
+        return min(int(square.pixels * PRESET_SLACK), limits.max_pixels) if square else limits.max_pixels
+
+    @property
     def price(self) -> Price:
         """The most this request can cost by the price list; layers are billed each, so their ceiling counts."""
-        pixels = self.frame.expected.pixels if self.frame.expected else self.offer.limits.max_pixels
+        pixels = self.most_pixels
         outputs = self.count
         if self.layers:
             outputs = int(self.offer.parameters["layers"].extra["max_layers"]) + 1
@@ -111,7 +122,7 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
 
     InvalidRequest names field, what was given, what is allowed and what to try. `tool` must be one of `TOOLS`.
     """
-    given = _coerced(tool, arguments)
+    given = coerced(tool, arguments)
     offer = catalog.offer(given.pop("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
     given, warnings = _drop_ignored(given, offer)
     frame = _frame(given, offer, settings)
@@ -147,14 +158,12 @@ def _request(
     )
 
 
-def _coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Known names only, null means absent, and what hosts send as strings becomes what it plainly means."""
-    known = schemas.argument_names(tool)
+    kinds = schemas.argument_kinds(tool)
     for name in arguments:
-        if name not in known:
-            raise _unknown_argument(name, known)
-    kinds = {name: entry["schema"]["type"] for name, entry in schemas.arguments()["arguments"].items()}
-    kinds["brief"] = "object"
+        if name not in kinds:
+            raise _unknown_argument(name, tuple(kinds))
     return {name: _coerce(name, value, kinds[name]) for name, value in arguments.items() if value is not None}
 
 
@@ -196,7 +205,18 @@ def _coerce(name: str, value: Any, kind: str) -> Any:
             got=_short(value),
             allowed=kind,
         )
+    if not _is_text(value):
+        raise InvalidRequest(Message("requests.odd-text", name=name), field=name, got="?", allowed="UTF-8")
     return value
+
+
+def _is_text(value: Any) -> bool:
+    """Whether every text in it can be written down: half a surrogate pair (a broken encoding) cannot."""
+    try:
+        (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_text(value: str, kind: str) -> Any:
@@ -363,8 +383,11 @@ def _taught(error: Any, offer: Offer, catalog: Catalog) -> InvalidRequest:
     counted = rule in {"maxItems", "minItems", "maxLength"}
     got = len(error.instance) if counted else _short(error.instance)
     allowed = error.validator_value if rule in _RULES else error.message[:200]
+    told: dict[str, Any] = {"name": field, "allowed": allowed}
+    if rule == "type":
+        told = {"name": error.json_path.removeprefix("$."), "expected": Message(f"requests.type-{allowed}")}
     return InvalidRequest(
-        Message(_RULES.get(rule, "requests.invalid"), name=field, model=offer.model.name, got=got, allowed=allowed),
+        Message(_RULES.get(rule, "requests.invalid"), model=offer.model.name, got=got, **told),
         field=field,
         got=got,
         allowed=allowed,
@@ -386,7 +409,7 @@ def _conditional(message: Message, field: str, error: Any) -> InvalidRequest:
 
 _RULES = {
     "enum": "requests.not-one-of",
-    "type": "requests.not-one-of",
+    "type": "requests.wrong-type",
     "maximum": "requests.too-large",
     "minimum": "requests.too-small",
     "maxItems": "requests.too-many",

@@ -37,9 +37,19 @@ def arguments() -> Mapping[str, Any]:
     return MappingProxyType(json.loads((files("seedframe") / "arguments.json").read_text(encoding="utf-8")))
 
 
+def argument_kinds(tool: str) -> dict[str, str]:
+    """The arguments a tool takes, in the order they are advertised, and the JSON type of each."""
+    own = arguments()["tools"][tool].get("inputSchema")
+    if own:
+        return {name: entry["type"] for name, entry in own["properties"].items()}
+    entries = arguments()["arguments"].items()
+    taken = {name: entry["schema"]["type"] for name, entry in entries if tool in entry.get("tools", [tool])}
+    return {**taken, "brief": "object"}
+
+
 def argument_names(tool: str) -> tuple[str, ...]:
     """The arguments a tool takes, in the order they are advertised, `brief` last."""
-    return (*(name for name, entry in arguments()["arguments"].items() if tool in entry.get("tools", [tool])), "brief")
+    return tuple(argument_kinds(tool))
 
 
 def advertised(tool: str, catalog: Catalog, brief: Mapping[str, Any]) -> dict[str, Any]:

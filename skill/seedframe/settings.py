@@ -53,8 +53,7 @@ class Settings:
         given = {name: value.strip() for name, value in environ.items() if value.strip()}
         values = {row.field: row.parse(row.name, given[row.name]) for row in SETTINGS if row.name in given}
         folders = {name: default() for name, default in _FOLDERS.items() if name not in values}
-        language = {} if "language" in values else {"language": _language_of_locale(given)}
-        values = {**folders, **language, **values}
+        values = {**folders, "language": language_of(given), **values}
         if "input_roots" not in values:
             values["input_roots"] = _default_roots(values["output_dir"])
         return cls(**values, environ=given)
@@ -190,6 +189,8 @@ def _default_roots(output_dir: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(root for root in roots if root != Path(root.anchor)))
 
 
-def _language_of_locale(environ: Mapping[str, str]) -> Language:
-    spoken = next((environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if name in environ), "")
-    return "zh" if spoken.lower().startswith("zh") else "en"
+def language_of(environ: Mapping[str, str]) -> Language:
+    """The language a person reads, also where the other settings cannot be read."""
+    names = ("SEEDFRAME_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+    spoken = next((environ[name] for name in names if environ.get(name, "").strip()), "")
+    return "zh" if spoken.strip().lower().startswith("zh") else "en"

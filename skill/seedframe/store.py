@@ -23,6 +23,7 @@ from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
 
 PARTS_FOLDER = ".seedframe"
+LEFTOVER_SECONDS = 86_400.0
 EXTENSIONS = {"jpeg": ".jpg", "tiff": ".tif"}
 _PICTURE_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)$", re.IGNORECASE)
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\/]+')
@@ -37,6 +38,14 @@ class Saved:
     path: Path
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What the bytes of a part are, once they are on the disk."""
+
+    sha256: str
+    bytes: int
 
 
 class Store:
@@ -75,15 +84,21 @@ class Store:
                 raise _outside(save_as, self.root)
         return target
 
-    def commit(self, part: Path, stem: Path, format: str) -> Saved:
-        """Give a finished part its name. Taken names get -2, -3 …; the bytes are on the disk when this returns."""
-        with _told(stem):
-            stem.parent.mkdir(parents=True, exist_ok=True)
+    def seal(self, part: Path) -> Seal:
+        """See that a finished part is on the disk, and tell its bytes. Others may read it meanwhile."""
+        with _told(part):
             digest, size = _hash(part)
             _flush(part)
+            return Seal(digest, size)
+
+    def commit(self, part: Path, stem: Path, format: str, seal: Seal | None = None) -> Saved:
+        """Give a finished part its name. Taken names get -2, -3 …; the bytes are on the disk when this returns."""
+        seal = seal or self.seal(part)
+        with _told(stem):
+            stem.parent.mkdir(parents=True, exist_ok=True)
             path = _link_free(part, stem, EXTENSIONS.get(format, f".{format}"))
             _flush_folder(path.parent)
-            return Saved(path, size, digest)
+            return Saved(path, seal.bytes, seal.sha256)
 
     def write_sidecar(self, picture: Path, content: Mapping[str, Any]) -> Path:
         """The JSON beside a picture."""
@@ -109,6 +124,13 @@ class Store:
     def discard(self, folder: Path) -> None:
         """Remove one's own folder with whatever parts are left in it."""
         shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self, now: float) -> None:
+        """Remove parts that a killed process left: no call takes a day."""
+        for folder in (self.root / PARTS_FOLDER).glob("*/"):
+            with contextlib.suppress(OSError):
+                if now - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                    self.discard(folder)
 
     def tidy(self) -> None:
         """Remove the folder for parts when nothing is in it."""

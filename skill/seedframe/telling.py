@@ -179,15 +179,16 @@ def layers_manifest(pictures: Sequence[framing.Picture]) -> dict[str, Any]:
 def slot_failure(slot: Slot) -> SeedreamError:
     """Why there is no picture in a slot, with what to change."""
     assert slot.error is not None
-    if slot.error.paid:
-        return PictureError(slot.error.told, advice=Message("client.download-advice"))
+    if isinstance(slot.error.message, Message) and slot.error.paid:
+        return PictureError(slot.error.message)
     row = slot.error.row
+    known = row is not None and row.retry != "unknown"  # the rest of the answer came, so nothing is open here
     return ApiError(
         slot.error.told,
         code=slot.error.code,
         status=200,
         kind=row.error_class if row else "other",
-        advice=row.advice if row else None,
+        advice=row.advice if row and known else Message("wire.slot-free"),
         facts={"picture": slot.index + 1, "billed": "no"},
     )
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib import import_module
+from typing import Any
 
 import click
 
@@ -16,7 +18,7 @@ from seedframe import __version__
 from seedframe.cli.common import fail, say
 from seedframe.errors import NotConfigured
 from seedframe.messages import Language
-from seedframe.settings import Settings
+from seedframe.settings import Settings, language_of
 
 __all__ = ["main", "program"]
 
@@ -26,24 +28,50 @@ def main() -> None:
     try:
         settings = Settings.read(os.environ)
     except NotConfigured as error:
-        click.echo(str(error), err=True)
+        click.echo(error.text(language_of(os.environ)), err=True)
         sys.exit(2)
-    program(settings.language)(obj=settings, prog_name="seedframe")
+    _program(settings.language)(obj=settings, prog_name="seedframe")
 
 
 def program(language: Language) -> click.Group:
-    """The command tree with its help in one language."""
-    from seedframe.cli import books, pictures, service, tools
+    """The whole command tree with its help in one language."""
+    whole = _program(language)
+    whole.list_commands(click.Context(whole))
+    return whole
 
-    group = click.Group("seedframe", callback=_begin, help=say("cli.help", language), no_args_is_help=True)
-    group.params += [
+
+def _program(language: Language) -> click.Group:
+    options = [
         click.Option(["--backend"], help=say("cli.option-backend", language)),
         click.Option(["--version"], is_flag=True, is_eager=True, callback=_version, expose_value=False),
     ]
-    for module in (pictures, tools, service, books):
-        for command in module.commands(language):
-            group.add_command(command)
-    return group
+    return _Program(language, name="seedframe", params=[*options], callback=_begin, help=say("cli.help", language))
+
+
+class _Program(click.Group):
+    """Modules are asked one after the other: a host waits for `serve`, which needs the first of them only."""
+
+    def __init__(self, language: Language, **options: Any) -> None:
+        super().__init__(no_args_is_help=True, **options)
+        self._language = language
+        self._unasked = ["service", "pictures", "books", "storyboard", "tools"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, from the first module that has it."""
+        while cmd_name not in self.commands and self._unasked:
+            self._ask_next()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command."""
+        while self._unasked:
+            self._ask_next()
+        return super().list_commands(ctx)
+
+    def _ask_next(self) -> None:
+        module = import_module(f"seedframe.cli.{self._unasked.pop(0)}")
+        for command in module.commands(self._language):
+            self.add_command(command)
 
 
 def _begin(backend: str | None) -> None:

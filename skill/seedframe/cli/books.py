@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 
+from seedframe.catalog import catalog
 from seedframe.cli.common import json_option, run, say
 from seedframe.errors import InvalidRequest
-from seedframe.journal import Entry, Journal
+from seedframe.journal import Cost, Entry, Journal
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
 
@@ -62,7 +63,8 @@ def _list(settings: Settings, as_json: bool, limit: int) -> None:
         return
     for entry in entries:
         money = entry.booked or entry.reserved
-        click.echo(f"{entry.id}  {_when(entry.created)}  {entry.state:<10} {entry.model:<9} {money} {entry.currency}")
+        who = f"{entry.backend:<9} {entry.model:<9}"
+        click.echo(f"{entry.id}  {_when(entry.created)}  {entry.state:<11} {who} {money} {entry.currency}")
 
 
 @click.pass_obj
@@ -95,8 +97,15 @@ def _costs(settings: Settings, as_json: bool, since: datetime | None, until: dat
         click.echo(_json([asdict(row) for row in rows]))
         return
     for row in rows:
-        pending = f" (+{row.reserved} reserved)" if row.reserved else ""
-        click.echo(f"{row.day}  {row.backend:<9} {row.model:<9} {row.images:>4}  {row.booked} {row.currency}{pending}")
+        line = f"{row.day}  {row.backend:<9} {row.model:<9} {row.images:>4}  {row.booked} {row.currency}"
+        click.echo(" ".join([line, *_remarks(row, settings.language)]))
+
+
+def _remarks(row: Cost, language: Language) -> list[str]:
+    """What is still reserved, and that a rehearsal's list price was charged to nobody."""
+    free = {backend.name for backend in catalog().backends if not backend.charges}
+    told = [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []
+    return [*told, say("cli.not-charged", language)] if row.backend in free else told
 
 
 async def _found(journal: Journal, id: str) -> Entry:

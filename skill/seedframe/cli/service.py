@@ -62,17 +62,10 @@ def _command(name: str, callback: Any, language: Language, *params: click.Parame
 @click.pass_obj
 def _models(settings: Settings, as_json: bool, remote: bool) -> None:
     from seedframe.catalog import catalog
-    from seedframe.client import connected
 
     known = catalog()
     if remote:
-
-        async def ask() -> Any:
-            backend = known.backend(settings.backend)
-            async with connected(settings, backend, transport=in_process_backend(settings)) as client:
-                return await client.models()
-
-        listing = run(ask(), settings, as_json=as_json)
+        listing = run(_catalogue(settings), settings, as_json=as_json)
         click.echo(json.dumps(listing, ensure_ascii=False) if as_json else _remote_lines(listing, settings))
         return
     rows = [
@@ -92,6 +85,15 @@ def _models(settings: Settings, as_json: bool, remote: bool) -> None:
     for row, model in zip(rows, known.models, strict=True):
         sold = ", ".join(b.name for b in known.backends if b.ids in model.ids)
         click.echo(f"{row['model']:<10} {', '.join(model.presets):<14} {row['prompt_style']:<12} {sold}")
+
+
+async def _catalogue(settings: Settings) -> Any:
+    from seedframe.catalog import catalog
+    from seedframe.client import connected
+
+    backend = catalog().backend(settings.backend)
+    async with connected(settings, backend, transport=in_process_backend(settings)) as client:
+        return await client.models()
 
 
 def _remote_lines(listing: Any, settings: Settings) -> str:
@@ -140,10 +142,16 @@ def _doctor(settings: Settings, as_json: bool) -> None:
             click.echo(f"{'ok ' if finding.good else '!! '} {finding.message.text(settings.language)}")
         click.echo(say("cli.settings-head", settings.language))
         for row in SETTINGS:
-            click.echo(
-                f"    {row.name:<26} {getattr(settings, row.field)!s:<40.60} {row.meaning.text(settings.language)}"
-            )
+            value = settings.environ.get(row.name) or _plain(getattr(settings, row.field))
+            click.echo(f"    {row.name:<26} {value:<40.60} {row.meaning.text(settings.language)}")
     sys.exit(0 if all(finding.good for finding in findings) else 1)
+
+
+def _plain(value: Any) -> str:
+    """A default as a person would write it."""
+    if value is None or value == {}:
+        return "–"
+    return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @click.pass_obj

@@ -281,7 +281,7 @@ class Ledger:
                 "when": when,
                 "at_stake": None if entry.at_stake is None else f"{entry.at_stake:f}",
                 "currency": entry.currency,
-                "error": entry.error,
+                "earlier": entry.error,
             },
         )
 
@@ -296,16 +296,16 @@ class Ledger:
             )
         if price.amount is None and wish.price_confirmed:
             return
-        spent = self._spent(day, budget.currency)
+        spent = self._spent(day, budget)
         if price.amount is None or spent + micro(price.amount) > int(budget.amount * MICRO):
             raise _too_dear(budget, decimal(spent), price, day)
 
-    def _spent(self, day: date, currency: str) -> int:
-        row = self._db.execute(
-            "SELECT coalesce(sum(reserved + booked), 0) FROM entries WHERE day = ? AND currency = ?",
-            (day.isoformat(), currency),
-        ).fetchone()
-        return int(row[0])
+    def _spent(self, day: date, budget: Budget) -> int:
+        rows = self._db.execute(
+            "SELECT backend, sum(reserved + booked) FROM entries WHERE day = ? AND currency = ? GROUP BY backend",
+            (day.isoformat(), budget.currency),
+        )
+        return sum(int(spent) for backend, spent in rows if not budget.backends or backend in budget.backends)
 
     def _begin(self, wish: Wish, day: date) -> Entry:
         now = self._now()

@@ -26,10 +26,11 @@ class Priced(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent in one local calendar day, in one currency."""
+    """What may be spent in one local calendar day, in one currency, with these backends (none named: with all)."""
 
     amount: Decimal
     currency: str
+    backends: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.amount:f} {self.currency}"

@@ -12,8 +12,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _OPENING = "opening"
 _OPENING_SECONDS = 30.0
@@ -41,6 +43,8 @@ class Owners:
 
     def alive(self, name: str) -> bool:
         """Whether somebody holds that name. Two who ask at once may see each other; asking again tells."""
+        from filelock import Timeout
+
         path = self._path(name)
         if not path.exists():
             return False
@@ -64,5 +68,7 @@ class Owners:
         return self._folder / f"{name}.lock"
 
     def _lock(self, name: str) -> FileLock:
+        from filelock import FileLock
+
         # Held by the journal's thread but released by whoever closes it.
         return FileLock(self._path(name), thread_local=False)

@@ -7,7 +7,9 @@ Never in here: a key check or a network at start, anything on stdout but MCP, th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -59,8 +61,12 @@ class Desk:
             return self._studio
 
     async def close(self) -> None:
-        """Wait for paid calls in flight, then let go."""
-        await self._stack.aclose()
+        """Wait for paid calls in flight, then let go; being asked to end meanwhile does not cut the wait short."""
+        closing = asyncio.ensure_future(self._stack.aclose())
+        while not closing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(closing)
+        closing.result()
 
 
 def build_server(open_studio: OpenStudio, language: Language) -> Server[Desk]:
@@ -97,9 +103,25 @@ def build_server(open_studio: OpenStudio, language: Language) -> Server[Desk]:
 
 
 async def serve_stdio(server: Server[Desk]) -> None:
-    """Serve until the host closes stdin."""
+    """Serve until the host closes stdin or ends us; either way what is paid for is finished first, bounded."""
     async with stdio_server() as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+        serving = asyncio.ensure_future(server.run(read, write, server.create_initialization_options()))
+        told_to_end = asyncio.Event()
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _end, serving, told_to_end)
+        try:
+            await serving
+        except asyncio.CancelledError:
+            if not told_to_end.is_set():
+                raise
+            # The thread that reads stdin cannot be interrupted: all is finished, so end the way the host asked.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+
+
+def _end(serving: asyncio.Future[None], told: asyncio.Event) -> None:
+    told.set()
+    serving.cancel()
 
 
 async def _list_tools(_ctx: Context, _params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
@@ -138,6 +160,8 @@ class _Caller:
             return await self._make(ctx, params, arguments)
         if params.name == "style_prompt":
             return await self._style(ctx, arguments)
+        if params.name == "run_storyboard":
+            return await self._board(ctx, params, arguments)
         raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {params.name}")
 
     async def _make(self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]) -> t.CallToolResult:
@@ -150,6 +174,22 @@ class _Caller:
                 if not await self._may_pay(ctx, params, error):
                     raise
                 return await self._hand_over(studio, params.name, {**arguments, "confirm_cost": True}, progress)
+
+    async def _board(
+        self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]
+    ) -> t.CallToolResult:
+        from seedframe.server import storyboard_tool
+
+        studio = await ctx.lifespan_context.studio()
+        progress = Progress(ctx, self._language)
+        async with progress.beating():
+            try:
+                return await storyboard_tool.answer(arguments, studio.settings, self._language, progress.tell)
+            except ConfirmationNeeded as error:
+                if not await self._may_pay(ctx, params, error):
+                    raise
+                agreed = {**arguments, "confirm_cost": True}
+                return await storyboard_tool.answer(agreed, studio.settings, self._language, progress.tell)
 
     async def _hand_over(
         self, studio: Studio, tool: str, arguments: dict[str, Any], progress: Progress

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import mcp.types as t
+from mcp import MCPError
 from mcp.server.context import ServerRequestContext
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -78,7 +79,10 @@ async def consents(ctx: Context, params: t.CallToolRequestParams, question: str)
         return _modern_answer(params, question, schema)
     if not ctx.session.can_send_request:
         return None
-    return _agreed(await ctx.session.elicit_form(question, schema, related_request_id=ctx.request_id))
+    try:
+        return _agreed(await ctx.session.elicit_form(question, schema, related_request_id=ctx.request_id))
+    except MCPError:  # a host that says it can ask, and cannot
+        return None
 
 
 def _modern_answer(params: t.CallToolRequestParams, question: str, schema: dict[str, Any]) -> bool:

@@ -146,7 +146,9 @@ def _picture(
     pen.draw.rectangle(box, fill=WELL)
     if thumbnail is None:
         colour = BAD if result.status in ("failed", "unknown") else SOFT
-        pen.write((x + 6, y + plan.height // 2), pen.tell(result.status), plan.line, colour, plan.width - 12)
+        told = pen.tell(result.status)
+        left = max(6, (plan.width - int(pen.font(plan.line).getlength(told))) // 2)
+        pen.write((x + left, y + plan.height // 2), told, plan.line, colour, plan.width - 12)
     else:
         with Image.open(io.BytesIO(thumbnail)) as opened:
             opened.draft("RGB", (plan.width, plan.height))

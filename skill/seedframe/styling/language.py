@@ -11,6 +11,7 @@ _HAN = r"\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_CHAR = re.compile(f"[{_HAN}]")
 _WORD = re.compile(rf"[^\W_{_HAN}]+(?:[-'’./:][^\W_{_HAN}]+)*")
 _LETTER = re.compile(rf"[^\W\d_{_HAN}]")
+_EDIT_MARK = re.compile(r"<(point|bbox)>[\d\s.,-]*(?:</\1>)?", re.IGNORECASE)
 _QUOTED = re.compile(r"“([^“”]*)”|\"([^\"\n]*)\"|「([^「」]*)」|『([^『』]*)』")
 
 
@@ -40,8 +41,8 @@ def hollow(text: str) -> str:
 
 
 def han_share(text: str) -> float:
-    """Share of Han outside quotes, a word counting as one character; 1.0 for a text without letters."""
-    bare = hollow(text)
+    """Share of Han outside quotes and edit marks, a word counting as one character; 1.0 for a text without letters."""
+    bare = _EDIT_MARK.sub(" ", hollow(text))
     count = han(bare)
     other = words(bare) if has_letters(bare) else 0
     return count / (count + other) if count + other else 1.0

@@ -21,7 +21,7 @@ _STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
 
 def empty(case: Case) -> Iterator[Finding]:
     """There is nothing to paint."""
-    if not case.told:
+    if not case.told and case.wish.words_needed:
         yield finding("EMPTY")
 
 

@@ -10,13 +10,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
+from typing import TYPE_CHECKING, Any
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 FREE = ("subject", "action", "setting")
 """Fields told in the caller's own words."""
@@ -119,6 +120,8 @@ def checked_brief_schema() -> dict[str, Any]:
 
 def check_brief(brief: Any) -> None:
     """InvalidRequest naming the field when `brief` does not have the shape of a brief."""
+    from jsonschema.exceptions import best_match
+
     validator = _validator()
     if validator.is_valid(brief):
         return
@@ -129,6 +132,8 @@ def check_brief(brief: Any) -> None:
 
 @cache
 def _validator() -> Draft202012Validator:
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator(checked_brief_schema())
 
 

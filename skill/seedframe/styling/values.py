@@ -20,7 +20,8 @@ class Wish:
     """What the caller wants said, and what is known about the call that will say it.
 
     `sheet` names a file in prompts/styles; `model` is a short name, used only to word messages. `prompt` and `brief`
-    may come alone or together. `group` is the number of pictures wanted as one related set, None for a single one.
+    may come alone or together; only where `words_needed` is False may both be missing (a picture split into layers).
+    `group` is the number of pictures wanted as one related set, None for a single one.
     """
 
     sheet: str
@@ -37,6 +38,7 @@ class Wish:
     as_is: bool = False
     keyframe: bool = False
     groups_supported: bool = True
+    words_needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class SlotError:
     """Why one picture of a reply is missing. Failed and withheld ones are not billed; `paid` ones came damaged."""
 
     code: str
-    message: str
+    message: str | Message
     row: ApiErrorRow | None
     paid: bool = False
 
@@ -128,7 +128,7 @@ def read_slot(index: int, item: Any) -> Slot:
     part = int(inline.removeprefix(PART)) if re.fullmatch(PART + r"\d+", inline) else None
     url, size = item.get("url"), item.get("size")
     if part is None and not url:
-        return Slot(index, error=SlotError("", "neither url nor b64_json", None))
+        return Slot(index, error=SlotError("", Message("wire.empty-slot"), None))
     return Slot(index, str(url) if url else None, part, size=str(size) if size else None, layer=_layer(item))
 
 
@@ -171,12 +171,13 @@ def _without_pictures(status: int, headers: Mapping[str, str], body: Any) -> Api
     if envelope is not None:
         return from_envelope(envelope, status=status, headers=headers)
     facts = reply_facts(body) if isinstance(body, Mapping) else {"billed": None}
+    free = facts["billed"] == 0
     return ApiError(
         Message("wire.no-pictures"),
         code="EmptyReply",
         status=status,
         kind="other",
-        retry="never" if facts["billed"] == 0 else "unknown",
+        retry="never" if free else "unknown",
         request_id=request_id(headers),
-        advice=Message("wire.no-pictures-advice"),
+        advice=Message("wire.no-pictures-free" if free else "wire.no-pictures-advice"),
     )

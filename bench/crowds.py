@@ -1,0 +1,140 @@
+"""Many wishes at once: what they cost each other, what a host's ping waits for, how many a second go through.
+
+In: a provider's address. Out: ratios, milliseconds, calls per second. The first half speaks MCP to `seedframe serve`
+over stdio and lets the provider think for a second, as real ones do; the second half lets it answer at once and takes
+each variant in a process of its own (`python -m bench.crowds`), eight calls at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Ground, Report, Series, compared
+from bench.service import Scene
+
+THINKING = 1000
+SCENE = Scene("1440x2560-7.jpeg", "url", wait=THINKING)
+SUSTAINED = (("uncropped", Scene("1440x2560-7.jpeg", "url"), 4.0), ("cropped", Scene("2048x2048-7.jpeg", "url"), 2.5))
+AT_ONCE = 8
+_PING = 0.01
+
+
+def report(report: Report, ground: Ground) -> None:
+    """Crowds over MCP, then sustained load."""
+    report.title(f"Calls at once over MCP (1440x2560 url, the provider thinks for {THINKING} ms)")
+    asyncio.run(_crowds(report, ground))
+    report.title(f"Sustained calls per second, {AT_ONCE} at once (fresh processes)")
+    for title, scene, least in SUSTAINED:
+        found: dict[str, list[float]] = {"ours": [], "naive": [], "careful": [], "corridor": []}
+        for _, (name, rates) in itertools.product(range(ground.rounds(3, 1)), found.items()):
+            rates.append(sustained(name, ground.address, scene, ground.rounds(48, 32)))
+        series = {name: Series(rates) for name, rates in found.items()}
+        report.line(f"{title} ({scene.picture.split('-')[0]} url)", compared(series, unit="/s"))
+        report.target(
+            f"sustained calls/s, {title}: ours/naive", series["ours"].over(series["naive"]), least, at_least=True
+        )
+
+
+async def _crowds(report: Report, ground: Ground) -> None:
+    from mcp import ClientSession, StdioServerParameters
+    from mcp.client.stdio import stdio_client
+
+    from bench.ours import environment
+
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {**os.environ, **environment(ground.address + SCENE.path, Path(folder))}
+        command = str(Path(sys.executable).with_name("seedframe"))
+        parameters = StdioServerParameters(command=command, args=["serve"], env=variables)
+        async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
+            await session.initialize()
+            number = itertools.count()
+            await _together(session, 2, number)
+            alone: float | None = None
+            for count in (1, 4, 16):
+                runs = [await _together(session, count, number) for _ in range(ground.rounds(5, 3))]
+                wall, ping = Series([run[0] for run in runs]), Series([run[1] for run in runs])
+                alone = alone or wall.median
+                ratio = wall.median / alone
+                told = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
+                report.line(f"{count} at once", f"{told} · slowest ping meanwhile {ping} ms")
+                if count == 4:
+                    report.target("4 calls at once / one call", ratio, 1.2)
+                    report.target("slowest ping meanwhile", ping.median, 50, "ms")
+
+
+async def _together(session: Any, count: int, number: Any) -> tuple[float, float]:
+    """Milliseconds until the last of `count` calls is answered, and of the slowest ping meanwhile."""
+    pinging = asyncio.create_task(_slowest_ping(session))
+    began = time.perf_counter()
+    answers = await asyncio.gather(*(_call(session, next(number)) for _ in range(count)))
+    wall = time.perf_counter() - began
+    pinging.cancel()
+    assert not any(answer.is_error for answer in answers), answers[0]
+    return wall * 1000, await pinging * 1000
+
+
+async def _call(session: Any, number: int) -> Any:
+    wish = {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}
+    return await session.call_tool("generate_image", wish)
+
+
+async def _slowest_ping(session: Any) -> float:
+    slowest = 0.0
+    try:
+        while True:
+            began = time.perf_counter()
+            await session.send_ping()
+            slowest = max(slowest, time.perf_counter() - began)
+            await asyncio.sleep(_PING)
+    except asyncio.CancelledError:
+        return slowest
+
+
+def sustained(variant: str, address: str, scene: Scene, calls: int) -> float:
+    """Calls per second of one variant, from a fresh process."""
+    command = [sys.executable, "-m", "bench.crowds", variant, address, scene.path, str(calls)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+    return float(json.loads(done.stdout))
+
+
+async def _sustain(given: argparse.Namespace, folder: Path) -> float:
+    from bench.walls import makers
+
+    maker = makers(folder, extras=True, only=given.variant)[given.variant]
+    numbers = iter(range(given.calls))
+
+    async def one_after_the_other() -> None:
+        for number in numbers:
+            await maker.make(given.address + given.path, folder / f"p{number}")
+
+    await maker.make(given.address + given.path, folder / "warm")
+    began = time.perf_counter()
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+    wall = time.perf_counter() - began
+    await maker.close()
+    return int(given.calls) / wall
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("variant")
+    options.add_argument("address")
+    options.add_argument("path")
+    options.add_argument("calls", type=int)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        json.dump(asyncio.run(_sustain(given, Path(folder))), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""How long a host waits for the server: from spawning it to `initialize`, and on to `tools/list`.
+
+In: nothing. Out: milliseconds of `seedframe serve` and of a bare server on the same SDK, in turn. Raw JSON lines over
+pipes, so that no client's time is in the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from bench.figures import Ground, Report, Series, compared
+
+SERVERS = {
+    "ours": [str(Path(sys.executable).with_name("seedframe")), "serve"],
+    "bare": [sys.executable, "-m", "bench.bare"],
+}
+_HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+
+
+def report(report: Report, ground: Ground) -> None:
+    """Both servers, in turn."""
+    report.title("Start-up (milliseconds from spawning the server)")
+    first: dict[str, list[float]] = {name: [] for name in SERVERS}
+    listed: dict[str, list[float]] = {name: [] for name in SERVERS}
+    for number in range(-1, ground.rounds(15, 7)):
+        for name, command in SERVERS.items():
+            initialized, tools = started(command)
+            if number >= 0:
+                first[name].append(initialized)
+                listed[name].append(tools)
+    hello = {name: Series(values) for name, values in first.items()}
+    tools_list = {name: Series(values) for name, values in listed.items()}
+    report.line("start → initialize", compared(hello))
+    report.line("start → tools/list", compared(tools_list))
+    report.target("start → initialize, ours / bare server", hello["ours"].over(hello["bare"]), 1.0)
+
+
+def started(command: list[str]) -> tuple[float, float]:
+    """Milliseconds to the answer to `initialize` and to the one to `tools/list`."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "SEEDFRAME_BACKEND": "emulator"},
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        _ask(process.stdin, process.stdout, "initialize", _HELLO, 1)
+        initialized = time.perf_counter() - began
+        _say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        _ask(process.stdin, process.stdout, "tools/list", {}, 2)
+        listed = time.perf_counter() - began
+        process.stdin.close()
+        process.wait(10)
+    return initialized * 1000, listed * 1000
+
+
+def _ask(stdin: IO[bytes], stdout: IO[bytes], method: str, params: dict[str, Any], number: int) -> None:
+    _say(stdin, {"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+    while line := stdout.readline():
+        answer = json.loads(line)
+        if answer.get("id") == number:
+            assert "result" in answer, answer
+            return
+    raise ConnectionError(f"no answer to {method}")
+
+
+def _say(stdin: IO[bytes], message: dict[str, Any]) -> None:
+    stdin.write(json.dumps(message).encode() + b"\n")
+    stdin.flush()

@@ -1,0 +1,118 @@
+"""What a person or an agent does with a board besides running it: read it, plan it, pick takes, draw its sheet.
+
+In: a path or a text, a board's folder. Out: values for the doors, files in the folder. Both doors call the same here.
+Never in here: a door's format, a payment, the engine's inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from seedframe.catalog import catalog
+from seedframe.errors import ConfirmationNeeded, InvalidRequest, NotConfigured
+from seedframe.messages import Language, Message
+from seedframe.settings import Money, Settings
+from seedframe.storyboard.board import Board, example
+from seedframe.storyboard.frames import FrameResult
+from seedframe.storyboard.outputs import board_in, publish, publish_picture, results_in, results_of
+from seedframe.storyboard.picks import picks_meant, read_picks, write_picks
+from seedframe.storyboard.plan import BoardPlan, plan_board
+from seedframe.storyboard.reports import money
+from seedframe.storyboard.run import board_state
+
+EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sheet on disk."""
+
+    sheet: Path
+    picture: Path
+    manifest: Path
+
+
+def write_example(path: Path) -> Path:
+    """A commented board to begin with; never over a file that is there."""
+    form = EXAMPLES.get(path.suffix.lower())
+    if form is None:
+        raise InvalidRequest(
+            Message("boards.init-format", got=path.name), field="file", got=path.name, allowed=sorted(EXAMPLES)
+        )
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(example(form))
+    except FileExistsError:
+        raise InvalidRequest(
+            Message("boards.init-exists", path=path), field="file", got=str(path), allowed=None
+        ) from None
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise InvalidRequest(
+            Message("store.cannot-write", path=path, why=why), field="file", got=str(path), allowed=None
+        ) from None
+    return path
+
+
+def budget_of(text: str | None, settings: Settings) -> Money | None:
+    """`10` or `10.00 CNY`; NotConfigured when it is neither."""
+    return None if text is None else Settings.read({**settings.environ, "SEEDFRAME_BUDGET": text}).budget
+
+
+def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardPlan:
+    """The plan, with the picks of the folder when there is one."""
+    return plan_board(board, settings, catalog(), picks=read_picks(out) if out else {})
+
+
+def check_can_run(plan: BoardPlan, settings: Settings, *, confirmed: bool = True) -> None:
+    """InvalidRequest, ConfirmationNeeded or NotConfigured: nothing is started that would stop half way."""
+    if find_spec("dbos") is None:
+        raise NotConfigured(Message("boards.no-engine"), advice=Message("boards.no-engine-advice"))
+    if plan.blocked:
+        first = plan.blocked[0]
+        why = next(finding.message for finding in first.findings if finding.severity == "error")
+        raise InvalidRequest(
+            Message("boards.blocked", count=len(plan.blocked), first=first.task.key, why=why),
+            field="board",
+            got=[frame.task.key for frame in plan.blocked[:10]],
+            allowed=None,
+            advice=Message("boards.blocked-advice"),
+        )
+    limit = settings.confirm_above
+    if confirmed or limit is None:
+        return
+    comparable = set(plan.cost) <= {limit.currency} or limit.currency is None
+    if plan.unpriced or not comparable or sum(plan.cost.values()) > limit.amount:
+        price = money(plan.cost, unpriced=plan.unpriced)
+        raise ConfirmationNeeded(
+            Message("pipeline.confirm", price=price, limit=limit.amount),
+            advice=Message("pipeline.confirm-advice"),
+            facts={"price": price, "limit": str(limit.amount)},
+        )
+
+
+def pick(out: Path, words: Sequence[str], *, database: str | None, language: Language) -> dict[str, str]:
+    """Mark takes as the chosen ones; manifest.json and sheet.html follow. Returns slot → key."""
+    board = board_in(out)
+    meant = picks_meant(board, words)
+    write_picks(out, {**read_picks(out), **meant})
+    publish(board, results_now(out, database), out, language=language)
+    return meant
+
+
+def draw_sheet(out: Path, *, database: str | None, language: Language) -> Drawn:
+    """The contact sheet as it stands now, as a page and as a picture."""
+    board, results = board_in(out), results_now(out, database)
+    published = publish(board, results, out, language=language)
+    return Drawn(published.sheet, publish_picture(board, results, out, language=language), published.manifest)
+
+
+def results_now(out: Path, database: str | None) -> Mapping[str, FrameResult]:
+    """From the run's book; from the manifest where the book is elsewhere (a folder that was moved or sent)."""
+    try:
+        return results_of(board_state(out, database))
+    except InvalidRequest:
+        return results_in(out)

@@ -1,0 +1,93 @@
+"""Which take of a frame is the one: kept in the board's folder, chosen by a person or an agent.
+
+In: a folder, words such as `E01_SC01_SH040_ff_v02` or `E01_SC01_SH040 2`. Out: `picks.json`, slot → frame key.
+Never in here: whether a picture is any good, the manifest (outputs).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from seedframe.errors import InvalidRequest, StoreError
+from seedframe.messages import Message
+from seedframe.store import Store
+from seedframe.storyboard.frames import frames_of
+from seedframe.storyboard.names import frame_slot
+from seedframe.storyboard.values import Board
+
+PICKS_FILE = "picks.json"
+PICKS_SCHEMA = "seedframe/picks/1"
+TAKE = re.compile(r"v?(\d{1,3})")
+
+
+def read_picks(out: Path) -> dict[str, str]:
+    """Slot → picked key; empty when nothing was picked yet. StoreError for a file that is not ours."""
+    path = out / PICKS_FILE
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {str(slot): str(key) for slot, key in told["picks"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(Message("boards.picks-broken", path=path)) from error
+
+
+def write_picks(out: Path, picks: Mapping[str, str]) -> Path:
+    """The whole file, or the old one."""
+    return Store(out).write_json(out / PICKS_FILE, {"schema": PICKS_SCHEMA, "picks": dict(sorted(picks.items()))})
+
+
+def picks_meant(board: Board, words: Sequence[str]) -> dict[str, str]:
+    """What a person typed, as slot → key.
+
+    A frame key picks itself; a slot (`…_ff`) or a shot id with a take after it picks that take of the slot, or of every
+    frame of the shot. InvalidRequest for anything the board does not have.
+    """
+    keys: dict[str, str] = {}
+    takes: dict[str, list[str]] = {}
+    for task in frames_of(board):
+        slot = frame_slot(task.shot, task.role)
+        keys[task.key] = slot
+        takes.setdefault(slot, []).append(task.key)
+    return dict(_meant(list(words), keys, takes))
+
+
+def _meant(words: list[str], keys: Mapping[str, str], takes: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    if not words:
+        raise _odd("", keys)
+    while words:
+        word = words.pop(0)
+        if word in keys:
+            yield keys[word], word
+            continue
+        slots = [slot for slot in takes if slot == word or slot.rpartition("_")[0] == word]
+        if not slots:
+            raise _odd(word, keys)
+        number = TAKE.fullmatch(words.pop(0)) if words else None
+        if number is None:
+            raise InvalidRequest(
+                Message("boards.take-missing", shot=word), field="take", got=None, allowed=list(takes[slots[0]])
+            )
+        yield from ((slot, _take(takes[slot], int(number[1]))) for slot in slots)
+
+
+def _take(takes: Sequence[str], number: int) -> str:
+    if not 1 <= number <= len(takes):
+        raise InvalidRequest(
+            Message("boards.take-unknown", got=number, count=len(takes)), field="take", got=number, allowed=list(takes)
+        )
+    return takes[number - 1]
+
+
+def _odd(word: str, keys: Mapping[str, str]) -> InvalidRequest:
+    shown = list(keys)[:10]
+    return InvalidRequest(
+        Message("boards.pick-unknown", got=word),
+        field="shot",
+        got=word,
+        allowed=shown,
+        advice=Message("boards.pick-advice", example=shown[0]),
+    )

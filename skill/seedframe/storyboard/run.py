@@ -1,0 +1,309 @@
+"""A board is run: every frame a durable workflow, paid at most once, on one machine or many.
+
+In: a Board, a folder, Settings, a database (a SQLite file in the folder unless a PostgreSQL URL is given).
+Out: pictures named by `names`, sidecars, manifest.json, sheet.html, and a `BoardState`; events on the way.
+Never in here: how a frame is paid (worker), the books (spending), a door's format.
+
+    database   two kinds of SQL as one      engine   DBOS, behind four words     gate     one rate limit for all
+    spending   the book: who may pay        worker   a frame in five steps       machine  who works here
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from seedframe.catalog import Backend, catalog
+from seedframe.errors import InvalidRequest, NotConfigured
+from seedframe.messages import Message
+from seedframe.settings import Money, Settings
+from seedframe.store import Store
+from seedframe.storyboard.database import (
+    STATE_FOLDER,
+    Database,
+    Row,
+    database_url,
+    read_now,
+)
+from seedframe.storyboard.frames import frames_of
+from seedframe.storyboard.outputs import MANIFEST_FILE, SHEET_FILE, keep_board, publish, results_of
+from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.progress import BoardState, Event, FrameState, Kind, State, Words
+from seedframe.storyboard.spending import Book, state_of
+from seedframe.storyboard.values import Board
+
+__all__ = [
+    "BoardState",
+    "Event",
+    "FrameState",
+    "board_state",
+    "cancel_board",
+    "retry_board",
+    "run_board",
+    "work",
+]
+
+Tell = Callable[[Event], None]
+
+ID_FILE = "board.json"
+LOOK_SECONDS = 0.2
+
+
+async def run_board(
+    board: Board,
+    out: Path,
+    settings: Settings,
+    *,
+    tell: Tell,
+    database: str | None = None,
+    budget: Money | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    workers: bool = True,
+    takeover: bool = False,
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+) -> BoardState:
+    """Start or resume a board and wait for its end; finished frames are never paid again.
+
+    `workers=False` only enqueues and waits: processes of `work` on the same `database` make the frames. `takeover`
+    takes the frames of workers on other machines whose lease ran out. At the end, manifest.json and sheet.html are
+    (re)written. A cancelled task leaves the board resumable. InvalidRequest: the folder holds another board.
+    NotConfigured: the extra `storyboard` is missing, the database cannot be used, or there is no key.
+    """
+    out = _absolute(out)
+    backend = catalog().backend(settings.backend)
+    _check_budget(budget, backend)
+    if workers and transport is None:
+        _check_key(settings, backend)
+    id = await asyncio.to_thread(_enter_folder, board, out)
+    tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
+    async with await Database.open(database_url(out, database)) as opened, AsyncExitStack() as stack:
+        book = Book(opened)
+        await book.start(
+            id,
+            tasks,
+            project=board.project,
+            folder=out,
+            backend=backend.name,
+            currency=backend.currency,
+            budget=budget.amount if budget else None,
+        )
+        watch = _Watch(book, id, len(tasks), tell)
+        await watch.look()
+        tell(watch.event("started", None, Message("board_run.event-started", frames=len(tasks), done=watch.done)))
+        if workers and not watch.ended:
+            await stack.enter_async_context(
+                _worker(settings, opened, watch.taken_over, transport=transport, takeover=takeover, sleep=sleep)
+            )
+        while not watch.ended:
+            await asyncio.sleep(LOOK_SECONDS)
+            await watch.look()
+        await stack.aclose()
+        state = await book.state(id)
+    assert state is not None
+    await asyncio.to_thread(publish, board, results_of(state), out, language=settings.language)
+    state = _with_files(state, out)
+    watch.tell_end(state)
+    return state
+
+
+def board_state(out: Path, database: str | None = None) -> BoardState:
+    """The frozen picture of the board in `out`; no engine needs to run. InvalidRequest when there is none."""
+    out = _absolute(out)
+    id, _ = _identity(out)
+    try:
+        state = read_now(database_url(out, database), lambda tx: state_of(tx, id))
+    except FileNotFoundError:
+        state = None
+    if state is None:
+        raise _no_board(out)
+    return _with_files(state, out)
+
+
+async def cancel_board(out: Path, database: str | None = None) -> BoardState:
+    """Frames that wait or were begun become cancelled, those whose call has left come to their end.
+
+    The next run of the board goes on with what was cancelled.
+    """
+    out = _absolute(out)
+    id, _ = await asyncio.to_thread(_identity, out)
+    async with await Database.open(database_url(out, database)) as opened:
+        await Book(opened).cancel(id)
+    return await asyncio.to_thread(board_state, out, database)
+
+
+async def retry_board(
+    out: Path, *, database: str | None = None, failed: bool = False, unknown: bool = False, cancelled: bool = False
+) -> BoardState:
+    """Let failed, unknown or cancelled frames wait for the next run (or the workers that are at work).
+
+    An unknown frame may be paid twice that way, which is why only a person says so.
+    """
+    out = _absolute(out)
+    wanted: dict[State, bool] = {"failed": failed, "unknown": unknown, "cancelled": cancelled}
+    id, _ = await asyncio.to_thread(_identity, out)
+    async with await Database.open(database_url(out, database)) as opened:
+        await Book(opened).retry(id, [state for state, meant in wanted.items() if meant])
+    return await asyncio.to_thread(board_state, out, database)
+
+
+async def work(
+    database: str,
+    settings: Settings,
+    *,
+    tell: Tell,
+    takeover: bool = False,
+    transport: httpx.AsyncBaseTransport | None = None,
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+) -> None:
+    """Make frames of all boards in a database until cancelled. Their folders must be reachable from here."""
+
+    def taken_over(executor: str, frames: int) -> None:
+        tell(Event("taken-over", None, Message("board_run.event-taken-over", worker=executor, frames=frames)))
+
+    async with (
+        await Database.open(database) as opened,
+        _worker(settings, opened, taken_over, transport=transport, takeover=takeover, sleep=sleep),
+    ):
+        await asyncio.Event().wait()
+
+
+def _worker(settings: Settings, opened: Database, taken_over: Callable[[str, int], None], **options: Any) -> Any:
+    from seedframe.storyboard.worker import Worker
+
+    return Worker.running(settings, opened, taken_over=taken_over, **options)
+
+
+class _Watch:
+    """Sees what changes in the book, tells it, and notices the end."""
+
+    def __init__(self, book: Book, board: str, total: int, tell: Tell) -> None:
+        self._book = book
+        self._board = board
+        self._total = total
+        self._tell = tell
+        self._seen = -1
+        self._states: dict[str, State] = {}
+        self._open: set[str] = set()
+        self.done = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is being made and nothing can be begun: what still waits, waits for what will not come."""
+        return not self._open
+
+    async def look(self) -> None:
+        """Take in what changed since the last look."""
+        first = self._seen < 0
+        for row in await self._book.changes(self._board, self._seen):
+            self._seen = row["changed"]
+            key, state = row["key"], row["state"]
+            moving = state == "running" or (state == "waiting" and row["waits"] <= 0)
+            (self._open.add if moving else self._open.discard)(key)
+            before = self._states.get(key)
+            self._states[key] = state
+            self.done += (state == "done") - (before == "done")
+            if state not in {before, "waiting"} and not first:
+                self._tell(self._event_of(row))
+
+    def taken_over(self, executor: str, frames: int) -> None:
+        """Frames of a dead worker go on here."""
+        message = Message("board_run.event-taken-over", worker=executor, frames=frames)
+        self._tell(self.event("taken-over", None, message))
+
+    def tell_end(self, state: BoardState) -> None:
+        """The last words: what waits in vain, and the sum."""
+        for frame in state.frames:
+            if frame.state == "waiting":
+                message = Message("board_run.event-blocked", task=frame.task, needs=list(frame.waits_for))
+                self._tell(self.event("blocked", frame.task, message))
+        spent = f"{state.spent.normalize():f} {state.currency}"
+        message = Message("board_run.event-ended", done=state.count("done"), frames=len(state.frames), spent=spent)
+        self._tell(self.event("ended", None, message))
+
+    def event(self, kind: Kind, task: str | None, message: Message, path: Path | None = None) -> Event:
+        """An event with the count so far."""
+        return Event(kind, task, message, self.done, self._total, path)
+
+    def _event_of(self, row: Row) -> Event:
+        path = Path(row["path"]) if row["path"] else None
+        why = Words.of(json.loads(row["error"]) if row["error"] else {})
+        message = Message(f"board_run.event-{row['state']}", task=row["key"], why=why)
+        return self.event(row["state"], row["key"], message, path)
+
+
+def _check_budget(budget: Money | None, backend: Backend) -> None:
+    if budget is None or budget.currency in {None, backend.currency}:
+        return
+    raise NotConfigured(
+        Message("board_run.other-currency", budget=budget.currency, backend=backend.title, currency=backend.currency),
+        facts={"setting": "budget"},
+    )
+
+
+def _check_key(settings: Settings, backend: Backend) -> None:
+    """Said once here, instead of by every frame."""
+    if backend.key_settings and settings.first(backend.key_settings) is None:
+        name = backend.key_settings[0]
+        raise NotConfigured(
+            Message("client.no-key", name=name, backend=backend.title),
+            advice=Message("client.no-key-advice", name=name, console=backend.console or ""),
+            facts={"setting": name},
+        )
+
+
+def _enter_folder(board: Board, out: Path) -> str:
+    """The board's name in the book, made once for a folder; the board itself is kept beside the pictures."""
+    try:
+        id, project = _identity(out)
+    except InvalidRequest:
+        id, project = f"{board.project}-{secrets.token_hex(4)}", board.project
+        Store(out).write_json(out / STATE_FOLDER / ID_FILE, {"id": id, "project": project})
+    if project != board.project:
+        raise InvalidRequest(
+            Message("board_run.other-board", out=out, project=project, got=board.project),
+            field="out",
+            got=board.project,
+            allowed=project,
+            advice=Message("board_run.other-board-advice"),
+        )
+    keep_board(board, out)
+    return id
+
+
+def _identity(out: Path) -> tuple[str, str]:
+    try:
+        told = json.loads((out / STATE_FOLDER / ID_FILE).read_text(encoding="utf-8"))
+        return str(told["id"]), str(told["project"])
+    except (OSError, ValueError, KeyError):
+        raise _no_board(out) from None
+
+
+def _absolute(out: Path) -> Path:
+    return out.absolute()
+
+
+def _no_board(out: Path) -> InvalidRequest:
+    return InvalidRequest(
+        Message("board_run.no-board", out=out),
+        field="out",
+        got=str(out),
+        allowed="DIR",
+        advice=Message("board_run.no-board-advice"),
+    )
+
+
+def _with_files(state: BoardState, out: Path) -> BoardState:
+    manifest, sheet = out / MANIFEST_FILE, out / SHEET_FILE
+    return replace(
+        state,
+        manifest=manifest if manifest.exists() else None,
+        sheet=sheet if sheet.exists() else None,
+    )

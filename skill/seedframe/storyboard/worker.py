@@ -1,0 +1,435 @@
+"""A worker: makes frames for as long as it lives, each in five steps whose results the engine keeps.
+
+    style    task → tool, arguments, price; nothing is sent          intent   the price is held back, a token is given
+    pay      the token's one POST, through the corridor              save     the file has the name of its frame
+    report   the book says what became of it
+
+In: frames from the engine's queue. Out: pictures, and the book kept. A step that is repeated after a crash never
+posts again what may have been sent: it finds the answer (book, then this machine's journal) or says that it is unknown.
+Never in here: SQL, the engine's own words, a second payment that nobody asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from seedframe.catalog import Price, catalog
+from seedframe.errors import ApiError, ConnectionFailed, SeedreamError, StoreError
+from seedframe.geometry import Size
+from seedframe.journal import Entry, Journal
+from seedframe.journal.money import told
+from seedframe.messages import LANGUAGES, Message
+from seedframe.pipeline import Studio
+from seedframe.prepared import fingerprint_of_key
+from seedframe.requests import check
+from seedframe.settings import Settings
+from seedframe.store import Store
+from seedframe.storyboard.database import Database, DatabaseFailed
+from seedframe.storyboard.engine import Engine
+from seedframe.storyboard.gate import Fenced, Gate, Stopped
+from seedframe.storyboard.machine import Machine, Seat
+from seedframe.storyboard.names import file_name
+from seedframe.storyboard.plan import arguments_of
+from seedframe.storyboard.progress import State
+from seedframe.storyboard.spending import Begun, Book, Ending, Ready, Token
+
+AT_ONCE = 256
+"""Frames one worker makes at once: what 500 images a minute need while each takes half a minute."""
+
+FEED_SECONDS = 0.2
+FEED = 100
+BEAT_SECONDS = 10.0
+LEASE_SECONDS = 60.0
+"""A worker on another machine that was silent for so long may be taken for dead, when somebody says so."""
+
+PAUSES = (5.0, 15.0, 45.0)
+"""Before another try of what certainly was not billed and may pass by itself: no connection, no capacity."""
+
+DATABASE_PAUSE = 2.0
+
+Told = Mapping[str, Any]
+"""What a step came to, JSON-ready; with `end` when the frame ends there."""
+
+OVER: Told = {"end": "over"}
+"""This round of the frame is nobody's business any more: it was cancelled, or begun anew."""
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One process's worker. `running` starts it; it makes frames of every board in the database."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        machine: Machine,
+        seat: Seat,
+        *,
+        transport: httpx.AsyncBaseTransport | None,
+        sleep: Callable[[float], Awaitable[Any]],
+        taken_over: Callable[[str, int], None],
+        takeover: bool,
+        at_once: int,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._book = Book(database)
+        self._machine = machine
+        self._seat = seat
+        self._transport = transport
+        self._sleep = sleep
+        self._taken_over = taken_over
+        self._takeover = takeover
+        self._at_once = at_once
+        self._gate = Gate(self._book, seat.machine, limit=settings.images_per_minute)
+        self._studios: dict[tuple[Path, str], Studio] = {}
+        self._open = AsyncExitStack()
+        self._making: set[asyncio.Task[Any]] = set()
+        self._free = asyncio.Event()
+        self._opening = asyncio.Lock()
+        self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
+        self._engine: Engine
+        self._journal: Journal
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def running(
+        cls,
+        settings: Settings,
+        database: Database,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+        taken_over: Callable[[str, int], None] = lambda _executor, _frames: None,
+        takeover: bool = False,
+        at_once: int = AT_ONCE,
+    ) -> AsyncIterator[Worker]:
+        """A worker at work until the block ends. What has been sent by then is waited for, what has not is left."""
+        machine = await asyncio.to_thread(Machine, settings.journal)
+        with machine.seat() as seat:
+            worker = cls(
+                settings,
+                database,
+                machine,
+                seat,
+                transport=transport,
+                sleep=sleep,
+                taken_over=taken_over,
+                takeover=takeover,
+                at_once=at_once,
+            )
+            await worker._book.beat(seat.executor, seat.machine, seat.slot)
+            async with (
+                await Journal.open(settings.journal, secrets=settings.secrets) as worker._journal,
+                Engine.open(database.url, seat.executor, worker._make, at_once) as worker._engine,
+            ):
+                await worker._answer_open_questions()
+                chores = [asyncio.create_task(worker._feed()), asyncio.create_task(worker._watch_over())]
+                try:
+                    yield worker
+                finally:
+                    for chore in chores:
+                        chore.cancel()
+                    await asyncio.gather(*chores, return_exceptions=True)
+                    await worker._leave()
+
+    async def _leave(self) -> None:
+        """Frames that were not sent stay begun and are gone on with later; paid calls are awaited by their studio."""
+        await self._gate.close()
+        for task in self._making:
+            task.cancel()
+        await asyncio.gather(*self._making, return_exceptions=True)
+        await self._open.aclose()
+
+    # Chores
+
+    async def _feed(self) -> None:
+        """Hand frames that wait for nothing to the engine, soon after the frame they waited for."""
+        while True:
+            try:
+                ready: Sequence[Ready] = await self._book.ready(FEED)
+                await self._engine.enqueue(ready)
+            except SeedreamError as error:
+                log.warning("no frames could be queued: %s", error)
+                ready = []
+            if len(ready) < FEED:
+                self._free.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._free.wait(), FEED_SECONDS)
+
+    async def _watch_over(self) -> None:
+        """Tell the others that this one lives, and take over from those that do not."""
+        while True:
+            try:
+                await self._book.beat(self._seat.executor, self._seat.machine, self._seat.slot)
+                await self._take_over()
+            except SeedreamError as error:
+                log.warning("the other workers could not be seen: %s", error)
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _take_over(self) -> None:
+        """On this machine a free seat proves a death; elsewhere a long silence does, where somebody allowed that."""
+        for other in await self._book.workers():
+            if other["executor"] == self._seat.executor:
+                continue
+            with contextlib.ExitStack() as held:
+                here = other["machine"] == self._seat.machine
+                if here:
+                    dead = held.enter_context(self._machine.empty(other["slot"]))
+                else:
+                    dead = self._takeover and other["silent"] > LEASE_SECONDS
+                if dead:
+                    frames = await self._engine.take_over(other["executor"])
+                    await self._book.forget(other["executor"])
+                    if frames:
+                        self._taken_over(other["executor"], frames)
+
+    async def _answer_open_questions(self) -> None:
+        """Calls whose end nobody knew, because another machine took over: this one's journal may know it."""
+        for token in await self._book.open_questions(self._seat.machine):
+            entry = await self._entry(token)
+            if entry is not None and entry.result is not None:
+                await self._book.paid(token, _kept(entry.result), _amount(entry.result))
+
+    # A frame
+
+    async def _make(self, frame: Ready) -> str:
+        """One frame, from its task to its end; gives the state it came to."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._making.add(task)
+        try:
+            return await self._steps(frame)
+        finally:
+            self._making.discard(task)
+            self._free.set()
+
+    async def _steps(self, frame: Ready) -> str:
+        wish = await self._step("style", self._style, frame)
+        if "end" in wish:
+            return await self._reported(frame, wish)
+        token = await self._step("intent", self._intent, frame, wish)
+        if "end" in token:
+            return await self._reported(frame, token)
+        paid = await self._step("pay", self._pay, wish, token["token"])
+        if "end" in paid:
+            return await self._reported(frame, paid)
+        return await self._reported(frame, await self._step("save", self._save, frame, wish, paid))
+
+    async def _reported(self, frame: Ready, told: Told) -> str:
+        await self._step("report", self._report, frame, told)
+        return str(told["end"])
+
+    async def _step(self, name: str, work: Callable[..., Awaitable[Told]], *values: Any) -> Told:
+        return await self._engine.step(name, self._safely, work, *values)
+
+    async def _safely(self, work: Callable[..., Awaitable[Told]], *values: Any) -> Told:
+        """The engine keeps an error like a result, for ever; so what only says "not now" must not become one."""
+        while True:
+            try:
+                return await work(*values)
+            except DatabaseFailed as error:
+                log.warning("a frame waits for the database: %s", error)
+                await self._sleep(DATABASE_PAUSE)
+            except Stopped:
+                raise asyncio.CancelledError from None
+            except SeedreamError as error:
+                return _failed(error)
+
+    async def _style(self, frame: Ready) -> Told:
+        """What will be asked, with its price; the frames it needs are there by now."""
+        begun = await self._book.begin(frame, self._seat.executor)
+        if begun is None:
+            return OVER
+        tool, arguments = arguments_of(begun.task, made=begun.made)
+        size, price = self._measured(begun, tool, arguments)
+        name = file_name(begun.project, frame.key, (size.width, size.height), "jpg") if size else frame.key
+        return {
+            "tool": tool,
+            "arguments": {**arguments, "save_as": name, "confirm_cost": True},
+            "price": None if price.amount is None else f"{price.amount:f}",
+            "currency": price.currency,
+            "project": begun.project,
+            "folder": str(begun.folder),
+            "backend": begun.backend,
+        }
+
+    def _measured(self, begun: Begun, tool: str, arguments: Mapping[str, Any]) -> tuple[Size | None, Price]:
+        """The size a frame will have and what it costs at most: the same for all frames that differ in words only."""
+        kind = (begun.backend, tool, *map(arguments.get, ("model", "size", "ratio")), len(arguments.get("images", ())))
+        if kind not in self._kinds:
+            settings = self._settings_for(begun.folder, begun.backend)
+            request = check(tool, arguments, catalog=catalog(), settings=settings)
+            self._kinds[kind] = request.frame.frame or request.frame.expected, request.price
+        return self._kinds[kind]
+
+    async def _intent(self, frame: Ready, wish: Told) -> Told:
+        """The money is held back before anything is sent."""
+        price = None if wish["price"] is None else Decimal(wish["price"])
+        token = await self._book.reserve(frame, uuid.uuid4().hex, price, self._seat.machine)
+        if token is not None:
+            return {"token": token.token}
+        return _ended("cancelled", Message("board_run.over-budget", price=told(price, wish["currency"])))
+
+    async def _pay(self, wish: Told, token: str) -> Told:
+        """The picture of this token: made now, or found. At most one POST that is billed, however often it is asked."""
+        for pause in (*PAUSES, None):
+            known = await self._book.token(token)
+            if known.state == "sent":
+                known = await self._after_sending(wish, known)
+            if known.state != "reserved":
+                return _spent(known)
+            try:
+                return await self._bought(wish, token)
+            except Fenced:
+                continue  # somebody else has it: look again
+            except (Stopped, DatabaseFailed):
+                raise
+            except SeedreamError as error:
+                entry = await self._entry(token)
+                unbilled = entry is None or entry.state == "failed"
+                if not (unbilled and pause is not None and _passing(error)):
+                    return await self._settled(token, entry, error)
+                await self._book.give_back(await self._book.token(token))
+                await self._sleep(pause)
+        return OVER
+
+    async def _bought(self, wish: Told, token: str) -> Told:
+        studio = await self._studio(Path(wish["folder"]), wish["backend"])
+        try:
+            async with studio.make(wish["tool"], wish["arguments"], key=token) as result:
+                facts = _kept(result.facts)
+                await self._book.paid(token, facts, _amount(result.facts))
+                return facts
+        finally:
+            self._gate.done(token)
+
+    async def _after_sending(self, wish: Told, token: Token) -> Token:
+        """A token that was sent by somebody who may be dead: what the journal of this machine knows about it."""
+        entry = await self._entry(token.token)
+        if entry is not None and not entry.finished:
+            entry = await self._journal.finished(entry.id)
+        if entry is None:  # sent from another machine
+            await self._book.settle(token.token, "unknown")
+        elif entry.state == "failed":
+            await self._book.give_back(token)
+        elif entry.state == "saved":
+            # Paid, and nobody took it: to ask again hands it over, without a POST.
+            await self._bought(wish, token.token)
+        elif entry.result is not None:
+            await self._book.paid(token.token, _kept(entry.result), _amount(entry.result))
+        elif entry.state == "lost":
+            await self._book.settle(token.token, "lost", entry.booked)
+        else:
+            await self._book.settle(token.token, "unknown")
+        return await self._book.token(token.token)
+
+    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError) -> Told:
+        """What became of the money is for the journal to say."""
+        if entry is None or entry.state == "failed":
+            await self._book.settle(token, "released")
+        elif entry.state == "lost":
+            await self._book.settle(token, "lost", entry.booked)
+        else:
+            await self._book.settle(token, "unknown")
+            return {**_failed(error), "end": "unknown"}
+        return _failed(error)
+
+    async def _save(self, frame: Ready, wish: Told, paid: Told) -> Told:
+        """The file under the name that tells its size, also where another size came than was asked for."""
+        path = await asyncio.to_thread(_named, Path(paid["path"]), wish["project"], frame.key, tuple(paid["size"]))
+        return {"end": "done", "path": str(path), "raw_path": paid["raw_path"]}
+
+    async def _report(self, frame: Ready, told: Told) -> Told:
+        if told["end"] != "over":
+            await self._book.end(frame, Ending(told["end"], told.get("path"), told.get("raw_path"), told.get("error")))
+        return {}
+
+    # What frames share
+
+    async def _entry(self, token: str) -> Entry | None:
+        """What this machine's journal knows of a token: the call that may have been billed, if there is one."""
+        entries = await self._journal.entries(fingerprint=fingerprint_of_key(token))
+        return next((entry for entry in entries if entry.state != "failed"), entries[0] if entries else None)
+
+    async def _studio(self, folder: Path, backend: str) -> Studio:
+        """The corridor that saves into this folder, opened once."""
+        async with self._opening:
+            key = (folder, backend)
+            if key not in self._studios:
+                settings = self._settings_for(folder, backend)
+                studio = Studio.open(
+                    settings, transport=self._transport, admit=self._gate.admit, connections=self._at_once
+                )
+                self._studios[key] = await self._open.enter_async_context(studio)
+            return self._studios[key]
+
+    def _settings_for(self, folder: Path, backend: str) -> Settings:
+        return replace(self._settings, output_dir=folder, backend=backend)
+
+
+def _passing(error: SeedreamError) -> bool:
+    """Whether the same call may well succeed a little later."""
+    return isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.retry == "later")
+
+
+def _spent(token: Token) -> Told:
+    """What a token that is no longer reserved came to."""
+    if token.state == "paid":
+        assert token.facts is not None
+        return token.facts
+    if token.state == "unknown":
+        return _ended("unknown", Message("board_run.unknown"))
+    return _ended("failed", Message("board_run.lost")) if token.state == "lost" else OVER
+
+
+def _failed(error: SeedreamError) -> Told:
+    return {"end": "failed", "error": {language: error.text(language) for language in LANGUAGES}}
+
+
+def _ended(state: State, why: Message) -> Told:
+    return {"end": state, "error": {language: why.text(language) for language in LANGUAGES}}
+
+
+def _kept(facts: Mapping[str, Any]) -> Told:
+    """What later steps need of a result; the rest is in the sidecar."""
+    picture = facts["pictures"][0]
+    size = [picture["width"], picture["height"]]
+    return {"path": picture["path"], "raw_path": picture.get("original"), "size": size}
+
+
+def _amount(facts: Mapping[str, Any]) -> Decimal | None:
+    amount = facts["cost"]["amount"]
+    return None if amount is None else Decimal(amount)
+
+
+def _named(path: Path, project: str, key: str, size: tuple[int, int]) -> Path:
+    """Give the file its frame's name where it has another and the name is free. StoreError when there is no file."""
+    wanted = path.with_name(file_name(project, key, size, path.suffix))
+    if path == wanted or (not path.exists() and wanted.exists()):
+        return wanted
+    if not path.exists():
+        raise StoreError(Message("board_run.picture-gone", path=path), facts={"path": str(path)})
+    if wanted.exists():
+        return path
+    sidecar = path.with_name(f"{path.name}.json")
+    with contextlib.suppress(FileNotFoundError):
+        told = json.loads(sidecar.read_text(encoding="utf-8"))
+        told["picture"]["path"] = str(wanted)
+        Store(path.parent).write_sidecar(wanted, told)
+        sidecar.unlink()
+    path.replace(wanted)
+    return wanted

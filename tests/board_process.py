@@ -1,0 +1,81 @@
+"""A process of its own that runs a board or works for a database, to be killed at any moment; events come as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import seedframe
+from seedframe.settings import Settings
+from seedframe.storyboard.board import read_board
+from seedframe.storyboard.progress import Event
+from seedframe.storyboard.run import run_board, work
+
+
+@contextmanager
+def process(what: str, environ: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`run BOARD OUT` or `work`, with options; killed at the latest when the block ends."""
+    path = str(Path(seedframe.__file__).parents[1])
+    command = [sys.executable, __file__, what, *arguments]
+    started = subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, **environ, "PYTHONPATH": path}, encoding="utf-8"
+    )
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def read_until(started: subprocess.Popen[str], kind: str, count: int = 1) -> list[str]:
+    """The tasks of so many events of a kind, as they come; fewer when the process ends before."""
+    seen: list[str] = []
+    assert started.stdout is not None
+    for line in started.stdout:
+        event = json.loads(line)
+        if event["event"] == kind:
+            seen.append(event["task"])
+        if len(seen) == count:
+            break
+    return seen
+
+
+def _tell(event: Event) -> None:
+    print(json.dumps(event.as_json()), flush=True)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("what", choices=("run", "work"))
+    options.add_argument("board", nargs="?", type=Path)
+    options.add_argument("out", nargs="?", type=Path)
+    options.add_argument("--database")
+    options.add_argument("--watch", action="store_true")
+    options.add_argument("--takeover", action="store_true")
+    given = options.parse_args()
+    settings = Settings.read(dict(os.environ))
+    if given.what == "work":
+        asyncio.run(work(given.database, settings, tell=_tell, takeover=given.takeover))
+    else:
+        board = read_board(given.board)
+        running = run_board(
+            board,
+            given.out,
+            settings,
+            tell=_tell,
+            database=given.database,
+            workers=not given.watch,
+            takeover=given.takeover,
+        )
+        asyncio.run(running)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,367 @@
+"""Rules of the house: who may import whom, what is loaded when, sentences in both languages, a model is one file."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedframe.messages import LANGUAGES, Language, sentences
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ROOT / "skill" / "seedframe"
+
+FLOORS = (
+    {"messages", "redaction", "resources"},
+    {"errors"},
+    {"geometry", "settings", "journal", "store", "report"},
+    {"pictures", "styling"},
+    {"catalog"},
+    {"schemas", "marks"},
+    {"requests"},
+    {"wire", "cutting", "rehearsal"},
+    {"arriving", "framing"},
+    {"client"},
+    {"references", "diagnosis"},
+    {"prepared"},
+    {"telling"},
+    {"job"},
+    {"pipeline"},
+    {"storyboard"},
+    {"reference_pages", "server"},
+    {"demo"},
+    {"cli"},
+    {"__main__"},
+)
+"""The rooms from the ground up. A room imports only from the floors below its own; a new room is entered here."""
+
+HOUSE_NEXT_DOOR = "emulator"
+ITS_GROUND = {"messages", "errors", "geometry", "pictures", "catalog"}
+HEAVY = {"mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"}
+
+
+@cache
+def trees() -> dict[str, ast.Module]:
+    """Every module of the package by its dotted name."""
+    found = {}
+    for path in sorted(CODE.rglob("*.py")):
+        parts = path.relative_to(CODE.parent).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def nodes() -> tuple[tuple[str, ast.AST], ...]:
+    """Everything written in the package, with the module it stands in."""
+    return tuple((module, node) for module, tree in trees().items() for node in ast.walk(tree))
+
+
+@cache
+def called() -> tuple[tuple[str, str, ast.Call], ...]:
+    """Every call: the module, what is called, the call."""
+    calls = ((module, node) for module, node in nodes() if isinstance(node, ast.Call))
+    return tuple((module, ast.unparse(node.func), node) for module, node in calls)
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+@cache
+def imports() -> tuple[tuple[str, str], ...]:
+    """Module and dotted name of every import, also of those inside functions."""
+    found = []
+    for module, node in nodes():
+        if isinstance(node, ast.Import):
+            found += [(module, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found += [(module, f"{node.module}.{alias.name}") for alias in node.names]
+    return tuple(found)
+
+
+def rooms_used() -> dict[str, set[str]]:
+    used: dict[str, set[str]] = {room_of(module): set() for module in trees()}
+    for module, name in imports():
+        if name.startswith("seedframe."):
+            used[room_of(module)] |= {room_of(name)} - {room_of(module), "__version__"}
+    return used
+
+
+def test_imports_go_down_only():
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    used = rooms_used()
+    upwards = {
+        f"{room} imports {other}"
+        for room, others in used.items()
+        for other in others
+        if room in floor and other in floor and floor[other] >= floor[room]
+    }
+
+    assert set(used) - set(floor) == {"", HOUSE_NEXT_DOOR}, "a new room belongs on a floor"
+    assert set(floor) - set(used) == set(), "a room that is gone"
+    assert upwards == set()
+
+
+def test_the_package_itself_imports_nothing():
+    assert rooms_used()[""] == set()
+
+
+def test_the_emulator_shares_only_the_ground_with_the_client_and_only_the_command_line_knows_it():
+    used = rooms_used()
+
+    assert used[HOUSE_NEXT_DOOR] <= ITS_GROUND
+    assert {room for room, others in used.items() if HOUSE_NEXT_DOOR in others} == {"cli"}
+
+
+def test_only_the_doors_read_the_environment():
+    named = [(module, node) for module, node in nodes() if isinstance(node, ast.Attribute)]
+    readers = {
+        room_of(m) for m, node in named if node.attr in {"environ", "getenv"} and ast.unparse(node.value) == "os"
+    }
+
+    assert readers == {"cli"}
+
+
+def test_only_the_doors_import_the_mcp_sdk():
+    assert {room_of(module) for module, name in imports() if name.split(".")[0] == "mcp"} == {"server", "demo"}
+
+
+CHANCE = {"print", "input", "time.time", "datetime.now", "datetime.utcnow", "random.random"}
+CLOCKS_OF_OTHERS = {"seedframe.storyboard.engine: time.time", "seedframe.storyboard.detached: time.time"}
+"""The SQL function `unixepoch`, which older SQLite has without fractions; the age of a file on the disk."""
+
+
+def test_nothing_below_the_doors_prints_or_reads_the_clock_by_chance():
+    doors = {"cli", "server", "demo", "reference_pages", "__main__"}
+    calls = {f"{module}: {name}" for module, name, _ in called() if name in CHANCE and room_of(module) not in doors}
+
+    assert calls <= CLOCKS_OF_OTHERS
+
+
+def test_no_model_is_named_in_code():
+    names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in (CODE / "models").glob("*.json")}
+    choices = [(module, node) for module, node in nodes() if isinstance(node, (ast.Compare, ast.Match))]
+    named = {
+        f"{module}:{node.lineno}"
+        for module, choice in choices
+        for node in ast.walk(choice)
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+
+    assert named == set()
+
+
+def test_every_module_says_what_it_is_for():
+    assert [name for name, tree in trees().items() if not ast.get_docstring(tree)] == []
+
+
+def fields(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(sentence) if name is not None}
+
+
+def constants() -> Iterator[str]:
+    for _, node in nodes():
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def patterns() -> set[str]:
+    """Texts that code puts together, `f"advice.{name}"`, as patterns whose groups are the blanks."""
+    found = {"styling\\.(.+?)(?:-mend)?"}  # the key of a finding is its code, in small letters
+    for _, node in nodes():
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            parts = [re.escape(str(v.value)) if isinstance(v, ast.Constant) else "(.+)" for v in node.values]
+            found.add("".join(parts))
+    return {pattern for pattern in found if re.match(r"[a-z]", pattern)}
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        yield from (text for item in value.values() for text in texts(item))
+    elif isinstance(value, list):
+        yield from (text for item in value for text in texts(item))
+
+
+def data_texts() -> Iterator[str]:
+    """Names and values of the data files, in which a key may stand too; the sentences themselves are left out."""
+    for path in (*CODE.rglob("*.json"), *(ROOT / "prompts").rglob("*.json")):
+        if "messages" not in path.parts:
+            yield from texts(json.loads(path.read_text(encoding="utf-8")))
+
+
+def test_both_languages_say_the_same_things_with_the_same_blanks():
+    english, chinese = sentences("en"), sentences("zh")
+
+    assert set(english) == set(chinese)
+    assert {key for key in english if fields(english[key]) != fields(chinese[key])} == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_sentence_is_empty_and_every_blank_has_a_name(language: Language):
+    odd = {
+        key
+        for key, sentence in sentences(language).items()
+        if not sentence.strip() or any(not name.isidentifier() for name in fields(sentence))
+    }
+
+    assert odd == set()
+
+
+NAME_OF_THE_OTHER_LANGUAGE = "storyboard.sheet-do-language"
+
+
+def test_chinese_sentences_are_chinese():
+    han, word, blank = re.compile(r"[一-鿿]"), re.compile(r"[a-z]{3}"), re.compile(r"\{.*?\}")
+    plain = {key for key, sentence in sentences("zh").items() if not han.search(sentence)}
+
+    assert {key for key in plain if word.search(blank.sub("", sentences("zh")[key]))} == {NAME_OF_THE_OTHER_LANGUAGE}
+
+
+def test_every_key_that_code_names_exists():
+    shape = re.compile(r"[a-z][a-z_]*\.[a-z][a-z0-9_-]*")
+    first = [node.args[0] for _, name, node in called() if name.rpartition(".")[2] in {"Message", "say"} and node.args]
+    keys = {argument.value for argument in first if isinstance(argument, ast.Constant)}
+    named = {key for key in keys if isinstance(key, str) and shape.fullmatch(key)}
+
+    assert len(named) > 100
+    assert named - set(sentences("en")) == set()
+
+
+def test_every_sentence_is_used():
+    said = {text.lower() for text in (*constants(), *data_texts())}
+    said |= {text.replace("_", "-") for text in said}
+    built = [re.compile(pattern) for pattern in patterns()]
+
+    def used(text: str) -> bool:
+        """Whether a text stands somewhere, or is put together of texts that do."""
+        matches = [match for pattern in built if (match := pattern.fullmatch(text))]
+        return text in said or any(all(used(group) for group in match.groups()) for match in matches)
+
+    assert {key for key in sentences("en") if not used(key)} == set()
+
+
+def loaded(code: str, *, typed: str = "") -> set[str]:
+    """Which heavy packages a fresh interpreter has loaded after some code."""
+    report = "import sys; print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr)"
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}"],
+        env={**kept, "SEEDFRAME_BACKEND": "emulator", "LANG": "C.UTF-8"},
+        input=typed,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split()) & HEAVY
+
+
+COMMAND = "import sys\nsys.argv = ['seedframe', {words!r}]\nfrom seedframe.cli import main\nmain()"
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded("import seedframe") == set()
+
+
+@pytest.mark.parametrize("words", ["--help", "--version", "models"])
+def test_asking_for_help_loads_nothing_heavy(words: str):
+    assert loaded(COMMAND.format(words=words)) == set()
+
+
+def test_the_server_starts_without_what_only_pictures_need():
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "house", "version": "0"}}
+    typed = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}) + "\n"
+
+    assert loaded(COMMAND.format(words="serve"), typed=typed) == {"mcp", "starlette", "uvicorn"}
+
+
+NEW_MODEL = """
+import asyncio, json, sys
+from importlib.resources import files
+from pathlib import Path
+import mcp.types as t
+from mcp import Client
+from seedframe.catalog import catalog
+from seedframe.emulator import transport
+from seedframe.pipeline import Studio
+from seedframe.server.app import build_server
+from seedframe.settings import Settings
+
+folder = Path(sys.argv[1])
+assert Path(str(files("seedframe"))).is_relative_to(folder), "the copy is what runs"
+settings = Settings.read({
+    "SEEDFRAME_BACKEND": "emulator", "SEEDFRAME_LANG": "en",
+    "SEEDFRAME_OUTPUT_DIR": str(folder / "pictures"), "SEEDFRAME_JOURNAL": str(folder / "journal.sqlite3"),
+})
+
+async def main():
+    opened = lambda: Studio.open(settings, transport=transport(paint="instant"))
+    async with Client(build_server(opened, "en")) as host:
+        tools = {tool.name: tool for tool in (await host.list_tools()).tools}
+        wish = {"prompt": "雨后的江南小巷，灯笼的暖光映在积水里。", "model": "6.0", "ratio": "9:16", "save_as": "new"}
+        made = await host.call_tool("generate_image", wish)
+        far = await host.call_tool("generate_image", {**wish, "count": 9})
+    told = {
+        "models": [model.name for model in catalog().models],
+        "advertised": tools["generate_image"].input_schema["properties"]["model"]["description"],
+        "made": json.loads(made.content[0].text.rpartition("\\n")[2]),
+        "refused": far.content[0].text,
+    }
+    print(json.dumps(told))
+
+asyncio.run(main())
+"""
+
+
+def copied_with_a_new_model(tmp_path: Path) -> None:
+    """The package beside its texts, plus one file: a made-up model."""
+    import shutil
+
+    shutil.copytree(CODE, tmp_path / "skill" / "seedframe", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prompts", "references"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    model = json.loads((CODE / "models" / "5.0-lite.json").read_text(encoding="utf-8"))
+    model |= {"name": "6.0", "title": "Seedream 6.0", "aliases": ["seedream-6.0"], "released": "2027-06-01"}
+    model["ids"] = {"emulator": ["doubao-seedream-6-0-270601"]}
+    model["parameters"]["count"]["schema"]["maximum"] = 4
+    place = tmp_path / "skill" / "seedframe" / "models" / "6.0.json"
+    place.write_text(json.dumps(model, ensure_ascii=False), encoding="utf-8")
+
+
+def test_a_new_model_is_one_file(tmp_path: Path):
+    copied_with_a_new_model(tmp_path)
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", NEW_MODEL, str(tmp_path)],
+        env={**kept, "PYTHONPATH": str(tmp_path / "skill"), "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+
+    (picture,) = told["made"]["pictures"]
+    assert told["models"][0] == "6.0"
+    assert told["advertised"].startswith("6.0, 5.5")
+    assert (told["made"]["model"], told["made"]["model_id"]) == ("6.0", "doubao-seedream-6-0-270601")
+    assert (picture["width"], picture["height"]) == (1440, 2560)
+    assert Path(picture["path"]).stat().st_size == picture["bytes"]
+    assert "count for 6.0 may be at most 4; got 9" in told["refused"]

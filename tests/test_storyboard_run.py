@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedframe.catalog import catalog
+from seedframe.emulator import InProcess, transport
+from seedframe.errors import InvalidRequest, NotConfigured
+from seedframe.settings import Money, Settings
+from seedframe.storyboard.board import read_board
+from seedframe.storyboard.database import Database, database_url
+from seedframe.storyboard.frames import FrameTask, frames_of
+from seedframe.storyboard.gate import Fenced, Gate
+from seedframe.storyboard.handoff import check_manifest
+from seedframe.storyboard.machine import Machine
+from seedframe.storyboard.run import BoardState, Event, board_state, cancel_board, retry_board, run_board
+from seedframe.storyboard.spending import Book, Ending, Ready, Token
+from seedframe.storyboard.values import Board
+
+pytestmark = pytest.mark.anyio
+
+Run = Callable[..., Any]
+
+
+def board_of(tmp_path: Path, *, shots: int = 2, **more: Any) -> Board:
+    listed = [
+        {"id": f"E01_SC01_SH{number + 1:02}0", "action": f"第{number + 1}盏灯亮起", **more.pop(f"shot{number}", {})}
+        for number in range(shots)
+    ]
+    told = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed, **more}
+    return read_board(tmp_path / "board.json", text=json.dumps(told, ensure_ascii=False))
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    return Settings.read({**environ, "SEEDFRAME_IPM": "60000"})
+
+
+@pytest.fixture
+def run(tmp_path: Path, settings: Settings) -> Run:
+    """Runs a board in the folder `out`; gives its state and the kinds of events that were told of each frame."""
+
+    async def ran(board: Board, service: InProcess, **options: Any) -> tuple[BoardState, list[tuple[str, str | None]]]:
+        events: list[Event] = []
+        state = await run_board(board, tmp_path / "out", settings, tell=events.append, transport=service, **options)
+        return state, [(event.kind, event.task) for event in events]
+
+    return ran
+
+
+async def test_a_chained_board_ends_in_named_pictures_a_valid_manifest_and_a_sheet(
+    tmp_path: Path, run: Run, service: InProcess
+):
+    board = board_of(tmp_path, chain=True)
+    state, events = await run(board, service)
+    first, second = "E01_SC01_SH010_ff_v01", "E01_SC01_SH020_ff_v01"
+    out = tmp_path / "out"
+    assert events == [
+        ("started", None),
+        ("running", first),
+        ("done", first),
+        ("running", second),
+        ("done", second),
+        ("ended", None),
+    ]
+    assert [frame.path for frame in state.frames] == [
+        out / f"lamps_{first}_1440x2560.jpg",
+        out / f"lamps_{second}_1440x2560.jpg",
+    ]
+    assert (state.finished, state.spent, state.currency) == (True, Decimal("0.44"), "CNY")
+    assert service.app.state.ledger.amount == Decimal("0.44")
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
+    assert (out / "sheet.html").stat().st_size > 10_000
+    assert board_state(out) == state
+    sidecar = json.loads((out / f"lamps_{second}_1440x2560.jpg.json").read_text(encoding="utf-8"))
+    assert [Path(reference).name for reference in sidecar["references"]] == [f"lamps_{first}_1440x2560.jpg"]
+
+
+async def test_running_again_pays_nothing_and_a_longer_board_pays_only_for_what_is_new(
+    tmp_path: Path, run: Run, service: InProcess
+):
+    await run(board_of(tmp_path, shots=1), service)
+    again, _ = await run(board_of(tmp_path, shots=1), service)
+    assert (again.finished, service.app.state.ledger.images) == (True, 1)
+    longer, events = await run(board_of(tmp_path, shots=2), service)
+    assert (longer.finished, service.app.state.ledger.images) == (True, 2)
+    assert ("running", "E01_SC01_SH010_ff_v01") not in events
+
+
+async def test_two_takes_without_a_seed_are_two_pictures_and_two_payments(tmp_path: Path, run: Run, service: InProcess):
+    state, _ = await run(board_of(tmp_path, shots=1, takes=2), service)
+    assert (state.count("done"), service.app.state.ledger.images) == (2, 2)
+
+
+async def test_a_budget_stops_before_the_frame_it_does_not_cover_and_a_larger_one_goes_on(
+    tmp_path: Path, run: Run, service: InProcess
+):
+    board = board_of(tmp_path, shots=3)
+    short, _ = await run(board, service, budget=Money(Decimal("0.50"), "CNY"))
+    assert (short.count("done"), short.count("cancelled"), short.spent) == (2, 1, Decimal("0.44"))
+    assert service.app.state.ledger.amount == Decimal("0.44")
+    told = next(frame.error for frame in short.frames if frame.state == "cancelled")
+    assert told is not None
+    assert "0.22 CNY" in told["en"]
+    assert "0.22 CNY" in told["zh"]
+    enough, _ = await run(board, service, budget=Money(Decimal("0.66"), "CNY"))
+    assert (enough.finished, service.app.state.ledger.amount) == (True, Decimal("0.66"))
+
+
+async def test_a_refused_frame_fails_unbilled_blocks_what_follows_and_runs_again_only_by_choice(
+    tmp_path: Path, run: Run
+):
+    service = transport(paint="instant", script=["output-image-sensitive"])
+    board = board_of(tmp_path, chain=True)
+    state, events = await run(board, service)
+    assert [frame.state for frame in state.frames] == ["failed", "waiting"]
+    assert events[-2:] == [("blocked", "E01_SC01_SH020_ff_v01"), ("ended", None)]
+    assert (state.spent, service.app.state.ledger.images) == (Decimal(0), 0)
+    unasked, _ = await run(board, service)
+    assert unasked.count("failed") == 1
+    await retry_board(tmp_path / "out", failed=True)
+    asked, _ = await run(board, service)
+    assert (asked.finished, service.app.state.ledger.images) == (True, 2)
+
+
+async def test_a_lost_answer_is_unknown_keeps_its_money_and_is_paid_again_only_by_choice(tmp_path: Path, run: Run):
+    service = transport(paint="instant", script=["drop-before-answer"])
+    board = board_of(tmp_path, shots=1)
+    lost, _ = await run(board, service)
+    assert (lost.count("unknown"), lost.spent, service.app.state.ledger.images) == (1, Decimal("0.22"), 1)
+    await retry_board(tmp_path / "out", failed=True)
+    unasked, _ = await run(board, service)
+    assert (unasked.count("unknown"), service.app.state.ledger.images) == (1, 1)
+    await retry_board(tmp_path / "out", unknown=True)
+    asked, _ = await run(board, service)
+    assert (asked.finished, asked.spent, service.app.state.ledger.images) == (True, Decimal("0.44"), 2)
+
+
+async def test_no_connection_is_tried_again_without_a_question(tmp_path: Path, settings: Settings):
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    unreachable = replace(settings, environ={**settings.environ, "SEEDFRAME_EMULATOR_BASE": "http://127.0.0.1:9"})
+    state = await run_board(
+        board_of(tmp_path, shots=1), tmp_path / "out", unreachable, tell=lambda _: None, sleep=sleep
+    )
+    assert (state.count("failed"), state.spent) == (1, Decimal(0))
+    assert waited == [5.0, 15.0, 45.0]
+
+
+async def test_what_is_cancelled_before_it_is_sent_costs_nothing_and_the_next_run_makes_it(
+    tmp_path: Path, run: Run, service: InProcess, settings: Settings
+):
+    board, out, started = board_of(tmp_path), tmp_path / "out", asyncio.Event()
+    waiting = asyncio.create_task(
+        run_board(board, out, settings, tell=lambda _: started.set(), workers=False, transport=service)
+    )
+    await started.wait()
+    cancelled = await cancel_board(out)
+    assert (cancelled.count("cancelled"), (await waiting).count("cancelled")) == (2, 2)
+    assert service.app.state.ledger.images == 0
+    state, _ = await run(board, service)
+    assert (state.finished, service.app.state.ledger.images) == (True, 2)
+
+
+async def test_a_run_that_is_interrupted_waits_for_what_it_paid_and_the_next_one_finds_it(
+    tmp_path: Path, settings: Settings, run: Run
+):
+    left, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(_seconds: float) -> None:
+        left.set()
+        await release.wait()
+
+    service = transport(paint="instant", always="latency", sleep=slow)
+    board = board_of(tmp_path)
+    running = asyncio.create_task(run_board(board, tmp_path / "out", settings, tell=lambda _: None, transport=service))
+    await left.wait()
+    running.cancel()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    bills = service.app.state.ledger.images
+    state, _ = await run(board, service)
+    assert bills > 0
+    assert (state.finished, service.app.state.ledger.images) == (True, 2)
+
+
+async def test_the_folder_of_another_project_is_refused_before_anything_is_sent(
+    tmp_path: Path, run: Run, service: InProcess
+):
+    (tmp_path / "out" / ".storyboard").mkdir(parents=True)
+    (tmp_path / "out" / ".storyboard" / "board.json").write_text('{"id": "other-1", "project": "other"}')
+    with pytest.raises(InvalidRequest) as refused:
+        await run(board_of(tmp_path), service)
+    assert (refused.value.got, refused.value.allowed) == ("lamps", "other")
+
+
+async def test_a_budget_in_another_currency_and_a_missing_key_are_said_before_anything_is_made(
+    tmp_path: Path, settings: Settings
+):
+    board, out = board_of(tmp_path), tmp_path / "out"
+    with pytest.raises(NotConfigured):
+        await run_board(board, out, settings, tell=lambda _: None, budget=Money(Decimal(1), "USD"))
+    with pytest.raises(NotConfigured):
+        await run_board(board, out, replace(settings, backend="ark"), tell=lambda _: None)
+    assert not out.exists()
+
+
+def test_a_folder_without_a_run_says_how_to_begin_one(tmp_path: Path):
+    with pytest.raises(InvalidRequest) as refused:
+        board_state(tmp_path)
+    assert "seedframe storyboard run" in str(refused.value)
+
+
+# The book, as many workers see it
+
+
+TASKS = 3
+
+
+@pytest.fixture
+def tasks(tmp_path: Path) -> tuple[FrameTask, ...]:
+    return frames_of(board_of(tmp_path, shots=TASKS))
+
+
+@asynccontextmanager
+async def two_books(
+    tmp_path: Path, tasks: tuple[FrameTask, ...], budget: Decimal | None = None
+) -> AsyncIterator[tuple[Book, Book]]:
+    url = database_url(tmp_path, None)
+    async with await Database.open(url) as one, await Database.open(url) as other:
+        book = Book(one)
+        await book.start(
+            "b", tasks, project="lamps", folder=tmp_path, backend="emulator", currency="CNY", budget=budget
+        )
+        yield book, Book(other)
+
+
+async def begun(book: Book, tasks: tuple[FrameTask, ...]) -> list[Ready]:
+    frames = [Ready("b", task.key, 1) for task in tasks]
+    for frame in frames:
+        await book.begin(frame, "w-0")
+    return frames
+
+
+async def test_two_workers_who_reserve_the_same_frame_get_the_same_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    async with two_books(tmp_path, tasks) as (book, other):
+        frame, *_ = await begun(book, tasks)
+        got = await asyncio.gather(
+            book.reserve(frame, "t1", Decimal("0.22"), "m1"), other.reserve(frame, "t2", Decimal("0.22"), "m2")
+        )
+        state = await book.state("b")
+    assert got[0] == got[1]
+    assert state is not None
+    assert state.spent == Decimal("0.22")
+
+
+async def test_only_one_of_two_workers_may_send_a_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
+    async with two_books(tmp_path, tasks) as (book, other):
+        frame, *_ = await begun(book, tasks)
+        await book.reserve(frame, "t1", Decimal("0.22"), "m1")
+        gates = [Gate(book, "m1", limit=60_000), Gate(other, "m2", limit=60_000)]
+        admitted = await asyncio.gather(*(gate.admit("t1", offer, 1) for gate in gates), return_exceptions=True)
+        for gate in gates:
+            await gate.close()
+    assert sorted(type(answer) for answer in admitted if answer) == [Fenced]
+
+
+async def test_ten_reservations_at_once_never_pass_the_budget(tmp_path: Path):
+    tasks = frames_of(board_of(tmp_path, shots=10))
+    async with two_books(tmp_path, tasks, budget=Decimal("1.00")) as books:
+        frames = await begun(books[0], tasks)
+        got = await asyncio.gather(
+            *(
+                books[number % 2].reserve(frame, f"t{number}", Decimal("0.22"), "m")
+                for number, frame in enumerate(frames)
+            )
+        )
+        state = await books[0].state("b")
+    assert sum(token is not None for token in got) == 4
+    assert state is not None
+    assert state.spent == Decimal("0.88")
+
+
+async def test_an_unpriced_frame_passes_only_where_there_is_no_budget(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    async with two_books(tmp_path, tasks, budget=Decimal(9)) as (book, _):
+        frame, *_ = await begun(book, tasks)
+        assert await book.reserve(frame, "t1", None, "m") is None
+    async with two_books(tmp_path / "free", tasks) as (book, _):
+        frame, *_ = await begun(book, tasks)
+        assert await book.reserve(frame, "t1", None, "m") == Token("t1", "reserved", 0, 0, "m")
+
+
+async def test_a_token_given_back_twice_is_given_back_once(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    async with two_books(tmp_path, tasks) as (book, other):
+        frame, *_ = await begun(book, tasks)
+        token = await book.reserve(frame, "t1", Decimal("0.22"), "m1")
+        assert token is not None
+        assert [await book.give_back(token), await other.give_back(token)] == [True, False]
+
+
+async def test_a_frame_that_ends_twice_lets_its_followers_go_on_once(tmp_path: Path):
+    tasks = frames_of(board_of(tmp_path, chain=True, shots=2))
+    async with two_books(tmp_path, tasks) as (book, other):
+        first, second = (Ready("b", task.key, 1) for task in tasks)
+        assert await book.ready(9) == [first]
+        assert await other.ready(9) == []
+        await book.begin(first, "w-0")
+        for each in (book, other):
+            await each.end(first, Ending("done", path="first.jpg"))
+        assert await other.ready(9) == [second]
+        made = await other.begin(second, "w-1")
+    assert made is not None
+    assert made.made == {first.key: Path("first.jpg")}
+
+
+async def test_a_later_answer_settles_what_was_taken_for_unknown(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
+    async with two_books(tmp_path, tasks) as (book, other):
+        frame, *_ = await begun(book, tasks)
+        await book.reserve(frame, "t1", Decimal("0.22"), "m1")
+        gate = Gate(book, "m1", limit=60_000)
+        await gate.admit("t1", offer, 1)
+        await gate.close()
+        await other.settle("t1", "unknown")
+        await other.end(frame, Ending("unknown"))
+        assert await other.open_questions("m1") == ["t1"]
+        await book.paid("t1", {"path": "p.jpg"}, Decimal("0.20"))
+        await book.start("b", tasks, project="lamps", folder=tmp_path, backend="emulator", currency="CNY", budget=None)
+        state = await book.state("b")
+    assert state is not None
+    assert (state.frames[0].state, state.spent) == ("waiting", Decimal("0.20"))
+
+
+async def test_sending_times_of_two_workers_share_one_limit_that_no_window_exceeds(
+    tmp_path: Path, tasks: tuple[FrameTask, ...]
+):
+    """3000 a minute are 50 a second: two workers that ask for all they can get stay below that, and near it."""
+    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
+    loop, times = asyncio.get_running_loop(), []
+    board = frames_of(board_of(tmp_path, shots=50))
+
+    async def pass_gate(gate: Gate, token: str) -> None:
+        await gate.admit(token, offer, 1)
+        times.append(loop.time())
+
+    async with two_books(tmp_path, board) as books:
+        frames = await begun(books[0], board)
+        for number, frame in enumerate(frames):
+            await books[0].reserve(frame, f"t{number}", Decimal(0), "m")
+        gates = [Gate(book, "m", limit=3_000) for book in books]
+        await asyncio.gather(*(pass_gate(gates[number % 2], f"t{number}") for number in range(len(frames))))
+        for gate in gates:
+            await gate.close()
+    spacing = 61.2 / 2_999
+    assert max(times) - min(times) >= spacing * (len(frames) - 2) - 0.1
+    assert max(times) - min(times) <= spacing * len(frames) + 1.0
+
+
+def test_seats_of_a_machine_keep_their_names_and_are_never_shared(tmp_path: Path):
+    machine = Machine(tmp_path / "journal.sqlite3")
+    with machine.seat() as first, Machine(tmp_path / "journal.sqlite3").seat() as second:
+        assert [first.slot, second.slot] == [0, 1]
+        assert first.machine == second.machine == machine.name
+        with machine.empty(0) as free:
+            assert not free
+    with machine.seat() as again:
+        assert again == first
