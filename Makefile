@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.seedframe-installed
-EXTRAS := .[storyboard,fast]
+EXTRAS := .[storyboard,fast,heif]
 
 .PHONY: demo test check slow bench bench-storyboard docs install
 .DEFAULT_GOAL := demo
@@ -33,7 +33,7 @@ docs: $(STAMP)  ## regenerate the pages computed from the data
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml hatch_build.py
+$(STAMP): pyproject.toml hatch_build.py Makefile
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python ">=3.11" $(VENV) && \
 		uv pip install --quiet --python $(BIN)/python -e "$(EXTRAS)" --group dev; \

@@ -69,10 +69,10 @@ def _machine() -> str:
         f"{libraries}; libturbojpeg {turbojpeg_version() or 'not found: its rows are left out'}\n"
         "Loopback without TLS; the provider answers at once unless a row says otherwise. A real call waits seconds\n"
         "for the provider: what is measured here is what a tool adds to that. Medians ± half the distance of the\n"
-        "quartiles, variants in turn. `naive`: a client for each request, always re-encodes. `careful`: shared\n"
-        "client, verbatim where the ratio fits, threads. `floor`: one blocking connection, nothing checked or kept.\n"
-        "`ours`: the same work our way, and also verified, flushed to disk, named safely. `corridor`: the whole\n"
-        "product, which also checks, styles, writes a journal before and after paying, and a sidecar."
+        "quartiles; variants take turns, a ratio is the median over the turns. `naive`: a client for each request,\n"
+        "always re-encodes. `careful`: shared client, verbatim where the ratio fits, threads. `floor`: one blocking\n"
+        "connection, nothing checked or kept. `ours`: the same work our way, and also verified, flushed to disk and\n"
+        "safely named. `corridor`: the whole product, which also checks, styles, writes a journal and a sidecar."
     )
 
 

@@ -36,8 +36,8 @@ def report(report: Report, ground: Ground) -> None:
     report.title(f"Sustained calls per second, {AT_ONCE} at once (fresh processes)")
     for title, scene, least in SUSTAINED:
         found: dict[str, list[float]] = {"ours": [], "naive": [], "careful": [], "corridor": []}
-        for _, (name, rates) in itertools.product(range(ground.rounds(3, 1)), found.items()):
-            rates.append(sustained(name, ground.address, scene, ground.rounds(48, 32)))
+        for _, (name, rates) in itertools.product(range(ground.rounds(2, 1)), found.items()):
+            rates.append(sustained(name, ground.address, scene, 32))
         series = {name: Series(rates) for name, rates in found.items()}
         report.line(f"{title} ({scene.picture.split('-')[0]} url)", compared(series, unit="/s"))
         report.target(

@@ -44,8 +44,10 @@ class Series:
         return (high - low) / 2
 
     def over(self, other: Series) -> float:
-        """The ratio of the medians."""
-        return self.median / other.median
+        """The ratio: the median over the rounds where both were measured in turn, so that a busy machine hits both."""
+        if len(self.values) != len(other.values):
+            return self.median / other.median
+        return statistics.median(mine / theirs for mine, theirs in zip(self.values, other.values, strict=True))
 
     def __str__(self) -> str:
         return f"{self.median:.1f} ± {self.spread:.1f}"

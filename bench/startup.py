@@ -28,7 +28,7 @@ def report(report: Report, ground: Ground) -> None:
     report.title("Start-up (milliseconds from spawning the server)")
     first: dict[str, list[float]] = {name: [] for name in SERVERS}
     listed: dict[str, list[float]] = {name: [] for name in SERVERS}
-    for number in range(-1, ground.rounds(15, 7)):
+    for number in range(-1, ground.rounds(11, 5)):
         for name, command in SERVERS.items():
             initialized, tools = started(command)
             if number >= 0:

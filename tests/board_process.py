@@ -48,7 +48,8 @@ def read_until(started: subprocess.Popen[str], kind: str, count: int = 1) -> lis
 
 
 def _tell(event: Event) -> None:
-    print(json.dumps(event.as_json()), flush=True)
+    sys.stdout.write(json.dumps(event.as_json()) + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -59,10 +60,11 @@ def main() -> None:
     options.add_argument("--database")
     options.add_argument("--watch", action="store_true")
     options.add_argument("--takeover", action="store_true")
+    options.add_argument("--lease", type=float, default=60.0)
     given = options.parse_args()
     settings = Settings.read(dict(os.environ))
     if given.what == "work":
-        asyncio.run(work(given.database, settings, tell=_tell, takeover=given.takeover))
+        asyncio.run(work(given.database, settings, tell=_tell, takeover=given.takeover, lease=given.lease))
     else:
         board = read_board(given.board)
         running = run_board(
@@ -73,6 +75,7 @@ def main() -> None:
             database=given.database,
             workers=not given.watch,
             takeover=given.takeover,
+            lease=given.lease,
         )
         asyncio.run(running)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from seedframe.messages import sentences
-from seedframe.styling import SceneShot, Wish, continuity, face_trust, reading, style
+from seedframe.styling import Wish, face_trust, reading, style
 from seedframe.styling.lexicon import lexicon
 from seedframe.styling.notes import book
 
@@ -133,33 +133,7 @@ def test_a_hostile_text_is_read_in_linear_time(text: str, sheet: str):
     assert time.process_time() - started < 2
 
 
-# Over several shots
-
-
-def test_a_character_told_twice_differently_is_found():
-    shots = [
-        SceneShot("SH010", characters={"C01": "短发女快递员，黄色雨衣", "C02": "老人"}),
-        SceneShot("SH020", characters={"C01": "短发女快递员，红色雨衣", "C02": "老人"}),
-    ]
-
-    (finding,) = continuity(shots)
-
-    assert finding.code == "CONT_IDENTITY"
-    assert "SH010, SH020" in str(finding.message)
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("左侧是斑驳砖墙，右侧有一扇木格窗", "右侧是斑驳砖墙"),
-        ("mottled brick wall on screen left", "brick wall on the right"),
-    ],
-)
-def test_a_thing_that_changes_sides_in_a_scene_is_found(first: str, second: str):
-    codes = [finding.code for finding in continuity([SceneShot("A", "S1", first), SceneShot("B", "S1", second)])]
-
-    assert codes == ["CONT_SIDE"]
-    assert continuity([SceneShot("A", "S1", first), SceneShot("B", "S2", second)]) == ()
+# Over the video step
 
 
 @pytest.mark.parametrize(

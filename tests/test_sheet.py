@@ -8,6 +8,7 @@ import io
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image
 
 from seedframe.storyboard.board import example, read_board
 from seedframe.storyboard.frames import FrameResult, frames_of
-from seedframe.storyboard.sheet import render_sheet
+from seedframe.storyboard.sheet import render_sheet, render_sheets
 from seedframe.storyboard.sheet_picture import MOST_PIXELS, chinese_font, sheet_png
 from seedframe.storyboard.values import Board
 
@@ -181,6 +182,31 @@ def test_a_board_nobody_has_run_yet_has_a_sheet_too():
     page = read(sheet(found={}))
     assert page.count("figure") == 17
     assert page.texts.count("planned") == 18
+
+
+def test_a_long_board_has_several_pages_that_lead_to_each_other_and_loads_no_more_than_one_at_a_time():
+    board = story()
+    many = tuple(replace(board.shots[0], id=f"E01_SC01_SH{number:04}") for number in range(25))
+    board = replace(board, shots=many)
+    asked: list[int] = []
+
+    def thumbnails(keys: Sequence[str]) -> dict[str, bytes]:
+        asked.append(len(keys))
+        return {}
+
+    pages = dict(render_sheets(board, {}, thumbnails=thumbnails, most=10))
+    read_pages = {name: read(html) for name, html in pages.items()}
+    assert list(pages) == ["sheet.html", "sheet-002.html", "sheet-003.html"]
+    assert asked == [10, 10, 5]
+    drawn = [key for page in read_pages.values() for key in page.all("data-key")]
+    assert drawn == [task.key for task in frames_of(board)]
+    for page in read_pages.values():
+        assert set(pages) <= set(page.all("href"))
+    assert [page.all("data-project")[0] for page in read_pages.values()] == [
+        "moonmender",
+        "moonmender#2",
+        "moonmender#3",
+    ]
 
 
 def test_the_picture_of_the_sheet_has_every_frame_in_a_grid():

@@ -46,12 +46,15 @@ def settings(environ: dict[str, str]) -> Settings:
 
 @pytest.fixture
 def run(tmp_path: Path, settings: Settings) -> Run:
-    """Runs a board in the folder `out`; gives its state and the kinds of events that were told of each frame."""
+    """Runs a board in the folder `out`; gives its state, and what was told of which frame.
+
+    That a frame is being made is told when somebody looks meanwhile, so it is left out.
+    """
 
     async def ran(board: Board, service: InProcess, **options: Any) -> tuple[BoardState, list[tuple[str, str | None]]]:
         events: list[Event] = []
         state = await run_board(board, tmp_path / "out", settings, tell=events.append, transport=service, **options)
-        return state, [(event.kind, event.task) for event in events]
+        return state, [(event.kind, event.task) for event in events if event.kind != "running"]
 
     return ran
 
@@ -65,9 +68,7 @@ async def test_a_chained_board_ends_in_named_pictures_a_valid_manifest_and_a_she
     out = tmp_path / "out"
     assert events == [
         ("started", None),
-        ("running", first),
         ("done", first),
-        ("running", second),
         ("done", second),
         ("ended", None),
     ]
@@ -93,7 +94,7 @@ async def test_running_again_pays_nothing_and_a_longer_board_pays_only_for_what_
     assert (again.finished, service.app.state.ledger.images) == (True, 1)
     longer, events = await run(board_of(tmp_path, shots=2), service)
     assert (longer.finished, service.app.state.ledger.images) == (True, 2)
-    assert ("running", "E01_SC01_SH010_ff_v01") not in events
+    assert events == [("started", None), ("done", "E01_SC01_SH020_ff_v01"), ("ended", None)]
 
 
 async def test_two_takes_without_a_seed_are_two_pictures_and_two_payments(tmp_path: Path, run: Run, service: InProcess):
@@ -156,7 +157,7 @@ async def test_no_connection_is_tried_again_without_a_question(tmp_path: Path, s
         board_of(tmp_path, shots=1), tmp_path / "out", unreachable, tell=lambda _: None, sleep=sleep
     )
     assert (state.count("failed"), state.spent) == (1, Decimal(0))
-    assert waited == [5.0, 15.0, 45.0]
+    assert [seconds for seconds in waited if seconds >= 5] == [5.0, 15.0, 45.0]
 
 
 async def test_what_is_cancelled_before_it_is_sent_costs_nothing_and_the_next_run_makes_it(

@@ -231,6 +231,7 @@ class Database:
     async def run(self, work: Callable[[Tx], T]) -> T:
         """What `work` gives, once it is on the disk. Asked-for work is done also when the asker is cancelled."""
         promised: Future[T] = Future()
+        promised.set_running_or_notify_cancel()  # from now on nobody can take it back
         self._work.put((work, promised))
         with told(self.url):
             return await asyncio.shield(asyncio.wrap_future(promised))

@@ -63,7 +63,7 @@ class Engine:
             try:
                 yield engine
             finally:
-                await engine._stop()
+                await engine.stop()
         finally:
             cls._in_use = False
 
@@ -80,13 +80,12 @@ class Engine:
         async def frame(board: str, key: str, round: int) -> str:
             return await make_frame(Ready(board, key, round))
 
+        config = _config(url, executor)
         with told(url):
+            await asyncio.to_thread(_prepare, config, at_once)
             # Within the loop, so that frames run on it.
-            DBOS(config=_config(url, executor))
+            DBOS(config=config)
             DBOS.launch()
-            await DBOS.register_queue_async(
-                QUEUE, worker_concurrency=at_once, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
-            )
         return cls(DBOS, frame, SetWorkflowID)
 
     async def enqueue(self, frames: Sequence[Ready]) -> None:
@@ -110,7 +109,8 @@ class Engine:
             await self._dbos.resume_workflows_async(names, queue_name=QUEUE)
         return len(names)
 
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """End its threads; frames under way must have been cancelled before."""
         # It has put its own pool into the loop and closes it now; its threads need the loop while they end.
         loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(thread_name_prefix="seedframe")
@@ -133,12 +133,33 @@ def _config(url: str, executor: str) -> Any:
         "max_executor_threads": THREADS,
         "sys_db_pool_size": POOL,
         "enable_otlp": False,
+        # Nothing here listens; it is how long its listener sleeps, also when it should end.
+        "notification_listener_polling_interval_sec": 0.25,
     }
     if not is_postgres(url):
         path = sqlite_path(url).with_name(ENGINE_FILE)
         config["system_database_url"] = f"sqlite:///{path}"
         config["system_database_engine"] = _sqlite_engine(path)
     return config
+
+
+def _prepare(config: Any, at_once: int) -> None:
+    """Tables and the queue, before the launch: a queue that is declared later is noticed a second later."""
+    from dbos import DBOS, DBOSClient
+
+    DBOS.migrate(config["system_database_url"], schema=SCHEMA)
+    client = DBOSClient(
+        system_database_url=config["system_database_url"],
+        system_database_engine=config.get("system_database_engine"),
+        dbos_system_schema=SCHEMA,
+        application_name=APPLICATION,
+    )
+    try:
+        client.register_queue(
+            QUEUE, worker_concurrency=at_once, polling_interval_sec=POLL_SECONDS, on_conflict="always_update"
+        )
+    finally:
+        client.destroy()
 
 
 def _sqlite_engine(path: Path) -> Any:

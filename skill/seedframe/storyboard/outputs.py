@@ -26,7 +26,7 @@ from seedframe.storyboard.names import frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.plan import FACE, face_matters
 from seedframe.storyboard.progress import BoardState, FrameState, State
-from seedframe.storyboard.sheet import PICK, render_sheet
+from seedframe.storyboard.sheet import PICK, render_sheets
 from seedframe.storyboard.values import Board, Element, Picture
 
 BOARD_FILE = "board.json"
@@ -38,8 +38,8 @@ STATUS: Mapping[State, Status] = MappingProxyType(
     {"done": "done", "failed": "failed", "unknown": "unknown", "cancelled": "skipped"}
 )
 THREADS = 2
-SIDES = ((200, 640), (2_000, 400), (20_000, 240))
-"""Long side of a thumbnail for boards of at most so many frames: a page that opens is worth more than sharp ones."""
+SIDES = ((200, 640), (2_000, 400))
+"""Long side of a thumbnail for pages of at most so many frames: a page that opens is worth more than sharp ones."""
 
 SMALLEST_SIDE = 160
 
@@ -79,14 +79,17 @@ def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, lang
     told = _told(board, results, out)
     store = Store(out)
     manifest = store.write_json(out / MANIFEST_FILE, build_manifest(board, told))
-    page = render_sheet(
+    pages = render_sheets(
         board,
         told,
         language=language,
-        thumbnails=thumbnails(told, out),
+        thumbnails=lambda keys: thumbnails({key: told[key] for key in keys if key in told}, out),
         pick_command=f"{PICK} {shlex.quote(str(out))}",
     )
-    return Published(manifest, store.write_text(out / SHEET_FILE, page))
+    written = [store.write_text(out / name, page) for name, page in pages]
+    for stale in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
+        stale.unlink()  # of a time when the board was longer
+    return Published(manifest, written[0])
 
 
 def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path, *, language: Language = "en") -> Path:

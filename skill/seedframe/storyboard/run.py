@@ -17,9 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from seedframe.catalog import Backend, catalog
 from seedframe.errors import InvalidRequest, NotConfigured
@@ -40,6 +38,9 @@ from seedframe.storyboard.progress import BoardState, Event, FrameState, Kind, S
 from seedframe.storyboard.spending import Book, state_of
 from seedframe.storyboard.values import Board
 
+if TYPE_CHECKING:
+    import httpx
+
 __all__ = [
     "BoardState",
     "Event",
@@ -55,6 +56,8 @@ Tell = Callable[[Event], None]
 
 ID_FILE = "board.json"
 LOOK_SECONDS = 0.2
+LEASE_SECONDS = 60.0
+"""A worker on another machine that was silent for so long may be taken for dead, when somebody says so."""
 
 
 async def run_board(
@@ -68,6 +71,7 @@ async def run_board(
     transport: httpx.AsyncBaseTransport | None = None,
     workers: bool = True,
     takeover: bool = False,
+    lease: float = LEASE_SECONDS,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
 ) -> BoardState:
     """Start or resume a board and wait for its end; finished frames are never paid again.
@@ -99,9 +103,8 @@ async def run_board(
         await watch.look()
         tell(watch.event("started", None, Message("board_run.event-started", frames=len(tasks), done=watch.done)))
         if workers and not watch.ended:
-            await stack.enter_async_context(
-                _worker(settings, opened, watch.taken_over, transport=transport, takeover=takeover, sleep=sleep)
-            )
+            options = {"transport": transport, "takeover": takeover, "lease": lease, "sleep": sleep}
+            await stack.enter_async_context(_worker(settings, opened, watch.taken_over, **options))
         while not watch.ended:
             await asyncio.sleep(LOOK_SECONDS)
             await watch.look()
@@ -160,6 +163,7 @@ async def work(
     *,
     tell: Tell,
     takeover: bool = False,
+    lease: float = LEASE_SECONDS,
     transport: httpx.AsyncBaseTransport | None = None,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
 ) -> None:
@@ -170,8 +174,11 @@ async def work(
 
     async with (
         await Database.open(database) as opened,
-        _worker(settings, opened, taken_over, transport=transport, takeover=takeover, sleep=sleep),
+        _worker(
+            settings, opened, taken_over, transport=transport, takeover=takeover, lease=lease, sleep=sleep
+        ) as worker,
     ):
+        tell(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
         await asyncio.Event().wait()
 
 

@@ -11,8 +11,8 @@ import base64
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from html import escape
@@ -42,6 +42,9 @@ SQUARE_FROM, WIDE_FROM = 0.9, 1.2
 WIDEST = 6
 """More takes than this in one row begin another."""
 
+MOST_FRAMES = 1_000
+"""Frames of one page: what a browser still opens at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Page:
@@ -70,17 +73,90 @@ def render_sheet(
 
     `pick_command` is what the keys of picked frames are appended to, for the reader to copy.
     """
-    page = _Page(board, results, thumbnails, folder, _by_shot(board), _grouped(frames_of(board)), Cast.of(board))
-    style, script = _asset("css") + _measures(board), _asset("js")
-    return Template(_asset("html")).substitute(
-        language={"en": "en", "zh": "zh"}[language],
-        policy=escape(_policy(style, script)),
-        title=escape(_plain(board.title, language) or board.project),
-        project=escape(board.project),
-        style=style,
-        script=script,
-        body="\n".join([_header(page), *_scenes(page), _bar(pick_command), _zoom()]),
+    pages = render_sheets(
+        board,
+        results,
+        language=language,
+        thumbnails=lambda _keys: thumbnails,
+        folder=folder,
+        pick_command=pick_command,
+        most=None,
     )
+    return "".join(html for _, html in pages)
+
+
+def render_sheets(
+    board: Board,
+    results: Mapping[str, FrameResult],
+    *,
+    language: Language = "en",
+    thumbnails: Callable[[Sequence[str]], Mapping[str, bytes]],
+    folder: Path | None = None,
+    pick_command: str = PICK,
+    most: int | None = MOST_FRAMES,
+) -> Iterator[tuple[str, str]]:
+    """The page as one or more, each with its file name and `most` frames or a few more, linked to each other.
+
+    `thumbnails` is asked for one page's frames at a time, so that a large board never has all of them in memory.
+    """
+    tasks = _grouped(frames_of(board))
+    whole = _Page(board, results, NO_PICTURES, folder, _by_shot(board), tasks, Cast.of(board))
+    parts = list(_parts(board.shots, tasks, most))
+    names = [page_name(number) for number in range(1, len(parts) + 1)]
+    style, script = _asset("css") + _measures(board), _asset("js")
+    for number, shots in enumerate(parts):
+        keys = [task.key for shot in shots for task in tasks[shot.id]]
+        page = replace(whole, thumbnails=thumbnails(keys))
+        html = Template(_asset("html")).substitute(
+            language={"en": "en", "zh": "zh"}[language],
+            policy=escape(_policy(style, script)),
+            title=escape(_plain(board.title, language) or board.project),
+            project=escape(board.project if number == 0 else f"{board.project}#{number + 1}"),
+            style=style,
+            script=script,
+            body="\n".join(
+                [
+                    _header(page),
+                    _pages(names, number),
+                    *_scenes(page, shots),
+                    _pages(names, number),
+                    _bar(pick_command),
+                    _zoom(),
+                ]
+            ),
+        )
+        yield names[number], html
+
+
+def page_name(number: int) -> str:
+    """`sheet.html`, then `sheet-002.html` and so on."""
+    return "sheet.html" if number == 1 else f"sheet-{number:03}.html"
+
+
+def _parts(
+    shots: Sequence[Shot], tasks: Mapping[str, Sequence[FrameTask]], most: int | None
+) -> Iterator[Sequence[Shot]]:
+    part: list[Shot] = []
+    frames = 0
+    for shot in shots:
+        part.append(shot)
+        frames += len(tasks[shot.id])
+        if most is not None and frames >= most:
+            yield part
+            part, frames = [], 0
+    if part:
+        yield part
+
+
+def _pages(names: Sequence[str], here: int) -> str:
+    """Links to the other pages; nothing while there is only one."""
+    if len(names) == 1:
+        return ""
+    current = ' aria-current="page"'
+    links = "".join(
+        f'<a href="{name}"{current if number == here else ""}>{number + 1}</a>' for number, name in enumerate(names)
+    )
+    return f'<nav class="pages">{links}</nav>'
 
 
 @cache
@@ -179,8 +255,8 @@ def _costs(results: Iterable[FrameResult]) -> str:
     return " + ".join(f"{amount.normalize():f} {currency}" for currency, amount in sorted(spent.items()))
 
 
-def _scenes(page: _Page) -> Iterator[str]:
-    for (number, name), shots in groupby(page.board.shots, key=lambda shot: (shot.id.split("_SH")[0], shot.scene)):
+def _scenes(page: _Page, drawn: Sequence[Shot]) -> Iterator[str]:
+    for (number, name), shots in groupby(drawn, key=lambda shot: (shot.id.split("_SH")[0], shot.scene)):
         scene = page.cast.scenes.get(name or "")
         title = _told(scene.name or scene.text) if scene else ""
         aside = f"<small>{_told(scene.text)}</small>" if scene and scene.name else ""

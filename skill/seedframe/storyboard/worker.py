@@ -50,9 +50,8 @@ AT_ONCE = 256
 
 FEED_SECONDS = 0.2
 FEED = 100
-BEAT_SECONDS = 10.0
-LEASE_SECONDS = 60.0
-"""A worker on another machine that was silent for so long may be taken for dead, when somebody says so."""
+BEATS = 6
+"""In one lease a living worker is heard so often."""
 
 PAUSES = (5.0, 15.0, 45.0)
 """Before another try of what certainly was not billed and may pass by itself: no connection, no capacity."""
@@ -82,6 +81,7 @@ class Worker:
         sleep: Callable[[float], Awaitable[Any]],
         taken_over: Callable[[str, int], None],
         takeover: bool,
+        lease: float,
         at_once: int,
     ) -> None:
         self._settings = settings
@@ -93,6 +93,7 @@ class Worker:
         self._sleep = sleep
         self._taken_over = taken_over
         self._takeover = takeover
+        self._lease = lease
         self._at_once = at_once
         self._gate = Gate(self._book, seat.machine, limit=settings.images_per_minute)
         self._studios: dict[tuple[Path, str], Studio] = {}
@@ -115,6 +116,7 @@ class Worker:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         taken_over: Callable[[str, int], None] = lambda _executor, _frames: None,
         takeover: bool = False,
+        lease: float,
         at_once: int = AT_ONCE,
     ) -> AsyncIterator[Worker]:
         """A worker at work until the block ends. What has been sent by then is waited for, what has not is left."""
@@ -129,6 +131,7 @@ class Worker:
                 sleep=sleep,
                 taken_over=taken_over,
                 takeover=takeover,
+                lease=lease,
                 at_once=at_once,
             )
             await worker._book.beat(seat.executor, seat.machine, seat.slot)
@@ -145,6 +148,11 @@ class Worker:
                         chore.cancel()
                     await asyncio.gather(*chores, return_exceptions=True)
                     await worker._leave()
+
+    @property
+    def name(self) -> str:
+        """What it is called in the book."""
+        return self._seat.executor
 
     async def _leave(self) -> None:
         """Frames that were not sent stay begun and are gone on with later; paid calls are awaited by their studio."""
@@ -178,7 +186,7 @@ class Worker:
                 await self._take_over()
             except SeedreamError as error:
                 log.warning("the other workers could not be seen: %s", error)
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(self._lease / BEATS)
 
     async def _take_over(self) -> None:
         """On this machine a free seat proves a death; elsewhere a long silence does, where somebody allowed that."""
@@ -190,7 +198,7 @@ class Worker:
                 if here:
                     dead = held.enter_context(self._machine.empty(other["slot"]))
                 else:
-                    dead = self._takeover and other["silent"] > LEASE_SECONDS
+                    dead = self._takeover and other["silent"] > self._lease
                 if dead:
                     frames = await self._engine.take_over(other["executor"])
                     await self._book.forget(other["executor"])
@@ -372,7 +380,11 @@ class Worker:
             if key not in self._studios:
                 settings = self._settings_for(folder, backend)
                 studio = Studio.open(
-                    settings, transport=self._transport, admit=self._gate.admit, connections=self._at_once
+                    settings,
+                    transport=self._transport,
+                    sleep=self._sleep,
+                    admit=self._gate.admit,
+                    connections=self._at_once,
                 )
                 self._studios[key] = await self._open.enter_async_context(studio)
             return self._studios[key]

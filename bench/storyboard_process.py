@@ -1,0 +1,99 @@
+"""One process of the storyboard bench: `python -m bench.storyboard_process run | work | watch | emulate`.
+
+In: where its home is, how many shots, how fast. Out: for `run` one line of figures, for `emulate` its address; the
+others work until they are killed or their board has come to its end. Never in here: a comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.storyboard import SCALE, board_of
+from seedframe.emulator import emulator, running, transport
+from seedframe.settings import Settings
+from seedframe.storyboard.progress import Event
+from seedframe.storyboard.run import run_board, work
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    options.add_argument("what", choices=("run", "work", "watch", "emulate"))
+    options.add_argument("--home", type=Path)
+    options.add_argument("--database")
+    options.add_argument("--emulator")
+    options.add_argument("--ipm", type=int, required=True)
+    options.add_argument("--shots", type=int)
+    options.add_argument("--latency", type=float, default=0.0)
+    given = options.parse_args()
+    doors = {"run": _run, "work": _work, "watch": _watch, "emulate": _emulate}
+    doors[given.what](given)
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    variables = {
+        "SEEDFRAME_BACKEND": "emulator",
+        "SEEDFRAME_OUTPUT_DIR": str(given.home / "pictures"),
+        "SEEDFRAME_JOURNAL": str(given.home / "journal.sqlite3"),
+        "SEEDFRAME_RESPONSE_FORMAT": "b64_json",
+        "SEEDFRAME_IPM": str(given.ipm),
+    }
+    if given.emulator:
+        variables["SEEDFRAME_EMULATOR_BASE"] = given.emulator
+    return Settings.read(variables)
+
+
+def _quiet(_event: Event) -> None:
+    """Nobody looks."""
+
+
+def _run(given: argparse.Namespace) -> None:
+    service = transport(paint="instant", scale=SCALE, ipm=given.ipm)
+    ended: list[float] = []
+
+    def tell(event: Event) -> None:
+        if event.kind == "done" and event.done == event.total:
+            ended.append(time.perf_counter())
+
+    board, begun = board_of(given.shots), time.perf_counter()
+    state = asyncio.run(run_board(board, given.home / "out", _settings(given), tell=tell, transport=service))
+    seconds = time.perf_counter() - begun
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    figures: dict[str, Any] = {
+        "seconds": seconds,
+        "after_seconds": time.perf_counter() - ended[0],
+        "processor": used.ru_utime + used.ru_stime,
+        "megabytes": used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024),
+        "bills": service.app.state.ledger.images,
+        "done": state.count("done"),
+    }
+    print(json.dumps(figures))
+
+
+def _work(given: argparse.Namespace) -> None:
+    asyncio.run(work(given.database, _settings(given), tell=_quiet))
+
+
+def _watch(given: argparse.Namespace) -> None:
+    out = given.home / "out"
+    asyncio.run(
+        run_board(board_of(given.shots), out, _settings(given), tell=_quiet, database=given.database, workers=False)
+    )
+
+
+def _emulate(given: argparse.Namespace) -> None:
+    always = {"latency": given.latency} if given.latency else None
+    with running(emulator(paint="instant", scale=SCALE, ipm=given.ipm, always=always)) as address:
+        print(address, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Whether a face in the picture will be trusted later, by the video model.
+
+In: one styled prompt. Out: a finding or none. Never in here: several shots (see the storyboard), a picture.
+"""
+
+from __future__ import annotations
+
+from seedframe.styling.notes import finding
+from seedframe.styling.values import Finding, Styled
+
+
+def face_trust(styled: Styled, *, eligible: bool) -> Finding | None:
+    """FACE_TRUST when a realistic person would come from a call whose pictures Seedance does not trust.
+
+    `eligible`: an untouched text-to-image original of a model on the list of Volcengine 82379/2608626 (read 2026-11).
+    """
+    return finding("FACE_TRUST") if styled.people and styled.realistic and not eligible else None

