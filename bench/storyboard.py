@@ -40,6 +40,7 @@ SIZES = (100, 2_000, 20_000)
 SCALE = 0.05
 WORKERS = 3
 ROUNDS = 5
+BETWEEN_KILLS = (2.0, 6.0)
 RUN_SECONDS = 3_600.0
 WINDOW = 60.0
 ROOT = Path(__file__).parents[1]
@@ -148,7 +149,7 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
             run = stack.enter_context(place.watcher(shots))
             while run.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    run.wait(chance.uniform(0.5, 2.5))
+                    run.wait(chance.uniform(*BETWEEN_KILLS))
                     break
                 victim = chance.randrange(WORKERS)
                 workers[victim].kill()
@@ -241,7 +242,14 @@ def _place(home: Path, ipm: int, latency: float = 0.0) -> Iterator[Place]:
         stack.callback(server.cleanup)
         command = [sys.executable, "-m", "bench.storyboard_process", "emulate", "--ipm", str(ipm)]
         process = stack.enter_context(
-            subprocess.Popen([*command, "--latency", str(latency)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            # It complains about every caller that was killed.
+            subprocess.Popen(
+                [*command, "--latency", str(latency)],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
         )
         stack.callback(process.kill)
         assert process.stdout

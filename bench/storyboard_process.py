@@ -89,7 +89,7 @@ def _watch(given: argparse.Namespace) -> None:
 
 
 def _emulate(given: argparse.Namespace) -> None:
-    always = {"latency": given.latency} if given.latency else None
+    always = {"name": "latency", "seconds": given.latency} if given.latency else None
     with running(emulator(paint="instant", scale=SCALE, ipm=given.ipm, always=always)) as address:
         print(address, flush=True)
         threading.Event().wait()

@@ -47,6 +47,12 @@ def read_until(started: subprocess.Popen[str], kind: str, count: int = 1) -> lis
     return seen
 
 
+def end_of(started: subprocess.Popen[str]) -> int:
+    """Wait for the end, taking in what it still says, for a full pipe would stop it; gives its exit code."""
+    started.communicate(timeout=100)
+    return started.returncode
+
+
 def _tell(event: Event) -> None:
     sys.stdout.write(json.dumps(event.as_json()) + "\n")
     sys.stdout.flush()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from board_process import process, read_until
+from board_process import end_of, process, read_until
 from seedframe.emulator import emulator, running
 from seedframe.storyboard.board import example
 from seedframe.storyboard.handoff import check_manifest
@@ -90,7 +90,7 @@ def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_questio
                 read_until(run, "done", chance.randint(1, 3))
             check_books(board_state(out), ledger)
         with process("run", environ, str(board), str(out)) as run:
-            assert run.wait(60) == 0
+            assert end_of(run) == 0
         state = board_state(out)
         check_books(state, ledger)
         assert state.count("running") == 0
@@ -106,7 +106,7 @@ def test_a_board_killed_between_calls_ends_with_bills_equal_to_pictures_and_a_va
         with process("run", environ, str(board), str(out)) as run:
             read_until(run, "done", FRAMES)
         with process("run", environ, str(board), str(out)) as run:
-            assert run.wait(60) == 0
+            assert end_of(run) == 0
         state = board_state(out)
     assert (state.count("done"), ledger.images, state.spent) == (FRAMES, FRAMES, PRICE * FRAMES)
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def test_three_workers_on_postgresql_share_a_board_and_pay_for_every_frame_once(
         for worker in workers:
             read_until(worker, "started")
         with process("run", environ, str(board), str(out), "--database", postgres, "--watch") as run:
-            assert run.wait(90) == 0
+            assert end_of(run) == 0
         state = board_state(out, postgres)
         check_books(state, ledger)
     assert (state.finished, ledger.images) == (True, shots)
@@ -146,7 +146,7 @@ def test_five_rounds_of_kill_9_among_three_workers_lose_nothing_and_pay_nothing_
                 workers[victim].kill()
                 workers[victim].wait()
                 workers[victim] = stack.enter_context(process("work", environ, "--database", postgres))
-                assert run.wait(90) == 0
+                assert end_of(run) == 0
             state = board_state(out, postgres)
             check_books(state, ledger)
             assert state.count("done") + state.count("unknown") == len(state.frames)
@@ -167,7 +167,7 @@ def test_frames_of_a_dead_machine_go_on_elsewhere_after_its_lease_and_its_open_c
             "run", elsewhere, str(board), str(out), "--database", postgres, "--takeover", "--lease", "3"
         ) as run:
             assert read_until(run, "taken-over") == [None]
-            assert run.wait(60) == 0
+            assert end_of(run) == 0
         state = board_state(out, postgres)
         check_books(state, ledger)
     assert state.count("done") + state.count("unknown") == len(state.frames)

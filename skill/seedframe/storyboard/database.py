@@ -32,7 +32,7 @@ TOGETHER = 100
 """At most so many pieces of work share one commit."""
 
 _BUSY_SECONDS = 30.0
-_SETUP_LOCK = 5_390_117
+_WRITER_LOCK = 5_390_117
 _NAME = re.compile(r":(\w+)")
 
 TABLES = (
@@ -175,7 +175,6 @@ class _Postgres:
 
     def set_up(self) -> None:
         with self:
-            self.all(f"SELECT pg_advisory_xact_lock({_SETUP_LOCK})")
             self.all(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             self.all(
                 "CREATE OR REPLACE FUNCTION clock() RETURNS double precision LANGUAGE sql VOLATILE AS "
@@ -196,6 +195,8 @@ class _Postgres:
         if self._db.closed:  # the server went away; it may be back
             self._db = self._connected()
         self._db.execute("BEGIN")
+        # One writer at a time, as in SQLite: what is committed together touches rows in no common order.
+        self._db.execute(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -19,10 +19,10 @@ from seedframe.messages import Message
 from seedframe.storyboard.spending import Book
 
 WINDOW = 60.0
-JITTER = 1.2
+JITTER = 1.0
 """A POST arrives at most so many seconds after its time; the spacing makes up for it."""
 
-LATEST = 0.5
+LATEST = 0.4
 """A worker that is later than this takes another time."""
 
 AHEAD = 0.25

@@ -27,6 +27,7 @@ from seedframe.store import Store
 from seedframe.storyboard.database import (
     STATE_FOLDER,
     Database,
+    DatabaseFailed,
     Row,
     database_url,
     read_now,
@@ -56,6 +57,9 @@ Tell = Callable[[Event], None]
 
 ID_FILE = "board.json"
 LOOK_SECONDS = 0.2
+MISSED_LOOKS = 10
+"""A minute without an answer of the database ends the run; what is being made goes on as soon as it answers."""
+
 LEASE_SECONDS = 60.0
 """A worker on another machine that was silent for so long may be taken for dead, when somebody says so."""
 
@@ -107,7 +111,7 @@ async def run_board(
             await stack.enter_async_context(_worker(settings, opened, watch.taken_over, **options))
         while not watch.ended:
             await asyncio.sleep(LOOK_SECONDS)
-            await watch.look()
+            await watch.look_again()
         await stack.aclose()
         state = await book.state(id)
     assert state is not None
@@ -199,6 +203,7 @@ class _Watch:
         self._seen = -1
         self._states: dict[str, State] = {}
         self._open: set[str] = set()
+        self._missed = 0
         self.done = 0
 
     @property
@@ -219,6 +224,17 @@ class _Watch:
             self.done += (state == "done") - (before == "done")
             if state not in {before, "waiting"} and not first:
                 self._tell(self._event_of(row))
+
+    async def look_again(self) -> None:
+        """Take in what changed; a database that does not answer for a moment is no reason to end a run."""
+        try:
+            await self.look()
+            self._missed = 0
+        except DatabaseFailed:
+            self._missed += 1
+            if self._missed > MISSED_LOOKS:
+                raise
+            await asyncio.sleep(self._missed)
 
     def taken_over(self, executor: str, frames: int) -> None:
         """Frames of a dead worker go on here."""

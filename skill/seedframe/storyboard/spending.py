@@ -246,7 +246,6 @@ class Book:
         price = micro(amount or Decimal(0))
 
         def work(tx: Tx) -> Token | None:
-            _tick(tx, frame.board)  # takes the purse's lock, so that two workers cannot both find no open token
             row = one(
                 tx,
                 """SELECT * FROM tokens WHERE board = :board AND key = :key
@@ -408,6 +407,31 @@ class Book:
             lambda tx: tx.all("SELECT executor, machine, slot, clock() - beat AS silent FROM workers")
         )
 
+    async def made_by(self, executor: str) -> Sequence[Ready]:
+        """The frames that are being made by this worker, as far as the book knows."""
+        rows = await self._database.run(
+            lambda tx: tx.all(
+                "SELECT board, key, round FROM frames WHERE state = 'running' AND worker = :worker", worker=executor
+            )
+        )
+        return [Ready(**row) for row in rows]
+
+    async def begin_anew(self, frames: Sequence[Ready]) -> None:
+        """Frames nobody makes any more wait again. Their tokens stay open, so what was paid is found."""
+
+        def work(tx: Tx) -> None:
+            for frame in frames:
+                tx.all(
+                    """UPDATE frames SET state = 'waiting', round = round + 1, queued = NULL, changed = :tick
+                        WHERE board = :board AND key = :key AND round = :round AND state = 'running'""",
+                    board=frame.board,
+                    key=frame.key,
+                    round=frame.round,
+                    tick=_tick(tx, frame.board),
+                )
+
+        await self._database.run(work)
+
     async def forget(self, executor: str) -> None:
         """A dead worker whose frames were taken over."""
         await self._database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))
@@ -486,7 +510,7 @@ def _frame_state(row: Row, waits_for: Sequence[str]) -> FrameState:
 
 
 def _tick(tx: Tx, board: str) -> int:
-    """The next number of the board's changes. Its row lock puts all changes of a board in one order."""
+    """The next number of the board's changes."""
     row = one(tx, "UPDATE purses SET tick = tick + 1 WHERE board = :board RETURNING tick", board=board)
     return int(row["tick"]) if row else 0
 

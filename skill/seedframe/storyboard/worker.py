@@ -16,6 +16,7 @@ import contextlib
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -99,6 +100,7 @@ class Worker:
         self._studios: dict[tuple[Path, str], Studio] = {}
         self._open = AsyncExitStack()
         self._making: set[asyncio.Task[Any]] = set()
+        self._frames: Counter[Ready] = Counter()
         self._free = asyncio.Event()
         self._opening = asyncio.Lock()
         self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
@@ -175,15 +177,19 @@ class Worker:
                 ready = []
             if len(ready) < FEED:
                 self._free.clear()
+                # Not `wait_for`: Python 3.11's loses a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._free.wait(), FEED_SECONDS)
+                    async with asyncio.timeout(FEED_SECONDS):
+                        await self._free.wait()
 
     async def _watch_over(self) -> None:
-        """Tell the others that this one lives, and take over from those that do not."""
+        """Tell the others that this one lives, take over from those that do not, and see that nothing got stuck."""
+        stranded: frozenset[Ready] = frozenset()
         while True:
             try:
                 await self._book.beat(self._seat.executor, self._seat.machine, self._seat.slot)
                 await self._take_over()
+                stranded = await self._begin_stranded_anew(stranded)
             except SeedreamError as error:
                 log.warning("the other workers could not be seen: %s", error)
             await asyncio.sleep(self._lease / BEATS)
@@ -205,6 +211,16 @@ class Worker:
                     if frames:
                         self._taken_over(other["executor"], frames)
 
+    async def _begin_stranded_anew(self, before: frozenset[Ready]) -> frozenset[Ready]:
+        """Frames the engine dropped with an error of its own would stay under way for ever; gives those seen now.
+
+        Twice seen is stuck: after a start the engine needs a moment to come back to what it had begun.
+        """
+        known = await self._book.made_by(self._seat.executor)
+        now = frozenset(frame for frame in known if frame not in self._frames)
+        await self._book.begin_anew([*(now & before)])
+        return now - before
+
     async def _answer_open_questions(self) -> None:
         """Calls whose end nobody knew, because another machine took over: this one's journal may know it."""
         for token in await self._book.open_questions(self._seat.machine):
@@ -219,10 +235,12 @@ class Worker:
         task = asyncio.current_task()
         assert task is not None
         self._making.add(task)
+        self._frames[frame] += 1
         try:
             return await self._steps(frame)
         finally:
             self._making.discard(task)
+            self._frames -= Counter([frame])
             self._free.set()
 
     async def _steps(self, frame: Ready) -> str:
@@ -256,6 +274,11 @@ class Worker:
                 raise asyncio.CancelledError from None
             except SeedreamError as error:
                 return _failed(error)
+            except Exception as error:
+                # A defect of ours ends one frame, not the board; an open token stays as it is, and can be asked again.
+                log.exception("a frame failed")
+                why = f"{type(error).__name__}: {error}"[:200]
+                return _ended("failed", Message("board_run.defect", why=why))
 
     async def _style(self, frame: Ready) -> Told:
         """What will be asked, with its price; the frames it needs are there by now."""
