@@ -167,7 +167,7 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
         report.line(
             f"round {number + 1}",
             f"{kills} kills; {shots} shots: {counts['done']} pictures, {counts['unknown']} unknown, {bills} bills, "
-            f"{twice} paid twice, {lost} lost",
+            f"{twice} paid twice, {lost} neither ({counts['failed']} failed)",
         )
         report.target(f"round {number + 1}: shots paid twice", twice, 0)
         report.target(f"round {number + 1}: shots neither made nor told as unknown", lost, 0)

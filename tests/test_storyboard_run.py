@@ -305,6 +305,34 @@ async def test_an_unpriced_frame_passes_only_where_there_is_no_budget(tmp_path: 
         assert await book.reserve(frame, "t1", None, "m") == Token("t1", "reserved", 0, 0, "m")
 
 
+async def test_a_round_that_ends_unknown_after_the_next_began_leaves_no_second_payment(
+    tmp_path: Path, tasks: tuple[FrameTask, ...]
+):
+    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
+    async with two_books(tmp_path, tasks) as (book, other):
+        frame, *_ = await begun(book, tasks)
+        await book.reserve(frame, "t1", Decimal("0.22"), "m1")
+        gate = Gate(book, "m1", limit=60_000)
+        await gate.admit("t1", offer, 1)
+        await gate.close()
+        await other.begin_anew([frame])
+        await book.settle("t1", "unknown")
+        await book.end(frame, Ending("unknown"))
+        second, third = replace(frame, round=2), replace(frame, round=3)
+        await other.begin(second, "w-1")
+        kept = await other.reserve(second, "t2", Decimal("0.22"), "m1")
+        await other.end(second, Ending("unknown"))
+        await other.retry("b", ["unknown"])
+        await other.begin(third, "w-1")
+        chosen = await other.reserve(third, "t3", Decimal("0.22"), "m1")
+        state = await other.state("b")
+    assert kept is not None
+    assert (kept.token, kept.state) == ("t1", "unknown")
+    assert chosen == Token("t3", "reserved", 220_000, 0, "m1")
+    assert state is not None
+    assert state.spent == Decimal("0.44")
+
+
 async def test_a_token_given_back_twice_is_given_back_once(tmp_path: Path, tasks: tuple[FrameTask, ...]):
     async with two_books(tmp_path, tasks) as (book, other):
         frame, *_ = await begun(book, tasks)

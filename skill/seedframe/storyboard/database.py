@@ -87,8 +87,9 @@ TABLES = (
         made     DOUBLE PRECISION NOT NULL,
         facts    TEXT
     )""",
-    # The database itself refuses a second open payment for a frame.
-    "CREATE UNIQUE INDEX IF NOT EXISTS one_open ON tokens (board, key) WHERE state IN ('reserved', 'sent', 'paid')",
+    # The database itself refuses a second payment for a frame, unless a person has written the first one off.
+    """CREATE UNIQUE INDEX IF NOT EXISTS one_payment ON tokens (board, key)
+        WHERE state NOT IN ('released', 'written-off')""",
     "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
     """CREATE TABLE IF NOT EXISTS rates (
         name     TEXT PRIMARY KEY,
@@ -358,10 +359,11 @@ def no_engine() -> NotConfigured:
 
 
 def _is_database_error(error: BaseException) -> bool:
-    """Of either kind; psycopg is only there where somebody has imported it."""
-    if isinstance(error, sqlite3.Error | OSError):
-        return True
-    return any(kind.__module__.startswith("psycopg") for kind in type(error).__mro__)
+    """Of either kind, except a broken rule of ours, which no waiting mends. psycopg need not have been imported."""
+    kinds = type(error).__mro__
+    if any(kind.__name__ in {"IntegrityError", "DataError"} for kind in kinds):
+        return False
+    return isinstance(error, sqlite3.Error | OSError) or any(kind.__module__.startswith("psycopg") for kind in kinds)
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:

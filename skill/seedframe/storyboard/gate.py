@@ -74,6 +74,10 @@ class Gate:
             while await self._turn(key, self._lane(offer)) < asyncio.get_running_loop().time() - LATEST:
                 pass
 
+    def sent_here(self, token: str) -> bool:
+        """Whether this worker was the one who might send it."""
+        return token in self._sent
+
     def done(self, token: str) -> None:
         """The token's call is over: should it ever be spent again, the book is asked anew."""
         self._sent.discard(token)

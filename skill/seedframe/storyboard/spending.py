@@ -4,8 +4,8 @@ In: tasks, then the steps of each frame from whichever worker makes it. Out: lea
 one transaction of the shared database, so that any number of workers decide one after the other:
 
     frame   waiting ── running ── done | failed | unknown | cancelled
-    token   reserved ── sent ── paid | unknown | lost       one open token per frame; money is held from `reserved` on
-               └──────────┴── released (not billed)
+    token   reserved ⇄ sent ── paid | unknown | lost        one per frame; money is held from `reserved` on
+               └── released (not billed)        └───────┴── written-off (by a person: only then may a second one follow)
 
 A POST may leave only after its token went from `reserved` to `sent`, and that happens once.
 Never in here: the engine, a network, a picture, a second chance that nobody asked for.
@@ -27,7 +27,7 @@ from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import parts_of_key
 from seedframe.storyboard.progress import BoardState, FrameState, State
 
-TokenState = Literal["reserved", "sent", "paid", "unknown", "lost", "released"]
+TokenState = Literal["reserved", "sent", "paid", "unknown", "lost", "released", "written-off"]
 BACKLOG = 1_000
 """So many frames at most lie in the engine's queue; the rest wait here, where waiting costs nothing."""
 
@@ -170,16 +170,19 @@ class Book:
         await self._database.run(work)
 
     async def retry(self, board: str, states: Iterable[State]) -> int:
-        """Let frames in these states wait again; how many. An unknown payment is written off: its money stays spent."""
+        """Let frames in these states wait again; how many. What was paid for them is written off and stays spent."""
         wanted = sorted(states)
 
         def work(tx: Tx) -> int:
             if not wanted:
                 return 0
             tick = _tick(tx, board)
-            if "unknown" in wanted:
-                tx.all("UPDATE tokens SET state = 'lost' WHERE board = :board AND state = 'unknown'", board=board)
             names = ", ".join(f"'{state}'" for state in wanted)
+            tx.all(
+                f"""UPDATE tokens SET state = 'written-off' WHERE board = :board AND state IN ('unknown', 'lost')
+                    AND key IN (SELECT key FROM frames WHERE board = :board AND state IN ({names}))""",  # noqa: S608
+                board=board,
+            )
             count = _wait_again(tx, board, tick, f"state IN ({names})")
             _count_waits(tx, board, tick)
             return count
@@ -219,6 +222,24 @@ class Book:
 
     # The steps of a frame
 
+    async def hold(self, frame: Ready, worker: str) -> bool:
+        """Whether there is anything to do in this round of the frame; if so, this worker is who does it."""
+
+        def work(tx: Tx) -> bool:
+            row = one(
+                tx,
+                """UPDATE frames SET worker = :worker
+                    WHERE board = :board AND key = :key AND round = :round AND state IN ('waiting', 'running')
+                    RETURNING key""",
+                board=frame.board,
+                key=frame.key,
+                round=frame.round,
+                worker=worker,
+            )
+            return row is not None
+
+        return await self._database.run(work)
+
     async def begin(self, frame: Ready, worker: str) -> Begun | None:
         """Somebody makes this frame now; None when this round of it is over (cancelled, done, begun anew)."""
 
@@ -239,7 +260,9 @@ class Book:
         return await self._database.run(work)
 
     async def reserve(self, frame: Ready, token: str, amount: Decimal | None, machine: str) -> Token | None:
-        """Hold back the price and give leave to pay: the frame's open token, else this new one. None: over budget.
+        """Hold back the price and give leave to pay: the token the frame has, else this new one. None: over budget.
+
+        A token whose end is unknown, or that was billed for nothing, is still the frame's: nobody pays again unasked.
 
         A price that is not known passes only where there is no budget.
         """
@@ -249,7 +272,7 @@ class Book:
             row = one(
                 tx,
                 """SELECT * FROM tokens WHERE board = :board AND key = :key
-                    AND state IN ('reserved', 'sent', 'paid')""",
+                    AND state NOT IN ('released', 'written-off')""",
                 board=frame.board,
                 key=frame.key,
             )
@@ -433,8 +456,16 @@ class Book:
         await self._database.run(work)
 
     async def forget(self, executor: str) -> None:
-        """A dead worker whose frames were taken over."""
-        await self._database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))
+        """A dead worker whose frames were taken over: nobody makes them until somebody holds them."""
+
+        def work(tx: Tx) -> None:
+            tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor)
+            tx.all(
+                "UPDATE frames SET worker = NULL WHERE worker = :executor AND state IN ('waiting', 'running')",
+                executor=executor,
+            )
+
+        await self._database.run(work)
 
     async def open_questions(self, machine: str) -> Sequence[str]:
         """Tokens this machine sent and whose end nobody knew."""
@@ -552,11 +583,11 @@ def _send(tx: Tx, token: str, machine: str) -> bool:
     return row is not None
 
 
-_SETTLES: Mapping[TokenState, str] = {
+_SETTLES: Mapping[str, str] = {
     "paid": "('reserved', 'sent', 'unknown')",
     "unknown": "('sent')",
     "lost": "('sent', 'unknown')",
-    "released": "('reserved', 'sent')",
+    "released": "('reserved')",
 }
 
 

@@ -23,6 +23,7 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -103,6 +104,7 @@ class Worker:
         self._frames: Counter[Ready] = Counter()
         self._free = asyncio.Event()
         self._opening = asyncio.Lock()
+        self._tokens: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
         self._engine: Engine
         self._journal: Journal
@@ -136,6 +138,7 @@ class Worker:
                 lease=lease,
                 at_once=at_once,
             )
+            await worker._book.forget(seat.executor)
             await worker._book.beat(seat.executor, seat.machine, seat.slot)
             async with (
                 await Journal.open(settings.journal, secrets=settings.secrets) as worker._journal,
@@ -244,6 +247,8 @@ class Worker:
             self._free.set()
 
     async def _steps(self, frame: Ready) -> str:
+        if not await self._held(frame):
+            return "over"
         wish = await self._step("style", self._style, frame)
         if "end" in wish:
             return await self._reported(frame, wish)
@@ -254,6 +259,15 @@ class Worker:
         if "end" in paid:
             return await self._reported(frame, paid)
         return await self._reported(frame, await self._step("save", self._save, frame, wish, paid))
+
+    async def _held(self, frame: Ready) -> bool:
+        """Not a step: whoever goes on with a frame holds it anew."""
+        while True:
+            try:
+                return await self._book.hold(frame, self._seat.executor)
+            except DatabaseFailed as error:
+                log.warning("a frame waits for the database: %s", error)
+                await self._sleep(DATABASE_PAUSE)
 
     async def _reported(self, frame: Ready, told: Told) -> str:
         await self._step("report", self._report, frame, told)
@@ -317,10 +331,20 @@ class Worker:
 
     async def _pay(self, wish: Told, token: str) -> Told:
         """The picture of this token: made now, or found. At most one POST that is billed, however often it is asked."""
+        # Two who make the same frame in one process would take each other's sending for their own.
+        async with self._tokens.setdefault(token, asyncio.Lock()):
+            try:
+                return await self._paid(wish, token)
+            finally:
+                self._gate.done(token)
+
+    async def _paid(self, wish: Told, token: str) -> Told:
         for pause in (*PAUSES, None):
             known = await self._book.token(token)
             if known.state == "sent":
                 known = await self._after_sending(wish, known)
+            if known.state == "sent":
+                continue  # somebody else sent it once more meanwhile
             if known.state != "reserved":
                 return _spent(known)
             try:
@@ -332,28 +356,27 @@ class Worker:
             except SeedreamError as error:
                 entry = await self._entry(token)
                 unbilled = entry is None or entry.state == "failed"
-                if not (unbilled and pause is not None and _passing(error)):
+                if unbilled and self._gate.sent_here(token):
+                    await self._book.give_back(known)
+                    self._gate.done(token)
+                if not (unbilled and pause is not None and _passing(error, entry)):
                     return await self._settled(token, entry, error)
-                await self._book.give_back(await self._book.token(token))
                 await self._sleep(pause)
         return OVER
 
     async def _bought(self, wish: Told, token: str) -> Told:
         studio = await self._studio(Path(wish["folder"]), wish["backend"])
-        try:
-            async with studio.make(wish["tool"], wish["arguments"], key=token) as result:
-                facts = _kept(result.facts)
-                await self._book.paid(token, facts, _amount(result.facts))
-                return facts
-        finally:
-            self._gate.done(token)
+        async with studio.make(wish["tool"], wish["arguments"], key=token) as result:
+            facts = _kept(result.facts)
+            await self._book.paid(token, facts, _amount(result.facts))
+            return facts
 
     async def _after_sending(self, wish: Told, token: Token) -> Token:
         """A token that was sent by somebody who may be dead: what the journal of this machine knows about it."""
-        entry = await self._entry(token.token)
+        entry = await self._entry(token.token) if token.machine == self._seat.machine else None
         if entry is not None and not entry.finished:
             entry = await self._journal.finished(entry.id)
-        if entry is None:  # sent from another machine
+        if entry is None:  # sent from another machine, whose journal knows more
             await self._book.settle(token.token, "unknown")
         elif entry.state == "failed":
             await self._book.give_back(token)
@@ -416,9 +439,10 @@ class Worker:
         return replace(self._settings, output_dir=folder, backend=backend)
 
 
-def _passing(error: SeedreamError) -> bool:
-    """Whether the same call may well succeed a little later."""
-    return isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.retry == "later")
+def _passing(error: SeedreamError, entry: Entry | None) -> bool:
+    """Whether the same call may well succeed a little later; also where another process died before it sent it."""
+    died = entry is not None and entry.error is not None and entry.error.get("kind") == ConnectionFailed.__name__
+    return died or isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.retry == "later")
 
 
 def _spent(token: Token) -> Told:
