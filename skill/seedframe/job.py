@@ -71,17 +71,22 @@ class Job:
     async def run(self) -> Result:
         """POST every call, land every slot, settle the journal; SeedreamError when not one picture was saved."""
         try:
+            return await self._made_or_settled()
+        except BaseException:
+            # Changes nothing where its end has been settled.
+            await self._shop.journal.abandon(self._entry.id)
+            await asyncio.to_thread(self._shop.store.discard, self._shop.store.parts(self._entry.id))
+            raise
+
+    async def _made_or_settled(self) -> Result:
+        try:
             return await self._run()
         except SeedreamError as error:
             await self._settle(error)
             raise
-        finally:
-            await self._shop.journal.abandon(self._entry.id)
-            await asyncio.to_thread(self._shop.store.discard, self._shop.store.parts(self._entry.id))
 
     async def _run(self) -> Result:
-        self._folder = await asyncio.to_thread(self._shop.store.prepare, self._entry.id)
-        self._stem = await asyncio.to_thread(self._shop.store.stem, self._request.save_as, self._name())
+        await asyncio.to_thread(self._find_place)
         await asyncio.gather(*(self._call(number, call) for number, call in enumerate(self._prepared.calls)))
         bill = self._bill()
         if self._replies:
@@ -92,9 +97,19 @@ class Job:
         await asyncio.gather(*self._landing)
         if not self._pictures:
             raise self._reason()
-        facts = await asyncio.to_thread(self._write_records, self._outcome(bill))
+        facts = await asyncio.to_thread(self._finish, self._outcome(bill))
         await self._shop.journal.saved(self._entry.id, facts, partial=facts["status"] == "partial")
         return Result(facts, tuple(picture.preview for picture in self._made() if picture.preview))
+
+    def _find_place(self) -> None:
+        store = self._shop.store
+        self._folder = store.prepare(self._entry.id)
+        self._stem = store.stem(self._request.save_as, self._name())
+
+    def _finish(self, outcome: Outcome) -> dict[str, Any]:
+        facts = self._write_records(outcome)
+        self._shop.store.discard(self._folder)
+        return facts
 
     async def _settle(self, error: SeedreamError) -> None:
         """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""

@@ -157,16 +157,15 @@ class Studio:
 
     async def _confirmed_claim(self, prepared: Prepared) -> Claim:
         """Consent is for paying: what is under way or paid already is handed over without asking."""
-        paid = await self.journal.entries(states=_PAID_ALREADY, fingerprint=prepared.fingerprint, limit=1)
-        if not paid:
-            self._check_confirmed(prepared.request)
+        missing = self._missing_consent(prepared.request)
+        if missing is None:
+            return await self._claim(prepared)
+        if not await self.journal.entries(states=_PAID_ALREADY, fingerprint=prepared.fingerprint, limit=1):
+            raise missing
         claim = await self._claim(prepared)
-        if paid and isinstance(claim, Begin):  # somebody else took it meanwhile: this one would be a new payment
-            try:
-                self._check_confirmed(prepared.request)
-            except ConfirmationNeeded as error:
-                await self.journal.failed(claim.entry.id, told_failure(error))
-                raise
+        if isinstance(claim, Begin):  # somebody else took it meanwhile: this one would be a new payment
+            await self.journal.failed(claim.entry.id, told_failure(missing))
+            raise missing
         return claim
 
     async def _claim(self, prepared: Prepared) -> Claim:
@@ -270,18 +269,18 @@ class Studio:
     def _roots(self) -> tuple[Path, ...]:
         return (*self.settings.input_roots, self.settings.output_dir)
 
-    def _check_confirmed(self, request: ImageRequest) -> None:
+    def _missing_consent(self, request: ImageRequest) -> ConfirmationNeeded | None:
         limit = self.settings.confirm_above
         if limit is None or request.confirm_cost:
-            return
+            return None
         price = request.price
-        comparable = limit.currency in {None, price.currency}
-        if price.amount is None or not comparable or price.amount > limit.amount:
-            raise ConfirmationNeeded(
-                Message("pipeline.confirm", price=str(price), limit=limit.amount),
-                advice=Message("pipeline.confirm-advice"),
-                facts={"price": str(price), "limit": str(limit.amount)},
-            )
+        if price.amount is not None and limit.currency in {None, price.currency} and price.amount <= limit.amount:
+            return None
+        return ConfirmationNeeded(
+            Message("pipeline.confirm", price=str(price), limit=limit.amount),
+            advice=Message("pipeline.confirm-advice"),
+            facts={"price": str(price), "limit": str(limit.amount)},
+        )
 
     def _dry_facts(self, prepared: Prepared) -> dict[str, Any]:
         request = prepared.request

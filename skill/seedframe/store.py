@@ -123,7 +123,10 @@ class Store:
 
     def discard(self, folder: Path) -> None:
         """Remove one's own folder with whatever parts are left in it."""
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.rmdir()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, now: float) -> None:
         """Remove parts that a killed process left: no call takes a day."""

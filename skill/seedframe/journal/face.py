@@ -1,4 +1,4 @@
-"""The journal as the pipeline sees it: async, one thread behind it, the event loop never waits for a disk.
+"""The journal as the pipeline sees it: async, a scribe behind it, the event loop never waits for a disk.
 
 In: claims and steps. Out: what the ledger says; whatever the disk refuses becomes StoreError.
 A step that has been asked for is always written, also when the task that asked is cancelled meanwhile.
@@ -8,11 +8,11 @@ Never in here: a rule; they are the ledger's.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import partial as bound
@@ -25,6 +25,7 @@ from seedframe.journal.entries import Begin, Claim, Cost, Entry, State
 from seedframe.journal.ledger import Ledger, Wish
 from seedframe.journal.money import Budget, Priced
 from seedframe.messages import Message
+from seedframe.scribe import Scribe
 
 T = TypeVar("T")
 
@@ -35,10 +36,12 @@ class Journal:
     Every method may raise StoreError. After `sent` raised, nothing may leave.
     """
 
-    def __init__(self, path: Path, thread: ThreadPoolExecutor, ledger: Ledger) -> None:
+    _ledger: Ledger
+
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._thread = thread
-        self._ledger = ledger
+        # The ledger itself is opened by the scribe's thread.
+        self._scribe: Scribe[None] = Scribe("seedframe-journal", lambda: self._ledger.deciding())  # noqa: PLW0108
         self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
         self._taking_back: set[asyncio.Task[None]] = set()
 
@@ -48,19 +51,19 @@ class Journal:
 
         `now` is seconds since the epoch; `secrets` are keys that are taken out of whatever is stored.
         """
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="seedframe-journal")
+        journal = cls(path)
         try:
-            ledger = await _in(thread, path, bound(Ledger, path, now=now, secrets=secrets))
+            journal._ledger = await journal._look(Ledger, path, now=now, secrets=secrets)
         except BaseException:
-            thread.shutdown(wait=False)
+            journal._scribe.close()
             raise
-        return cls(path, thread, ledger)
+        return journal
 
     async def close(self) -> None:
         """Let go of the journal. What this process leaves under way is then decided as after its death."""
         await asyncio.gather(*self._taking_back)
-        await self._do(self._ledger.close)
-        self._thread.shutdown(wait=False)
+        await self._look(self._ledger.close)
+        self._scribe.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,9 +94,10 @@ class Journal:
         When the asking task is cancelled meanwhile, the claim is taken back.
         """
         wish = Wish(fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed)
-        asked = asyncio.ensure_future(_in(self._thread, self._path, bound(self._ledger.claim, wish)))
+        asked = self._scribe.ask(lambda _: self._ledger.claim(wish))
         try:
-            return await asyncio.shield(asked)
+            with self._told():
+                return await asyncio.shield(asked)
         except asyncio.CancelledError:
             undo = asyncio.ensure_future(self._take_back(asked))
             self._taking_back.add(undo)
@@ -151,13 +155,13 @@ class Journal:
         """
         change = self._changes.setdefault(id, asyncio.Event())
         async with asyncio.timeout(timeout):
-            while not (entry := await self._do(self._ledger.look, id)).finished:
+            while not (entry := await self._look(self._ledger.look, id)).finished:
                 await _first(change, poll)
         return entry
 
     async def entry(self, id: str) -> Entry | None:
         """The entry of that id, or None."""
-        return await self._do(self._ledger.entry, id)
+        return await self._look(self._ledger.entry, id)
 
     async def entries(
         self,
@@ -172,24 +176,32 @@ class Journal:
     ) -> tuple[Entry, ...]:
         """Entries that fit every given filter, newest first; days are local and inclusive."""
         wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "since": since, "until": until}
-        return await self._do(self._ledger.entries, states=states, limit=limit, **wanted)
+        return await self._look(self._ledger.entries, states=states, limit=limit, **wanted)
 
     async def costs(self, since: date | None = None, until: date | None = None) -> tuple[Cost, ...]:
         """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are left out."""
-        return await self._do(self._ledger.costs, since, until)
+        return await self._look(self._ledger.costs, since, until)
 
     async def settle(self, id: str, *, billed: bool, amount: Decimal | None = None) -> None:
         """A person's word on an unknown entry: books or releases its money. InvalidRequest when it is not unknown."""
         await self._do(self._ledger.settle, id, billed=billed, amount=amount)
 
-    async def _do(self, step: Callable[..., T], *args: Any, **named: Any) -> T:
-        return await asyncio.shield(_in(self._thread, self._path, bound(step, *args, **named)))
+    async def _look(self, look: Callable[..., T], *args: Any, **named: Any) -> T:
+        with self._told():
+            return await self._scribe.ask_alone(bound(look, *args, **named))
+
+    async def _do(self, step: Callable[..., None], *args: Any, **named: Any) -> None:
+        with self._told():
+            await self._scribe.ask(lambda _: step(*args, **named))
 
     async def _change(self, id: str, step: Callable[..., None], *args: Any, **named: Any) -> None:
-        await asyncio.shield(self._write(id, bound(step, id, *args, **named)))
+        asked = self._scribe.ask(lambda _: step(id, *args, **named))
+        asked.add_done_callback(lambda _: self._wake(id))
+        with self._told():
+            await asyncio.shield(asked)
 
-    async def _write(self, id: str, step: Callable[[], None]) -> None:
-        await _in(self._thread, self._path, step)
+    def _wake(self, id: str) -> None:
+        """Whoever waits for the end of this entry looks again."""
         event = self._changes.get(id)
         if event is not None:
             event.set()
@@ -199,20 +211,21 @@ class Journal:
             claim = await asked
             undo = self._ledger.abandon if isinstance(claim, Begin) else self._ledger.undelivered
             await self._change(claim.entry.id, undo)
-        except SeedreamError:
+        except (SeedreamError, sqlite3.Error, OSError):
             # Refused, or not written: there is nothing to undo, or this process's end will.
             return
 
-
-async def _in(thread: ThreadPoolExecutor, path: Path, work: Callable[[], T]) -> T:
-    try:
-        return await asyncio.get_running_loop().run_in_executor(thread, work)
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            Message("journal.not-usable", path=str(path), reason=str(error)),
-            advice=Message("journal.not-usable-advice"),
-            facts={"path": str(path)},
-        ) from error
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What the disk refuses, in words."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                Message("journal.not-usable", path=str(self._path), reason=str(error)),
+                advice=Message("journal.not-usable-advice"),
+                facts={"path": str(self._path)},
+            ) from error
 
 
 async def _first(change: asyncio.Event, seconds: float | None) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -45,6 +46,11 @@ _MOVE = """UPDATE entries SET
         request_id = coalesce(:request_id, request_id), result = coalesce(:result, result),
         error = coalesce(:error, error)
     WHERE id = :id AND state IN (SELECT value FROM json_each(:after)) AND (:owner IS NULL OR owner = :owner)"""
+_OWNERS = """SELECT owner FROM entries WHERE state IN ('intent', 'sent', 'replied', 'delivering')
+    UNION SELECT owner FROM waiting"""
+_OWNERS_OF = """WITH alike AS (SELECT id, owner, state FROM entries WHERE fingerprint = :fingerprint)
+    SELECT owner FROM alike WHERE state IN ('intent', 'sent', 'replied', 'delivering')
+    UNION SELECT waiting.owner FROM waiting JOIN alike ON alike.id = waiting.entry"""
 _LIST = """SELECT * FROM entries
     WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
       AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
@@ -94,11 +100,16 @@ class Ledger:
         """Let go. What was still under way becomes, to the next who looks, what a dead process leaves behind."""
         self._held.close()
 
+    def deciding(self) -> AbstractContextManager[None]:
+        """What is asked inside the block is decided in one transaction: all of it is kept, or nothing."""
+        return immediate(self._db)
+
     # Asking
 
     def claim(self, wish: Wish) -> Claim:
         """Leave to pay, a call to wait for, or a picture already paid. BudgetExceeded, EarlierOutcomeUnknown."""
-        self.recover()
+        # A budget counts what everybody has reserved; without one only identical calls matter.
+        self.recover(None if wish.budget else wish.fingerprint)
         with immediate(self._db):
             known = self._known(wish.fingerprint)
             if known is not None:
@@ -134,7 +145,7 @@ class Ledger:
         limit: int = 50,
     ) -> tuple[Entry, ...]:
         """Entries that fit every given filter, newest first; days are inclusive."""
-        self.recover()
+        self.recover(fingerprint)
         wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "limit": limit}
         chosen = {"states": None if states is None else json.dumps(sorted(states)), **_days(since, until)}
         return tuple(_entry(row) for row in self._db.execute(_LIST, {**wanted, **chosen}))
@@ -222,12 +233,9 @@ class Ledger:
             money: Money = "book" if billed else "release"
             self._step(id, to, after=("unknown",), money=money, amount=amount, anybody=True)
 
-    def recover(self) -> None:
-        """Decide what is left of the calls, leases and waits of processes that have died."""
-        rows = self._db.execute(
-            """SELECT owner FROM entries WHERE state IN ('intent', 'sent', 'replied', 'delivering')
-                UNION SELECT owner FROM waiting"""
-        )
+    def recover(self, fingerprint: str | None = None) -> None:
+        """Decide what is left of the calls, leases and waits of processes that have died; or of those of one wish."""
+        rows = self._db.execute(_OWNERS if fingerprint is None else _OWNERS_OF, {"fingerprint": fingerprint})
         others = [row["owner"] for row in rows if row["owner"] != self.owner]
         dead = [owner for owner in others if not self._owners.alive(owner)]
         if dead:

@@ -82,7 +82,13 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def immediate(db: sqlite3.Connection) -> Iterator[None]:
-    """A transaction that excludes other writers from its first statement on; rolled back by any exception."""
+    """A transaction that excludes other writers from its first statement on; rolled back by any exception.
+
+    Inside another one it is a part of that.
+    """
+    if db.in_transaction:
+        yield
+        return
     db.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -1,26 +1,24 @@
 """The run's own database: a SQLite file or a PostgreSQL server behind the same few words of SQL.
 
 In: statements that both understand, with `:names`. Out: rows as dictionaries. All work of a process goes through one
-connection on one thread; what waits there together is committed together, so that many frames share one disk flush.
+connection and its scribe, so that many frames share one disk flush.
 Never in here: a rule about money, the engine (it keeps its own tables), an event loop that waits for a disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import re
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from seedframe.errors import NotConfigured, StoreError
 from seedframe.messages import Message
+from seedframe.scribe import Scribe
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -28,9 +26,6 @@ Row = Mapping[str, Any]
 STATE_FOLDER = ".storyboard"
 BOOK = "book.sqlite3"
 SCHEMA = "seedframe"
-TOGETHER = 100
-"""At most so many pieces of work share one commit."""
-
 _BUSY_SECONDS = 30.0
 _WRITER_LOCK = 5_390_117
 _NAME = re.compile(r":(\w+)")
@@ -214,34 +209,29 @@ class Database:
     def __init__(self, connection: _Sqlite | _Postgres, url: str) -> None:
         self.url = url
         self._connection = connection
-        self._work: queue.SimpleQueue[tuple[Callable[[Tx], Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="seedframe-book", daemon=True)
-        self._thread.start()
+        self._scribe: Scribe[Tx] = Scribe("seedframe-book", lambda: connection)
 
     @classmethod
     async def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Database:
         """Connect and bring the tables up to date. NotConfigured when it cannot be used."""
-        return await asyncio.to_thread(cls._open, url, clock)
+        return cls(await asyncio.to_thread(cls._open, url, clock), url)
 
     @classmethod
-    def _open(cls, url: str, clock: Callable[[], float]) -> Database:
+    def _open(cls, url: str, clock: Callable[[], float]) -> _Sqlite | _Postgres:
         connection = _connected(url, clock)
         with told(url):
             connection.set_up()
-        return cls(connection, url)
+        return connection
 
     async def run(self, work: Callable[[Tx], T]) -> T:
         """What `work` gives, once it is on the disk. Asked-for work is done also when the asker is cancelled."""
-        promised: Future[T] = Future()
-        promised.set_running_or_notify_cancel()  # from now on nobody can take it back
-        self._work.put((work, promised))
         with told(self.url):
-            return await asyncio.shield(asyncio.wrap_future(promised))
+            return await self._scribe.ask(work)
 
     async def close(self) -> None:
         """Finish what was asked for and disconnect."""
-        self._work.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await self._scribe.ask_alone(self._connection.close)
+        self._scribe.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -250,33 +240,6 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def _serve(self) -> None:
-        while (first := self._work.get()) is not None:
-            batch = [first]
-            while len(batch) < TOGETHER and not self._work.empty():
-                more = self._work.get()
-                if more is None:
-                    self._work.put(None)
-                    break
-                batch.append(more)
-            self._do(batch)
-        self._connection.close()
-
-    def _do(self, batch: Sequence[tuple[Callable[[Tx], Any], Future[Any]]]) -> None:
-        """All in one transaction; when one of them fails, each in its own."""
-        try:
-            with self._connection as tx:
-                results = [work(tx) for work, _ in batch]
-        except BaseException as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
-            else:
-                for single in batch:
-                    self._do([single])
-            return
-        for (_, promised), result in zip(batch, results, strict=True):
-            promised.set_result(result)
 
 
 class told:  # noqa: N801 - reads as a word where it is used

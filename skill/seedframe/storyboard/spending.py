@@ -222,24 +222,6 @@ class Book:
 
     # The steps of a frame
 
-    async def hold(self, frame: Ready, worker: str) -> bool:
-        """Whether there is anything to do in this round of the frame; if so, this worker is who does it."""
-
-        def work(tx: Tx) -> bool:
-            row = one(
-                tx,
-                """UPDATE frames SET worker = :worker
-                    WHERE board = :board AND key = :key AND round = :round AND state IN ('waiting', 'running')
-                    RETURNING key""",
-                board=frame.board,
-                key=frame.key,
-                round=frame.round,
-                worker=worker,
-            )
-            return row is not None
-
-        return await self._database.run(work)
-
     async def begin(self, frame: Ready, worker: str) -> Begun | None:
         """Somebody makes this frame now; None when this round of it is over (cancelled, done, begun anew)."""
 

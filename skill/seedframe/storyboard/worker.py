@@ -1,11 +1,15 @@
-"""A worker: makes frames for as long as it lives, each in five steps whose results the engine keeps.
+"""A worker: makes frames for as long as it lives, each a durable workflow of five steps.
 
-    style    task → tool, arguments, price; nothing is sent          intent   the price is held back, a token is given
-    pay      the token's one POST, through the corridor              save     the file has the name of its frame
-    report   the book says what became of it
+    style    task → tool, arguments, price; nothing is sent          kept nowhere: the same task gives the same words
+    intent   the price is held back, a token is given                kept in the book: a frame has one token
+    pay      the token's one POST, through the corridor              kept by the engine, the book and the journal
+    save     the file has the name of its frame                      kept by the disk
+    report   what became of the frame, and who may go on             kept in the book
 
-In: frames from the engine's queue. Out: pictures, and the book kept. A step that is repeated after a crash never
-posts again what may have been sent: it finds the answer (book, then this machine's journal) or says that it is unknown.
+In: frames from the engine's queue. Out: pictures, and the book kept. After a crash a frame begins again at `style`;
+what a step left behind is found, not done twice. `pay` never posts again what may have been sent: it finds the answer
+(engine, book, then this machine's journal) or says that it is unknown. Only `pay` is a step of the engine: what the
+others leave is kept elsewhere already, and to keep it twice would double what a frame costs the machine.
 Never in here: SQL, the engine's own words, a second payment that nobody asked for.
 """
 
@@ -247,37 +251,24 @@ class Worker:
             self._free.set()
 
     async def _steps(self, frame: Ready) -> str:
-        if not await self._held(frame):
-            return "over"
-        wish = await self._step("style", self._style, frame)
-        if "end" in wish:
-            return await self._reported(frame, wish)
-        token = await self._step("intent", self._intent, frame, wish)
-        if "end" in token:
-            return await self._reported(frame, token)
-        paid = await self._step("pay", self._pay, wish, token["token"])
-        if "end" in paid:
-            return await self._reported(frame, paid)
-        return await self._reported(frame, await self._step("save", self._save, frame, wish, paid))
-
-    async def _held(self, frame: Ready) -> bool:
-        """Not a step: whoever goes on with a frame holds it anew."""
-        while True:
-            try:
-                return await self._book.hold(frame, self._seat.executor)
-            except DatabaseFailed as error:
-                log.warning("a frame waits for the database: %s", error)
-                await self._sleep(DATABASE_PAUSE)
-
-    async def _reported(self, frame: Ready, told: Told) -> str:
-        await self._step("report", self._report, frame, told)
+        told = await self._made(frame)
+        await self._safely(self._report, frame, told)
         return str(told["end"])
 
-    async def _step(self, name: str, work: Callable[..., Awaitable[Told]], *values: Any) -> Told:
-        return await self._engine.step(name, self._safely, work, *values)
+    async def _made(self, frame: Ready) -> Told:
+        wish = await self._safely(self._style, frame)
+        if "end" in wish:
+            return wish
+        token = await self._safely(self._intent, frame, wish)
+        if "end" in token:
+            return token
+        paid = await self._engine.step("pay", self._safely, self._pay, wish, token["token"])
+        if "end" in paid:
+            return paid
+        return await self._safely(self._save, frame, wish, paid)
 
     async def _safely(self, work: Callable[..., Awaitable[Told]], *values: Any) -> Told:
-        """The engine keeps an error like a result, for ever; so what only says "not now" must not become one."""
+        """A step's end in words. What only says "not now" is no end: the engine would keep an error for ever."""
         while True:
             try:
                 return await work(*values)
@@ -404,7 +395,10 @@ class Worker:
 
     async def _save(self, frame: Ready, wish: Told, paid: Told) -> Told:
         """The file under the name that tells its size, also where another size came than was asked for."""
-        path = await asyncio.to_thread(_named, Path(paid["path"]), wish["project"], frame.key, tuple(paid["size"]))
+        path = Path(paid["path"])
+        wanted = path.with_name(file_name(wish["project"], frame.key, tuple(paid["size"]), path.suffix))
+        if path != wanted:
+            path = await asyncio.to_thread(_renamed, path, wanted)
         return {"end": "done", "path": str(path), "raw_path": paid["raw_path"]}
 
     async def _report(self, frame: Ready, told: Told) -> Told:
@@ -475,12 +469,11 @@ def _amount(facts: Mapping[str, Any]) -> Decimal | None:
     return None if amount is None else Decimal(amount)
 
 
-def _named(path: Path, project: str, key: str, size: tuple[int, int]) -> Path:
-    """Give the file its frame's name where it has another and the name is free. StoreError when there is no file."""
-    wanted = path.with_name(file_name(project, key, size, path.suffix))
-    if path == wanted or (not path.exists() and wanted.exists()):
-        return wanted
+def _renamed(path: Path, wanted: Path) -> Path:
+    """Give the file its frame's name where that is free. StoreError when there is no file."""
     if not path.exists():
+        if wanted.exists():
+            return wanted
         raise StoreError(Message("board_run.picture-gone", path=path), facts={"path": str(path)})
     if wanted.exists():
         return path
