@@ -1,7 +1,7 @@
 """What a large storyboard costs: `python -m bench.storyboard [--quick]`, or `make bench-storyboard`.
 
     cost     100, 2,000 and 20,000 shots by one process into SQLite: time, processor time and memory for each shot
-    limit    one and three workers on PostgreSQL against an emulator that enforces ten times the vendor's limit
+    limit    one and three workers on PostgreSQL against an emulator that enforces the vendor's limit, and ten times it
     kills    three workers, kill -9 at random moments, five rounds: what was billed, what is there, what is unknown
 
 Pictures are small and come at once, so that what is measured is ours. Every part runs in processes of its own; the
@@ -38,6 +38,9 @@ TENFOLD = 10 * VENDOR_LIMIT
 UNLIMITED = 10_000_000
 SIZES = (100, 2_000, 20_000)
 SCALE = 0.05
+CARRIED = 0.7
+"""The share of what a machine makes without any limit that it carries evenly; a higher limit is not what holds it."""
+
 WORKERS = 3
 ROUNDS = 5
 BETWEEN_KILLS = (2.0, 6.0)
@@ -104,14 +107,41 @@ def _each(figures: Mapping[str, float], shots: int) -> float:
 
 
 def _limit(report: Report, folder: Path, quick: bool) -> None:
-    for limit in (VENDOR_LIMIT, TENFOLD):
-        report.title(f"The limit: PostgreSQL, {limit:,} images a minute enforced by the emulator")
-        for count in (1, WORKERS):
-            _limit_of(report, folder / f"limit-{limit}-{count}", limit, count, 1.5 if quick else 2.5)
+    minutes = 1.5 if quick else 2.5
+    report.title("The limit: PostgreSQL, images a minute enforced by the emulator")
+    ceilings = {count: _ceiling(report, folder / f"no-limit-{count}", count) for count in (1, WORKERS)}
+    for count in (1, WORKERS):
+        _limit_of(report, folder / f"limit-{VENDOR_LIMIT}-{count}", VENDOR_LIMIT, count, minutes)
+    carried = min(TENFOLD, VENDOR_LIMIT * int(CARRIED * ceilings[WORKERS] / VENDOR_LIMIT))
+    if VENDOR_LIMIT < carried < TENFOLD:
+        _limit_of(report, folder / f"limit-{carried}", carried, WORKERS, minutes)
+    for count in (1, WORKERS):
+        _limit_of(report, folder / f"limit-{TENFOLD}-{count}", TENFOLD, count, minutes, ceilings[count])
 
 
-def _limit_of(report: Report, home: Path, limit: int, count: int, minutes: float) -> None:
-    shots = round(limit * minutes)
+def _ceiling(report: Report, home: Path, count: int) -> float:
+    """Images a minute when nothing but the machine limits them."""
+    shots = 1_000 * count
+    with _place(home, UNLIMITED) as place, ExitStack() as stack:
+        for _ in range(count):
+            stack.enter_context(place.worker())
+        place.run(shots)
+        made, _ = _posts(place.books())
+    first, last = shots // 10, shots * 9 // 10
+    ceiling = (last - first) / (made[last] - made[first]) * WINDOW
+    report.line(f"no limit, {_workers(count)}", f"{ceiling:,.0f} images a minute: what this machine makes")
+    return ceiling
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' if count > 1 else ''}"
+
+
+def _limit_of(
+    report: Report, home: Path, limit: int, count: int, minutes: float, ceiling: float = float(UNLIMITED)
+) -> None:
+    """One run against a limit. Where the machine's own `ceiling` is what holds it, there is no share to reach."""
+    shots = round(min(limit, ceiling) * minutes)
     with _place(home, limit) as place, ExitStack() as stack:
         workers = [stack.enter_context(place.worker()) for _ in range(count)]
         used = -_children_seconds()
@@ -122,13 +152,15 @@ def _limit_of(report: Report, home: Path, limit: int, count: int, minutes: float
         used += _children_seconds()
         books = place.books()
     share, refused = _share(books, limit)
-    name = f"{limit:,} a minute, {count} worker{'s' if count > 1 else ''}"
+    name = f"{limit:,} a minute, {_workers(count)}"
+    held = "" if ceiling * CARRIED >= limit else ", held by the processor"
     report.line(
         name,
-        f"{share:.1%} of the limit, {refused} answers 429, {books['bills']['images']} bills for {shots} shots, "
+        f"{share:.1%} of the limit{held}, {refused} answers 429, {books['bills']['images']} bills for {shots} shots, "
         f"{used / shots * 1000:.0f} ms processor each",
     )
-    report.target(f"share of the limit: {name}", share, 0.97, at_least=True)
+    if not held:
+        report.target(f"share of the limit: {name}", share, 0.97, at_least=True)
     report.target(f"answers 429: {name}", refused, 0)
 
 
@@ -180,12 +212,17 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
 
 def _share(books: Mapping[str, Any], limit: int) -> tuple[float, int]:
     """Pictures of every full minute between the first and the last second, against the limit; and refusals."""
-    posts = [entry for entry in books["requests"] if entry["method"] == "POST"]
-    made = sorted(entry["at"] for entry in posts if entry["status"] == 200)
-    refused = sum(entry["status"] == 429 for entry in posts)
+    made, refused = _posts(books)
     starts = [at for at in made if at + WINDOW <= made[-1]]
     counts = [bisect_left(made, at + WINDOW) - number for number, at in enumerate(starts)]
     return (sum(counts) / len(counts) / limit if counts else 0.0), refused
+
+
+def _posts(books: Mapping[str, Any]) -> tuple[list[float], int]:
+    """When pictures were made, in order; and how many refusals there were."""
+    posts = [entry for entry in books["requests"] if entry["method"] == "POST"]
+    made = sorted(entry["at"] for entry in posts if entry["status"] == 200)
+    return made, sum(entry["status"] == 429 for entry in posts)
 
 
 # Places: a PostgreSQL, an emulator, and processes that work there

@@ -8,9 +8,10 @@ beside it. Synchronous: runs in an image thread. Never in here: a network, money
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from seedframe.messages import Language, Message
 from seedframe.requests import ImageRequest
 from seedframe.store import Saved, Seal, Store
 from seedframe.wire import Layer, Slot
+
+SEALERS = 4
+"""Threads that only wait for the disk, shared by all pictures of the process."""
 
 PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 1568}
 
@@ -121,13 +125,20 @@ def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: 
         preview=None,
     )
     # The disk takes what came while a processor reads it.
-    with ThreadPoolExecutor(1, thread_name_prefix="seal") as other:
-        sealing = other.submit(store.seal, part)
+    sealing = _sealers().submit(store.seal, part)
+    try:
         if not plan.untouched:
             return _frame(part, picture, plan, request, place, store, now, sealing)
         small = pictures.verify(part, preview_side=side).preview
         saved = store.commit(part, place.stem, header.format, sealing.result())
+    finally:
+        wait([sealing])  # also of a damaged picture: its part is removed next
     return replace(picture, saved=saved, preview=small)
+
+
+@cache
+def _sealers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(SEALERS, thread_name_prefix="seal")
 
 
 def _frame(

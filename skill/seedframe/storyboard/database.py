@@ -12,6 +12,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -180,12 +181,12 @@ class _Postgres:
                 self.all(statement)
 
     def all(self, sql: str, **values: Any) -> Sequence[Row]:
-        cursor = self._db.execute(_NAME.sub(r"%(\1)s", sql) if values else sql, values or None)
+        cursor = self._db.execute(_as_psycopg(sql) if values else sql, values or None)
         return cursor.fetchall() if cursor.description else ()
 
     def many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> None:
         with self._db.cursor() as cursor:
-            cursor.executemany(_NAME.sub(r"%(\1)s", sql), list(rows))
+            cursor.executemany(_as_psycopg(sql), list(rows))
 
     def __enter__(self) -> Self:
         if self._db.closed:  # the server went away; it may be back
@@ -327,6 +328,11 @@ def _is_database_error(error: BaseException) -> bool:
     if any(kind.__name__ in {"IntegrityError", "DataError"} for kind in kinds):
         return False
     return isinstance(error, sqlite3.Error | OSError) or any(kind.__module__.startswith("psycopg") for kind in kinds)
+
+
+@cache
+def _as_psycopg(sql: str) -> str:
+    return _NAME.sub(r"%(\1)s", sql)
 
 
 def _as_dict(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:

@@ -608,15 +608,18 @@ def _token(row: Row) -> Token:
 def _begun(tx: Tx, frame: Ready, task: str) -> Begun:
     board = one(tx, "SELECT project, folder, backend FROM boards WHERE id = :id", id=frame.board)
     assert board is not None
-    earlier = tx.all(
-        """SELECT frames.key, frames.path FROM needs JOIN frames
-            ON frames.board = needs.board AND frames.key = needs.before
-            WHERE needs.board = :board AND needs.key = :key""",
-        board=frame.board,
-        key=frame.key,
-    )
+    told = _task(json.loads(task))
+    earlier: Sequence[Row] = ()
+    if told.depends_on:
+        earlier = tx.all(
+            """SELECT frames.key, frames.path FROM needs JOIN frames
+                ON frames.board = needs.board AND frames.key = needs.before
+                WHERE needs.board = :board AND needs.key = :key""",
+            board=frame.board,
+            key=frame.key,
+        )
     return Begun(
-        task=_task(json.loads(task)),
+        task=told,
         made={row["key"]: Path(row["path"]) for row in earlier if row["path"]},
         project=board["project"],
         folder=Path(board["folder"]),
