@@ -232,9 +232,6 @@ def test_the_picture_of_the_sheet_does_without_chinese_glyphs():
     assert sheet_png(story(), {}, thumbnails={}, language="zh", font=None)
 
 
-# In a real browser ----------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def chromium(tmp_path: Path) -> list[str]:
     if BROWSER is None:

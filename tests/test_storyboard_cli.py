@@ -107,9 +107,6 @@ def manifest_of(out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "manifest.json").read_text(encoding="utf-8")))
 
 
-# Without a run ------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_init_writes_an_example_that_can_be_planned_as_it_is(shell: Shell, tmp_path: Path, form: str):
     path = tmp_path / f"board.{form}"
@@ -223,14 +220,20 @@ def test_an_odd_budget_is_refused_before_anything_is_paid(shell: Shell, board: P
     assert shell.billed == 0
 
 
+def test_a_worker_without_a_key_does_not_begin_to_fail_frames(environ: dict[str, str], tmp_path: Path):
+    settings = Settings.read({**environ, "SEEDFRAME_BACKEND": "ark"})
+    words = ["worker", "--database", f"sqlite:///{tmp_path / 'book.sqlite3'}"]
+    done = CliRunner().invoke(program(settings.language), words, obj=settings)
+    assert done.exit_code == 2
+    assert "ARK_API_KEY" in done.stderr
+    assert not (tmp_path / "book.sqlite3").exists()
+
+
 @pytest.mark.slow
 def test_an_expected_time_counts_on_as_many_calls_as_a_worker_makes():
     from seedframe.storyboard.worker import AT_ONCE
 
     assert pace()["at_once"] == AT_ONCE
-
-
-# Runs ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

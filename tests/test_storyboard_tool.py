@@ -248,16 +248,36 @@ async def test_status_tells_its_progress_while_the_host_waits(open_studio: OpenS
     assert any("river" in line for line in told)
 
 
+@pytest.mark.parametrize(
+    ("variables", "given", "told"),
+    [
+        pytest.param({"SEEDFRAME_BACKEND": "ark"}, {}, "ARK_API_KEY", id="no key"),
+        pytest.param({}, {"budget": "10 USD"}, "CNY", id="another currency"),
+    ],
+)
+async def test_what_every_frame_would_fail_of_is_told_before_a_process_is_started(
+    open_studio: OpenStudio, tmp_path: Path, variables: dict[str, str], given: dict[str, str], told: str
+):
+    async with host(open_studio, **variables) as client:
+        lines, _, result = await call(client, action="run", board=SMALL, **given)
+    assert result.is_error
+    assert told in lines[0]
+    assert not (tmp_path / "pictures" / "river" / "run.log").exists()
+
+
 @pytest.mark.slow
 async def test_a_run_that_ends_before_it_begins_is_told_with_its_last_words(open_studio: OpenStudio, tmp_path: Path):
-    async with host(open_studio, SEEDFRAME_BACKEND="ark") as client:
-        await call(client, action="run", board=SMALL)
+    identity = tmp_path / "pictures" / "river" / ".storyboard" / "board.json"
+    identity.parent.mkdir(parents=True)
+    identity.write_text('{"id": "lake-1", "project": "lake"}', encoding="utf-8")
+    async with host(open_studio) as client:
+        await call(client, action="run", board=SMALL, id="river")
         deadline = time.monotonic() + PATIENCE
         facts: dict[str, Any] = {"status": "starting"}
         while facts["status"] == "starting" and time.monotonic() < deadline:
             told, facts, result = await call(client, action="status", id="river", wait=5)
     assert (facts["status"], result.is_error) == ("stopped", True)
-    assert "ARK_API_KEY" in told[0]
+    assert "lake" in told[0]
 
 
 @pytest.mark.slow

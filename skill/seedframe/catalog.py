@@ -18,10 +18,11 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Literal
 
-from seedframe.errors import InvalidRequest
+from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.geometry import Limits, Size
 from seedframe.messages import Message
 from seedframe.pictures.values import ReferenceLimits as PictureLimits
+from seedframe.settings import Settings
 
 State = Literal["supported", "ignored", "refused"]
 ENDPOINT_ID = re.compile(r"ep-[\w-]+")
@@ -121,6 +122,21 @@ class Backend:
     price_date: str
     vendor: bool
     charges: bool
+
+    def key(self, settings: Settings) -> str | None:
+        """The key that is set for it, None where it needs none. NotConfigured: there is none, or it cannot be one."""
+        if not self.key_settings:
+            return None
+        name, key = self.key_settings[0], settings.first(self.key_settings)
+        if key is None:
+            raise NotConfigured(
+                Message("client.no-key", name=name, backend=self.title),
+                advice=Message("client.no-key-advice", name=name, console=self.console or ""),
+                facts={"setting": name},
+            )
+        if not key.isascii() or any(letter.isspace() for letter in key):
+            raise NotConfigured(Message("client.odd-key", name=name))
+        return key
 
 
 @dataclass(frozen=True, slots=True, eq=False)

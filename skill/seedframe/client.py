@@ -245,19 +245,8 @@ class Client:
         return base_url(self._settings, self._backend) + path
 
     def _headers(self) -> dict[str, str]:
-        if not self._backend.key_settings:
-            return {}
-        key = self._settings.first(self._backend.key_settings)
-        if key is None:
-            name = self._backend.key_settings[0]
-            raise NotConfigured(
-                Message("client.no-key", name=name, backend=self._backend.title),
-                advice=Message("client.no-key-advice", name=name, console=self._backend.console or ""),
-                facts={"setting": name},
-            )
-        if not key.isascii() or any(letter.isspace() for letter in key):
-            raise NotConfigured(Message("client.odd-key", name=self._backend.key_settings[0]))
-        return {"authorization": f"Bearer {key}"}
+        key = self._backend.key(self._settings)
+        return {} if key is None else {"authorization": f"Bearer {key}"}
 
     def _check_download(self, url: str) -> None:
         """Results come over https, or from the very host that was called (an emulator, a local gateway)."""

@@ -184,7 +184,7 @@ def _go(settings: Settings, board: Board, out: Path, options: dict[str, Any], *,
 
     with _told(settings, as_json=as_json):
         plan = plan_of(board, settings, out)
-        check_can_run(plan, settings)
+        check_can_run(plan, settings, paying=options["workers"])
         budget = budget_of(options.pop("budget"), settings)
     if not as_json:
         for line in (*finding_lines(plan.all_findings(), settings.language), total_line(plan, settings.language)):

@@ -21,7 +21,7 @@ from seedframe.storyboard.outputs import board_in, publish, publish_picture, res
 from seedframe.storyboard.picks import picks_meant, read_picks, write_picks
 from seedframe.storyboard.plan import BoardPlan, plan_board
 from seedframe.storyboard.reports import money
-from seedframe.storyboard.run import board_state
+from seedframe.storyboard.run import board_state, check_budget
 
 EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
@@ -58,8 +58,12 @@ def write_example(path: Path) -> Path:
 
 
 def budget_of(text: str | None, settings: Settings) -> Money | None:
-    """`10` or `10.00 CNY`; NotConfigured when it is neither."""
-    return None if text is None else Settings.read({**settings.environ, "SEEDFRAME_BUDGET": text}).budget
+    """`10` or `10.00 CNY`; NotConfigured when it is neither, or in a currency the backend does not take."""
+    if text is None:
+        return None
+    budget = Settings.read({**settings.environ, "SEEDFRAME_BUDGET": text}).budget
+    check_budget(budget, catalog().backend(settings.backend))
+    return budget
 
 
 def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardPlan:
@@ -67,10 +71,15 @@ def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardP
     return plan_board(board, settings, catalog(), picks=read_picks(out) if out else {})
 
 
-def check_can_run(plan: BoardPlan, settings: Settings, *, confirmed: bool = True) -> None:
-    """InvalidRequest, ConfirmationNeeded or NotConfigured: nothing is started that would stop half way."""
+def check_can_run(plan: BoardPlan, settings: Settings, *, confirmed: bool = True, paying: bool = True) -> None:
+    """InvalidRequest, ConfirmationNeeded or NotConfigured: nothing is started that would stop half way.
+
+    `paying`: the calls are made from here, which takes a key.
+    """
     if find_spec("dbos") is None:
         raise NotConfigured(Message("boards.no-engine"), advice=Message("boards.no-engine-advice"))
+    if paying:
+        catalog().backend(settings.backend).key(settings)
     if plan.blocked:
         first = plan.blocked[0]
         why = next(finding.message for finding in first.findings if finding.severity == "error")

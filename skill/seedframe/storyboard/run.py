@@ -48,6 +48,7 @@ __all__ = [
     "FrameState",
     "board_state",
     "cancel_board",
+    "check_budget",
     "retry_board",
     "run_board",
     "work",
@@ -87,9 +88,9 @@ async def run_board(
     """
     out = _absolute(out)
     backend = catalog().backend(settings.backend)
-    _check_budget(budget, backend)
+    check_budget(budget, backend)
     if workers and transport is None:
-        _check_key(settings, backend)
+        backend.key(settings)  # said once here, instead of by every frame
     id = await asyncio.to_thread(_enter_folder, board, out)
     tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
     async with await Database.open(database_url(out, database)) as opened, AsyncExitStack() as stack:
@@ -171,7 +172,12 @@ async def work(
     transport: httpx.AsyncBaseTransport | None = None,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
 ) -> None:
-    """Make frames of all boards in a database until cancelled. Their folders must be reachable from here."""
+    """Make frames of all boards in a database until cancelled. Their folders must be reachable from here.
+
+    NotConfigured without a key, or every frame that came here would fail.
+    """
+    if transport is None:
+        catalog().backend(settings.backend).key(settings)
 
     def taken_over(executor: str, frames: int) -> None:
         tell(Event("taken-over", None, Message("board_run.event-taken-over", worker=executor, frames=frames)))
@@ -262,24 +268,14 @@ class _Watch:
         return self.event(row["state"], row["key"], message, path)
 
 
-def _check_budget(budget: Money | None, backend: Backend) -> None:
+def check_budget(budget: Money | None, backend: Backend) -> None:
+    """NotConfigured when the backend is paid in another currency."""
     if budget is None or budget.currency in {None, backend.currency}:
         return
     raise NotConfigured(
         Message("board_run.other-currency", budget=budget.currency, backend=backend.title, currency=backend.currency),
         facts={"setting": "budget"},
     )
-
-
-def _check_key(settings: Settings, backend: Backend) -> None:
-    """Said once here, instead of by every frame."""
-    if backend.key_settings and settings.first(backend.key_settings) is None:
-        name = backend.key_settings[0]
-        raise NotConfigured(
-            Message("client.no-key", name=name, backend=backend.title),
-            advice=Message("client.no-key-advice", name=name, console=backend.console or ""),
-            facts={"setting": name},
-        )
 
 
 def _enter_folder(board: Board, out: Path) -> str:
