@@ -64,7 +64,8 @@ TABLES = (
         PRIMARY KEY (board, key)
     )""",
     "CREATE INDEX IF NOT EXISTS frames_changed ON frames (board, changed)",
-    "CREATE INDEX IF NOT EXISTS frames_ready ON frames (place) WHERE state = 'waiting' AND waits = 0",
+    "CREATE INDEX IF NOT EXISTS frames_next ON frames (place) WHERE state = 'waiting' AND waits = 0 AND queued IS NULL",
+    "CREATE INDEX IF NOT EXISTS frames_queued ON frames (queued) WHERE state = 'waiting' AND waits = 0",
     """CREATE TABLE IF NOT EXISTS needs (
         board    TEXT NOT NULL,
         key      TEXT NOT NULL,
@@ -86,6 +87,7 @@ TABLES = (
     # The database itself refuses a second payment for a frame, unless a person has written the first one off.
     """CREATE UNIQUE INDEX IF NOT EXISTS one_payment ON tokens (board, key)
         WHERE state NOT IN ('released', 'written-off')""",
+    "CREATE INDEX IF NOT EXISTS tokens_of ON tokens (board, key)",
     "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
     """CREATE TABLE IF NOT EXISTS rates (
         name     TEXT PRIMARY KEY,

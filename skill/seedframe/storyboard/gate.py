@@ -25,8 +25,8 @@ JITTER = 1.0
 LATEST = 0.4
 """A worker that is later than this takes another time."""
 
-AHEAD = 0.25
-"""Times are taken at most so far ahead: what a dead worker had taken is a quarter of a second for the others."""
+AHEAD = 0.5
+"""Times are taken at most so far ahead: what a dead worker had taken is half a second for the others."""
 
 
 class Fenced(SeedreamError):

@@ -195,28 +195,28 @@ class Book:
         """Frames that wait for nothing, claimed for the engine's queue; of all boards, in story order."""
 
         def work(tx: Tx) -> list[Ready]:
+            tx.all(
+                """UPDATE frames SET queued = NULL
+                    WHERE state = 'waiting' AND waits = 0 AND queued <= (SELECT clock()) - :again""",
+                again=AGAIN_SECONDS,
+            )
             lying = one(
                 tx,
-                """SELECT count(*) AS count FROM frames WHERE state = 'waiting' AND waits = 0
-                    AND queued > clock() - :again""",
-                again=AGAIN_SECONDS,
+                """SELECT count(*) AS count FROM frames
+                    WHERE state = 'waiting' AND waits = 0 AND queued IS NOT NULL""",
             )
             room = min(limit, BACKLOG - (lying["count"] if lying else 0))
             if room <= 0:
                 return []
             rows = tx.all(
-                """UPDATE frames SET queued = clock()
-                    WHERE state = 'waiting' AND waits = 0 AND (queued IS NULL OR queued <= clock() - :again)
-                        AND (board, key) IN (
-                            SELECT board, key FROM frames
-                                WHERE state = 'waiting' AND waits = 0 AND place >= 0
-                                    AND (queued IS NULL OR queued <= clock() - :again)
-                                ORDER BY place LIMIT :room)
-                    RETURNING board, key, round, place""",
+                """SELECT board, key, round FROM frames
+                    WHERE state = 'waiting' AND waits = 0 AND queued IS NULL AND place >= 0
+                    ORDER BY place LIMIT :room""",
                 room=room,
-                again=AGAIN_SECONDS,
             )
-            return [Ready(row["board"], row["key"], row["round"]) for row in sorted(rows, key=lambda row: row["place"])]
+            # One by one: a planner that does not know these tables yet would read all of them for each.
+            tx.many("UPDATE frames SET queued = clock() WHERE board = :board AND key = :key", rows)
+            return [Ready(**row) for row in rows]
 
         return await self._database.run(work)
 

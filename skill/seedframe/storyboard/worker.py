@@ -54,7 +54,7 @@ from seedframe.storyboard.spending import Begun, Book, Ending, Ready, Token
 AT_ONCE = 256
 """Frames one worker makes at once: what 500 images a minute need while each takes half a minute."""
 
-FEED_SECONDS = 0.2
+FEED_SECONDS = 0.5
 FEED = 100
 BEATS = 6
 """In one lease a living worker is heard so often."""
