@@ -214,6 +214,27 @@ async def test_of_two_who_ask_for_a_result_nobody_got_one_gets_it_and_the_other_
     assert {type(each) for each in claims} == {Replay, Begin}
 
 
+async def test_of_many_who_ask_at_once_those_the_budget_refuses_undo_nothing_of_the_others(journal: Journal):
+    budget = Budget(Decimal("0.88"), "CNY", ("ark",))
+    asked = [claim(journal, f"cat {number}", budget=budget) for number in range(20)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    begun = [answer.entry.id for answer in answers if isinstance(answer, Begin)]
+    kept = await journal.entries(states={"intent"})
+    assert {type(answer) for answer in answers} == {Begin, BudgetExceeded}
+    assert sorted(entry.id for entry in kept) == sorted(begun)
+    assert len(begun) == 4
+
+
+async def test_who_is_cancelled_while_others_write_has_written(journal: Journal):
+    ids = [await begin(journal, f"cat {number}") for number in range(9)]
+    steps = [asyncio.create_task(journal.sent(id)) for id in ids]
+    await asyncio.sleep(0)
+    for step in steps[::2]:
+        step.cancel()
+    await asyncio.gather(*steps, return_exceptions=True)
+    assert len(await journal.entries(states={"sent"})) == len(ids)
+
+
 async def test_who_gives_a_handed_over_result_back_leaves_it_to_the_next(journal: Journal):
     id = await save(journal)
     await journal.undelivered(id)

@@ -229,6 +229,18 @@ def test_a_worker_without_a_key_does_not_begin_to_fail_frames(environ: dict[str,
     assert not (tmp_path / "book.sqlite3").exists()
 
 
+@pytest.mark.parametrize("command", [("resume",), ("retry", "--unknown")], ids=["resume", "retry"])
+def test_a_rehearsal_never_goes_on_for_money(shell: Shell, board: Path, tmp_path: Path, command: tuple[str, ...]):
+    out = tmp_path / "out"
+    shell("run", board, "--out", out)
+    before = shell.json("status", out)
+    name, *more = command
+    done = shell(name, out, *more, SEEDFRAME_BACKEND="ark", ARK_API_KEY="ark-0123456789abcdef")
+    assert done.exit_code == 2
+    assert "--backend emulator" in done.stderr
+    assert shell.json("status", out) == before
+
+
 @pytest.mark.slow
 def test_an_expected_time_counts_on_as_many_calls_as_a_worker_makes():
     from seedframe.storyboard.worker import AT_ONCE

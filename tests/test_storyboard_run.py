@@ -256,6 +256,16 @@ async def begun(book: Book, tasks: tuple[FrameTask, ...]) -> list[Ready]:
     return frames
 
 
+async def sent(book: Book, tasks: tuple[FrameTask, ...], token: str) -> Ready:
+    """The first frame, whose call has left with this token."""
+    frame, *_ = await begun(book, tasks)
+    await book.reserve(frame, token, Decimal("0.22"), "m1")
+    gate = Gate(book, "m1", limit=60_000)
+    await gate.admit(token, catalog().offer("5.0-lite", catalog().backend("emulator"), {}), 1)
+    await gate.close()
+    return frame
+
+
 async def test_two_workers_who_reserve_the_same_frame_get_the_same_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
     async with two_books(tmp_path, tasks) as (book, other):
         frame, *_ = await begun(book, tasks)
@@ -308,13 +318,8 @@ async def test_an_unpriced_frame_passes_only_where_there_is_no_budget(tmp_path: 
 async def test_a_round_that_ends_unknown_after_the_next_began_leaves_no_second_payment(
     tmp_path: Path, tasks: tuple[FrameTask, ...]
 ):
-    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
     async with two_books(tmp_path, tasks) as (book, other):
-        frame, *_ = await begun(book, tasks)
-        await book.reserve(frame, "t1", Decimal("0.22"), "m1")
-        gate = Gate(book, "m1", limit=60_000)
-        await gate.admit("t1", offer, 1)
-        await gate.close()
+        frame = await sent(book, tasks, "t1")
         await other.begin_anew([frame])
         await book.settle("t1", "unknown")
         await book.end(frame, Ending("unknown"))
@@ -370,13 +375,8 @@ async def test_a_frame_that_got_stuck_begins_anew_with_the_token_it_had(tmp_path
 
 
 async def test_a_later_answer_settles_what_was_taken_for_unknown(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
     async with two_books(tmp_path, tasks) as (book, other):
-        frame, *_ = await begun(book, tasks)
-        await book.reserve(frame, "t1", Decimal("0.22"), "m1")
-        gate = Gate(book, "m1", limit=60_000)
-        await gate.admit("t1", offer, 1)
-        await gate.close()
+        frame = await sent(book, tasks, "t1")
         await other.settle("t1", "unknown")
         await other.end(frame, Ending("unknown"))
         assert await other.open_questions("m1") == ["t1"]

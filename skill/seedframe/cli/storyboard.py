@@ -171,21 +171,33 @@ def _retry(settings: Settings, /, as_json: bool, folder: Path, failed: bool, unk
                 Message("cli_storyboard.retry-what"), field="retry", got=None, allowed=["--failed", "--unknown"]
             )
         board = board_in(out)
-    again = retry_board(out, database=options["database"], failed=failed, unknown=unknown)
-    run(again, settings, as_json=as_json)
-    _go(settings, board, out, options, as_json=as_json)
+
+    def again() -> Coroutine[Any, Any, BoardState]:
+        return retry_board(out, database=options["database"], failed=failed, unknown=unknown)
+
+    _go(settings, board, out, options, as_json=as_json, first=again)
 
 
-def _go(settings: Settings, board: Board, out: Path, options: dict[str, Any], *, as_json: bool) -> None:
-    """Plan, run, tell; the exit code says how it ended."""
+def _go(
+    settings: Settings,
+    board: Board,
+    out: Path,
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+    first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
+) -> None:
+    """Plan, run, tell; the exit code says how it ended. `first` is done once nothing can be refused any more."""
     from seedframe.storyboard.actions import budget_of, check_can_run, plan_of
     from seedframe.storyboard.detached import only_run
     from seedframe.storyboard.reports import finding_lines, state_lines, total_line
 
     with _told(settings, as_json=as_json):
         plan = plan_of(board, settings, out)
-        check_can_run(plan, settings, paying=options["workers"])
+        check_can_run(plan, settings, out, paying=options["workers"])
         budget = budget_of(options.pop("budget"), settings)
+    if first is not None:
+        run(first(), settings, as_json=as_json)
     if not as_json:
         for line in (*finding_lines(plan.all_findings(), settings.language), total_line(plan, settings.language)):
             click.echo(line, err=True)

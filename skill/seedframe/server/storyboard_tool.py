@@ -86,7 +86,7 @@ def _prepared(call: _Call) -> tuple[Path, Board]:
         out = _folder(call)
         board = board_in(out)
     plan = actions.plan_of(board, call.settings, out if out.is_dir() else None)
-    actions.check_can_run(plan, call.settings, confirmed=bool(call.given.get("confirm_cost")))
+    actions.check_can_run(plan, call.settings, out, confirmed=bool(call.given.get("confirm_cost")))
     actions.budget_of(call.given.get("budget"), call.settings)
     return out, board
 

@@ -21,7 +21,7 @@ from seedframe.storyboard.outputs import board_in, publish, publish_picture, res
 from seedframe.storyboard.picks import picks_meant, read_picks, write_picks
 from seedframe.storyboard.plan import BoardPlan, plan_board
 from seedframe.storyboard.reports import money
-from seedframe.storyboard.run import board_state, check_budget
+from seedframe.storyboard.run import board_state, check_backend, check_budget
 
 EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
@@ -71,15 +71,19 @@ def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardP
     return plan_board(board, settings, catalog(), picks=read_picks(out) if out else {})
 
 
-def check_can_run(plan: BoardPlan, settings: Settings, *, confirmed: bool = True, paying: bool = True) -> None:
+def check_can_run(
+    plan: BoardPlan, settings: Settings, out: Path, *, confirmed: bool = True, paying: bool = True
+) -> None:
     """InvalidRequest, ConfirmationNeeded or NotConfigured: nothing is started that would stop half way.
 
     `paying`: the calls are made from here, which takes a key.
     """
     if find_spec("dbos") is None:
         raise NotConfigured(Message("boards.no-engine"), advice=Message("boards.no-engine-advice"))
+    backend = catalog().backend(settings.backend)
+    check_backend(out, backend)
     if paying:
-        catalog().backend(settings.backend).key(settings)
+        backend.key(settings)
     if plan.blocked:
         first = plan.blocked[0]
         why = next(finding.message for finding in first.findings if finding.severity == "error")

@@ -48,6 +48,7 @@ __all__ = [
     "FrameState",
     "board_state",
     "cancel_board",
+    "check_backend",
     "check_budget",
     "retry_board",
     "run_board",
@@ -91,7 +92,7 @@ async def run_board(
     check_budget(budget, backend)
     if workers and transport is None:
         backend.key(settings)  # said once here, instead of by every frame
-    id = await asyncio.to_thread(_enter_folder, board, out)
+    id = await asyncio.to_thread(_enter_folder, board, out, backend)
     tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
     async with await Database.open(database_url(out, database)) as opened, AsyncExitStack() as stack:
         book = Book(opened)
@@ -278,13 +279,31 @@ def check_budget(budget: Money | None, backend: Backend) -> None:
     )
 
 
-def _enter_folder(board: Board, out: Path) -> str:
+def check_backend(out: Path, backend: Backend) -> None:
+    """InvalidRequest where the folder's board was begun on another backend: a rehearsal never goes on for money."""
+    try:
+        begun = _card(out).get("backend", backend.name)
+    except InvalidRequest:
+        return
+    if begun != backend.name:
+        raise InvalidRequest(
+            Message("board_run.other-backend", out=out, begun=begun, got=backend.name),
+            field="backend",
+            got=backend.name,
+            allowed=begun,
+            advice=Message("board_run.other-backend-advice", begun=begun),
+        )
+
+
+def _enter_folder(board: Board, out: Path, backend: Backend) -> str:
     """The board's name in the book, made once for a folder; the board itself is kept beside the pictures."""
+    check_backend(out, backend)
     try:
         id, project = _identity(out)
     except InvalidRequest:
         id, project = f"{board.project}-{secrets.token_hex(4)}", board.project
-        Store(out).write_json(out / STATE_FOLDER / ID_FILE, {"id": id, "project": project})
+        card = {"id": id, "project": project, "backend": backend.name}
+        Store(out).write_json(out / STATE_FOLDER / ID_FILE, card)
     if project != board.project:
         raise InvalidRequest(
             Message("board_run.other-board", out=out, project=project, got=board.project),
@@ -298,10 +317,16 @@ def _enter_folder(board: Board, out: Path) -> str:
 
 
 def _identity(out: Path) -> tuple[str, str]:
+    card = _card(out)
+    return card["id"], card["project"]
+
+
+def _card(out: Path) -> dict[str, str]:
+    """What the folder says of its board: id, project, and the backend it was begun on."""
     try:
         told = json.loads((out / STATE_FOLDER / ID_FILE).read_text(encoding="utf-8"))
-        return str(told["id"]), str(told["project"])
-    except (OSError, ValueError, KeyError):
+        return {**told, "id": str(told["id"]), "project": str(told["project"])}
+    except (OSError, ValueError, KeyError, TypeError):
         raise _no_board(out) from None
 
 

@@ -438,7 +438,7 @@ class Book:
         await self._database.run(work)
 
     async def forget(self, executor: str) -> None:
-        """A dead worker whose frames were taken over: nobody makes them until somebody holds them."""
+        """A dead worker whose frames were taken over: nobody makes them until somebody begins them."""
 
         def work(tx: Tx) -> None:
             tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor)
