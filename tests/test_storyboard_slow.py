@@ -93,8 +93,10 @@ def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_questio
             assert end_of(run) == 0
         state = board_state(out)
         check_books(state, ledger)
+        # With nothing under way, every bill is a picture or a question. Not every question is a bill: a kill may come
+        # between the note that a call leaves and its leaving.
         assert state.count("running") == 0
-        assert ledger.images == state.count("done") + state.count("unknown")
+        assert state.count("done") <= ledger.images <= state.count("done") + state.count("unknown")
 
 
 def test_a_board_killed_between_calls_ends_with_bills_equal_to_pictures_and_a_valid_manifest(
