@@ -21,6 +21,7 @@ from typing import Any
 
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
+from seedframe.private_files import make_private_folder, open_private
 
 PARTS_FOLDER = ".seedframe"
 LEFTOVER_SECONDS = 86_400.0
@@ -62,14 +63,19 @@ class Store:
         folder = self.parts(name)
         with _told(self.root):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                self._make(folder)
             except FileNotFoundError:  # another process removed the empty parent between our two steps
-                folder.mkdir(parents=True, exist_ok=True)
+                self._make(folder)
         return folder
 
     def parts(self, name: str) -> Path:
         """The folder of parts of that name, made or not."""
         return self.root / PARTS_FOLDER / name
+
+    def _make(self, folder: Path) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.parts(""))
+        make_private_folder(folder)
 
     def stem(self, save_as: str | None, fallback: str) -> Path:
         """Where the pictures of a request go, without number and extension; InvalidRequest when it leads outside."""
@@ -110,11 +116,11 @@ class Store:
         return self.write_text(path, text)
 
     def write_text(self, path: Path, text: str) -> Path:
-        """A text file, whole or not at all."""
+        """A text file that only its owner reads, whole or not at all."""
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            with part.open("w", encoding="utf-8") as file:
+            with open(part, "w", encoding="utf-8", opener=open_private) as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())

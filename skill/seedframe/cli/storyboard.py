@@ -188,18 +188,21 @@ def _go(
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
     """Plan, run, tell; the exit code says how it ended. `first` is done once nothing can be refused any more."""
-    from seedframe.storyboard.actions import budget_of, check_can_run, plan_of
+    from seedframe.storyboard.actions import budget_of, check_can_run, done_in, plan_of
     from seedframe.storyboard.detached import only_run
+    from seedframe.storyboard.folder import leftovers
     from seedframe.storyboard.reports import finding_lines, state_lines, total_line
 
     with _told(settings, as_json=as_json):
         plan = plan_of(board, settings, out)
-        check_can_run(plan, settings, out, paying=options["workers"])
+        done = done_in(out, options["database"], settings) if out.is_dir() else frozenset()
+        check_can_run(plan, settings, out, paying=options["workers"], done=done)
         budget = budget_of(options.pop("budget"), settings)
     if first is not None:
         run(first(), settings, as_json=as_json)
     if not as_json:
-        for line in (*finding_lines(plan.all_findings(), settings.language), total_line(plan, settings.language)):
+        found = (*finding_lines(plan.all_findings(), settings.language), total_line(plan, settings.language))
+        for line in (*(notice.text(settings.language) for notice in leftovers(out)), *found):
             click.echo(line, err=True)
 
     async def whole() -> BoardState:
@@ -283,7 +286,7 @@ def _status(settings: Settings, as_json: bool, folder: Path, database: str | Non
     from seedframe.storyboard.run import board_state
 
     with _told(settings, as_json=as_json):
-        state = board_state(folder.absolute(), database)
+        state = board_state(folder.absolute(), database, settings)
     _show(state, settings, as_json=as_json)
 
 
@@ -310,7 +313,7 @@ def _pick(settings: Settings, as_json: bool, folder: Path, choices: tuple[str, .
     from seedframe.storyboard.actions import pick
 
     with _told(settings, as_json=as_json):
-        picked = pick(folder.absolute(), choices, database=database, language=settings.language)
+        picked = pick(folder.absolute(), choices, database=database, settings=settings)
     if as_json:
         click.echo(_json({"picked": picked}))
         return
@@ -323,7 +326,7 @@ def _sheet(settings: Settings, as_json: bool, folder: Path, database: str | None
     from seedframe.storyboard.actions import draw_sheet
 
     with _told(settings, as_json=as_json):
-        drawn = draw_sheet(folder.absolute(), database=database, language=settings.language)
+        drawn = draw_sheet(folder.absolute(), database=database, settings=settings)
     if as_json:
         click.echo(_json({"sheet": str(drawn.sheet), "picture": str(drawn.picture), "manifest": str(drawn.manifest)}))
         return

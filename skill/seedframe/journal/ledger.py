@@ -24,6 +24,7 @@ from seedframe.journal.money import MICRO, Budget, Priced, decimal, micro, told
 from seedframe.journal.owners import Owners
 from seedframe.journal.schema import immediate, open_database
 from seedframe.messages import Message
+from seedframe.private_files import make_private_folder
 from seedframe.redaction import redact
 
 Money = Literal["keep", "release", "book"]
@@ -85,7 +86,8 @@ class Ledger:
     def __init__(self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = ()) -> None:
         self._now = now
         self._secrets = tuple(secrets)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            make_private_folder(path.parent)
         self._owners = Owners(path.with_name(f"{path.name}.owners"))
         with self._owners.opening(), contextlib.ExitStack() as held:
             self.owner, life = self._owners.enter()

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seedframe.private_files import make_private_folder
+
 if TYPE_CHECKING:
     from filelock import FileLock
 
@@ -30,7 +32,7 @@ class Owners:
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
         """One process at a time. OSError when the folder cannot be made or somebody stays in for 30 s."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         with self._lock(_OPENING).acquire(timeout=_OPENING_SECONDS):
             yield
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from seedframe.errors import StoreError
 from seedframe.messages import Message
+from seedframe.private_files import make_private_file
 
 _APPLICATION = 0x5EEDF4A3
 _BUSY_SECONDS = 30.0
-_PRIVATE = 0o600
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -65,7 +65,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def open_database(path: Path) -> sqlite3.Connection:
     """A connection for one thread. StoreError for another program's or a newer file; OSError, sqlite3.Error else."""
     # Requests are private; WAL files take over the mode of the file.
-    path.touch(mode=_PRIVATE, exist_ok=True)
+    make_private_file(path.resolve())
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row

@@ -12,7 +12,7 @@ import base64
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from seedframe.settings import Settings
 from seedframe.store import PARTS_FOLDER, Store
 from seedframe.storyboard import actions, detached, reports
 from seedframe.storyboard.board import Board, read_board
+from seedframe.storyboard.folder import leftovers
 from seedframe.storyboard.outputs import BOARD_FILE, SHEET_FILE, board_in, keep_board
 from seedframe.storyboard.run import BoardState, board_state, cancel_board
 
@@ -75,7 +76,8 @@ async def _run(call: _Call) -> t.CallToolResult:
         return _told([_say(call, "already-running", out=out)], {"status": "running", **_place(call, out)})
     log = await asyncio.to_thread(_start, call, out, board)
     facts = {"status": "started", **_place(call, out), "frames": _frames(board), "log": str(log)}
-    return _told([_say(call, "started", out=out)], facts)
+    notices = [notice.text(call.language) for notice in leftovers(out)]
+    return _told([_say(call, "started", out=out), *notices], facts)
 
 
 def _prepared(call: _Call) -> tuple[Path, Board]:
@@ -86,7 +88,8 @@ def _prepared(call: _Call) -> tuple[Path, Board]:
         out = _folder(call)
         board = board_in(out)
     plan = actions.plan_of(board, call.settings, out if out.is_dir() else None)
-    actions.check_can_run(plan, call.settings, out, confirmed=bool(call.given.get("confirm_cost")))
+    done = actions.done_in(out, None, call.settings) if out.is_dir() else frozenset()
+    actions.check_can_run(plan, call.settings, out, confirmed=bool(call.given.get("confirm_cost")), done=done)
     actions.budget_of(call.given.get("budget"), call.settings)
     return out, board
 
@@ -102,11 +105,11 @@ def _start(call: _Call, out: Path, board: Board) -> Path:
 async def _status(call: _Call) -> t.CallToolResult:
     out = _folder(call)
     end = time.monotonic() + min(max(call.given.get("wait", WAIT), 0), LONGEST_WAIT)
-    state, running = await asyncio.to_thread(_look, out)
+    state, running = await asyncio.to_thread(_look, out, call.settings)
     while running and time.monotonic() < end:
         await call.tell(reports.headline(state) if state else Message("boards.starting", out=out))
         await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - time.monotonic())))
-        state, running = await asyncio.to_thread(_look, out)
+        state, running = await asyncio.to_thread(_look, out, call.settings)
     if state is None:
         return _not_begun(call, out, running=running)
     lines = list(reports.state_lines(state, call.language))
@@ -124,22 +127,23 @@ def _not_begun(call: _Call, out: Path, *, running: bool) -> t.CallToolResult:
     return t.CallToolResult(is_error=True, content=_told([told], {"status": "stopped", **_place(call, out)}).content)
 
 
-def _look(out: Path) -> tuple[BoardState | None, bool]:
+def _look(out: Path, settings: Settings) -> tuple[BoardState | None, bool]:
     running = detached.is_running(out)
-    return _state(out), running
+    return _state(out, settings), running
 
 
-def _state(out: Path) -> BoardState | None:
+def _state(out: Path, settings: Settings) -> BoardState | None:
     try:
-        return board_state(out)
+        return board_state(out, settings=settings)
     except InvalidRequest:
         return None
 
 
 async def _pick(call: _Call) -> t.CallToolResult:
     out = _folder(call)
+    settings = replace(call.settings, language=call.language)
     words = [word for told in _needed(call, "picks") for word in told.split()]
-    picked = await asyncio.to_thread(actions.pick, out, words, database=None, language=call.language)
+    picked = await asyncio.to_thread(actions.pick, out, words, database=None, settings=settings)
     lines = [_say(call, "picked", slot=slot, frame=key) for slot, key in picked.items()]
     return _told(lines, {"status": "picked", **_place(call, out), "picked": picked}, [out / SHEET_FILE])
 
@@ -147,8 +151,8 @@ async def _pick(call: _Call) -> t.CallToolResult:
 async def _sheet(call: _Call) -> t.CallToolResult:
     from seedframe.pictures import preview
 
-    out = _folder(call)
-    drawn = await asyncio.to_thread(actions.draw_sheet, out, database=None, language=call.language)
+    out, settings = _folder(call), replace(call.settings, language=call.language)
+    drawn = await asyncio.to_thread(actions.draw_sheet, out, database=None, settings=settings)
     facts = {"status": "drawn", **_place(call, out), "sheet": str(drawn.sheet), "picture": str(drawn.picture)}
     small = await asyncio.to_thread(preview, drawn.picture, long_side=PREVIEW_SIDE, max_bytes=PREVIEW_BYTES)
     lines = [_say(call, "sheet", sheet=drawn.sheet)]

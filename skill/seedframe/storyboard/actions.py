@@ -6,17 +6,19 @@ Never in here: a door's format, a payment, the engine's inside.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from seedframe.catalog import catalog
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, NotConfigured
-from seedframe.messages import Language, Message
+from seedframe.messages import Message
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board import Board, example
+from seedframe.storyboard.folder import check_folder
 from seedframe.storyboard.frames import FrameResult
+from seedframe.storyboard.origin import state_by_files
 from seedframe.storyboard.outputs import board_in, publish, publish_picture, results_in, results_of
 from seedframe.storyboard.picks import picks_meant, read_picks, write_picks
 from seedframe.storyboard.plan import BoardPlan, plan_board
@@ -72,11 +74,17 @@ def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardP
 
 
 def check_can_run(
-    plan: BoardPlan, settings: Settings, out: Path, *, confirmed: bool = True, paying: bool = True
+    plan: BoardPlan,
+    settings: Settings,
+    out: Path,
+    *,
+    confirmed: bool = True,
+    paying: bool = True,
+    done: Collection[str] = (),
 ) -> None:
     """InvalidRequest, ConfirmationNeeded or NotConfigured: nothing is started that would stop half way.
 
-    `paying`: the calls are made from here, which takes a key.
+    `paying`: the calls are made from here, which takes a key. `done`: frames that need nothing any more.
     """
     if find_spec("dbos") is None:
         raise NotConfigured(Message("boards.no-engine"), advice=Message("boards.no-engine-advice"))
@@ -84,13 +92,14 @@ def check_can_run(
     check_backend(out, backend)
     if paying:
         backend.key(settings)
-    if plan.blocked:
-        first = plan.blocked[0]
+    blocked = [frame for frame in plan.blocked if frame.task.key not in done]
+    if blocked:
+        first = blocked[0]
         why = next(finding.message for finding in first.findings if finding.severity == "error")
         raise InvalidRequest(
-            Message("boards.blocked", count=len(plan.blocked), first=first.task.key, why=why),
+            Message("boards.blocked", count=len(blocked), first=first.task.key, why=why),
             field="board",
-            got=[frame.task.key for frame in plan.blocked[:10]],
+            got=[frame.task.key for frame in blocked[:10]],
             allowed=None,
             advice=Message("boards.blocked-advice"),
         )
@@ -107,25 +116,39 @@ def check_can_run(
         )
 
 
-def pick(out: Path, words: Sequence[str], *, database: str | None, language: Language) -> dict[str, str]:
+def done_in(out: Path, database: str | None, settings: Settings) -> frozenset[str]:
+    """Frames that are done already, by the run's record or by the files. StoreError for a record that is not ours."""
+    try:
+        state = board_state(out, database, settings)
+    except InvalidRequest:
+        check_folder(out)
+        return frozenset()
+    return frozenset(frame.task for frame in state.frames if frame.state == "done")
+
+
+def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Settings) -> dict[str, str]:
     """Mark takes as the chosen ones; manifest.json and sheet.html follow. Returns slot → key."""
     board = board_in(out)
     meant = picks_meant(board, words)
     write_picks(out, {**read_picks(out), **meant})
-    publish(board, results_now(out, database), out, language=language)
+    publish(board, results_now(out, database, settings), out, language=settings.language)
     return meant
 
 
-def draw_sheet(out: Path, *, database: str | None, language: Language) -> Drawn:
+def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
     """The contact sheet as it stands now, as a page and as a picture."""
-    board, results = board_in(out), results_now(out, database)
-    published = publish(board, results, out, language=language)
-    return Drawn(published.sheet, publish_picture(board, results, out, language=language), published.manifest)
+    board, results = board_in(out), results_now(out, database, settings)
+    published = publish(board, results, out, language=settings.language)
+    picture = publish_picture(board, results, out, language=settings.language)
+    return Drawn(published.sheet, picture, published.manifest)
 
 
-def results_now(out: Path, database: str | None) -> Mapping[str, FrameResult]:
-    """From the run's book; from the manifest where the book is elsewhere (a folder that was moved or sent)."""
+def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:
+    """From the run's record; where that is elsewhere, from the manifest; without one, from pictures and sidecars."""
     try:
         return results_of(board_state(out, database))
     except InvalidRequest:
-        return results_in(out)
+        check_folder(out)
+    known = results_in(out)
+    state = None if known else state_by_files(out, settings)
+    return results_of(state) if state else known

@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 from seedframe.errors import NotConfigured, StoreError
 from seedframe.messages import Message
 from seedframe.scribe import Scribe
+from seedframe.storyboard.book_file import open_book
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -27,7 +28,6 @@ Row = Mapping[str, Any]
 STATE_FOLDER = ".storyboard"
 BOOK = "book.sqlite3"
 SCHEMA = "seedframe"
-_BUSY_SECONDS = 30.0
 _WRITER_LOCK = 5_390_117
 _NAME = re.compile(r":(\w+)")
 
@@ -124,12 +124,7 @@ def one(tx: Tx, sql: str, **values: Any) -> Row | None:
 
 class _Sqlite:
     def __init__(self, path: Path, clock: Callable[[], float], *, readonly: bool) -> None:
-        if not readonly:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        where = f"{path.absolute().as_uri()}?mode={'rw' if readonly else 'rwc'}"
-        self._db = sqlite3.connect(
-            where, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
-        )
+        self._db = open_book(path, TABLES, readonly=readonly)
         self._db.row_factory = _as_dict
         self._db.create_function("clock", 0, clock)
         self._db.execute("PRAGMA journal_mode = WAL")

@@ -21,8 +21,10 @@ from filelock import FileLock, Timeout
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
+from seedframe.private_files import make_private_file, make_private_folder, open_private
 from seedframe.settings import Settings
 from seedframe.store import PARTS_FOLDER
+from seedframe.storyboard.folder import check_folder
 
 LOG_FILE = "run.log"
 LOCK_FILE = "run.lock"
@@ -36,6 +38,7 @@ TAIL = 2_000
 @contextmanager
 def only_run(out: Path) -> Iterator[None]:
     """One run of a folder at a time on this machine; InvalidRequest while another one is at it."""
+    check_folder(out)
     lock = _lock(out)
     try:
         lock.acquire(blocking=False)
@@ -52,6 +55,7 @@ def is_running(out: Path) -> bool:
     """Whether a run of this machine is at it, or about to be."""
     if not (out / PARTS_FOLDER).is_dir():
         return False
+    check_folder(out)
     return _is_starting(out) or _is_locked(out)
 
 
@@ -78,7 +82,8 @@ def _starting(out: Path) -> Path:
 
 def _lock(out: Path) -> FileLock:
     folder = out / PARTS_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     return FileLock(folder / LOCK_FILE)
 
 
@@ -92,10 +97,12 @@ def start_detached(arguments: Sequence[str], out: Path, settings: Settings) -> P
     if os.name == "nt":
         apart = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
     mark = _starting(out)
-    mark.parent.mkdir(parents=True, exist_ok=True)
+    check_folder(out)
+    make_private_folder(mark.parent)
     token = uuid.uuid4().hex
-    mark.write_text(token, encoding="ascii")
-    with log.open("w", encoding="utf-8") as file:
+    for path, text in ((mark, token), (log, "")):
+        make_private_file(path).write_text(text, encoding="ascii")
+    with open(log, "w", encoding="utf-8", opener=open_private) as file:
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "seedframe", "--backend", settings.backend, "storyboard", *arguments],
             stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
-"""The durable engine (DBOS), behind the few things a run needs of it. The only file that imports it.
+"""The durable engine (DBOS), behind the few things a run needs of it. Only this file and `engine_rows` import it.
 
-In: a URL, the name of this process, what makes a frame. Out: frames are made, each as a workflow whose steps are not
-repeated once they are done, also after a crash, here or elsewhere.
+In: a URL, a private folder for its own file, the name of this process, what makes a frame. Out: frames are made, each
+as a workflow whose steps are not repeated once they are done, also after a crash, here or elsewhere.
 Never in here: money, pictures, a word on stdout, a connection to anything but the database.
 """
 
@@ -22,7 +22,10 @@ from typing import Any, ClassVar, TypeVar
 
 from seedframe.errors import SeedreamError
 from seedframe.messages import Message
-from seedframe.storyboard.database import is_postgres, no_engine, sqlite_path, told
+from seedframe.private_files import make_private_file
+from seedframe.storyboard.database import is_postgres, no_engine, shown, sqlite_path, told
+from seedframe.storyboard.engine_rows import check_rows, json_only
+from seedframe.storyboard.home import BoardHome
 from seedframe.storyboard.spending import Ready
 
 T = TypeVar("T")
@@ -34,7 +37,6 @@ VERSION = "boards-1"
 
 QUEUE = "frames"
 SCHEMA = "seedframe_engine"
-ENGINE_FILE = "engine.sqlite3"
 POLL_SECONDS = 0.2
 THREADS = 4
 POOL = 12
@@ -53,13 +55,19 @@ class Engine:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, url: str, executor: str, make_frame: MakeFrame, at_once: int) -> AsyncIterator[Engine]:
-        """Run frames, also those this executor left behind, until the block ends. NotConfigured without the extra."""
+    async def open(
+        cls, url: str, executor: str, make_frame: MakeFrame, at_once: int, *, journal: Path
+    ) -> AsyncIterator[Engine]:
+        """Run frames, also those this executor left behind, until the block ends.
+
+        Beside `journal` lies the engine's own file where the run's database is a file. NotConfigured without the
+        extra, or when the engine's tables hold rows that are not JSON.
+        """
         if cls._in_use:
             raise SeedreamError(Message("board_run.engine-in-use"))
         cls._in_use = True
         try:
-            engine = await cls._launch(url, executor, make_frame, at_once)
+            engine = await cls._launch(url, executor, make_frame, at_once, journal)
             try:
                 yield engine
             finally:
@@ -68,7 +76,7 @@ class Engine:
             cls._in_use = False
 
     @classmethod
-    async def _launch(cls, url: str, executor: str, make_frame: MakeFrame, at_once: int) -> Engine:
+    async def _launch(cls, url: str, executor: str, make_frame: MakeFrame, at_once: int, journal: Path) -> Engine:
         try:
             from dbos import DBOS, SetWorkflowID
         except ImportError:
@@ -78,11 +86,14 @@ class Engine:
         # A plain name inside a function: the engine finds the workflow of a stored frame by it.
         @DBOS.workflow(name="frame")
         async def frame(board: str, key: str, round: int) -> str:
+            # Whoever can write the engine's tables may have written anything here.
+            if not (isinstance(board, str) and isinstance(key, str) and type(round) is int):
+                return "over"
             return await make_frame(Ready(board, key, round))
 
-        config = _config(url, executor)
         with told(url):
-            await asyncio.to_thread(_prepare, config, at_once)
+            config = await asyncio.to_thread(_config, url, executor, journal)
+            await asyncio.to_thread(_prepare, config, at_once, shown(url))
             # Within the loop, so that frames run on it.
             DBOS(config=config)
             DBOS.launch()
@@ -122,8 +133,9 @@ def _name(ready: Ready) -> str:
     return f"{ready.board}.{ready.key}.{ready.round}"
 
 
-def _config(url: str, executor: str) -> Any:
+def _config(url: str, executor: str, journal: Path) -> Any:
     config: dict[str, Any] = {
+        "serializer": json_only(),
         "name": APPLICATION,
         "system_database_url": url,
         "dbos_system_schema": SCHEMA,
@@ -137,22 +149,24 @@ def _config(url: str, executor: str) -> Any:
         "notification_listener_polling_interval_sec": 0.25,
     }
     if not is_postgres(url):
-        path = sqlite_path(url).with_name(ENGINE_FILE)
+        path = make_private_file(BoardHome.of(journal, sqlite_path(url)).engine())
         config["system_database_url"] = f"sqlite:///{path}"
         config["system_database_engine"] = _sqlite_engine(path)
     return config
 
 
-def _prepare(config: Any, at_once: int) -> None:
+def _prepare(config: Any, at_once: int, database: str) -> None:
     """Tables and the queue, before the launch: a queue that is declared later is noticed a second later."""
     from dbos import DBOS, DBOSClient
 
     DBOS.migrate(config["system_database_url"], schema=SCHEMA)
+    _check_tables(config, database)
     client = DBOSClient(
         system_database_url=config["system_database_url"],
         system_database_engine=config.get("system_database_engine"),
         dbos_system_schema=SCHEMA,
         application_name=APPLICATION,
+        serializer=config["serializer"],
     )
     try:
         client.register_queue(
@@ -160,6 +174,21 @@ def _prepare(config: Any, at_once: int) -> None:
         )
     finally:
         client.destroy()
+
+
+def _check_tables(config: Any, database: str) -> None:
+    import sqlalchemy as sa
+
+    engine = config.get("system_database_engine")
+    if engine is not None:
+        check_rows(engine, None, database)
+        return
+    address = sa.make_url(config["system_database_url"]).set(drivername="postgresql+psycopg")
+    engine = sa.create_engine(address, poolclass=sa.NullPool)
+    try:
+        check_rows(engine, SCHEMA, database)
+    finally:
+        engine.dispose()
 
 
 def _sqlite_engine(path: Path) -> Any:

@@ -84,6 +84,13 @@ def frames_of(board: Board, picks: Mapping[str, str] = NO_PICKS) -> tuple[FrameT
     `picks` maps a slot (`E01_SC01_SH010_ff`) to the picked key, which then serves as previous frame instead of v01.
     """
     cast = Cast.of(board)
+    # A file of picks may be another board's, or older than this one.
+    known = (
+        {frame_key(shot.id, role, take) for shot in board.shots for role in shot.frames for take in _numbers(shot)}
+        if picks
+        else set()
+    )
+    picks = {slot: key for slot, key in picks.items() if key in known and key.rpartition("_v")[0] == slot}
     return tuple(
         task for shot in board.shots for role in shot.frames for task in _takes(board, cast, shot, role, picks)
     )
@@ -93,7 +100,7 @@ def _takes(board: Board, cast: Cast, shot: Shot, role: Role, picks: Mapping[str,
     inputs = tuple(_located(board, item) for item in references(cast, shot, role, picks))
     brief = brief_of(board, cast, shot, role, inputs)
     seed = board.seed if shot.seed is None else shot.seed
-    for take in range(1, shot.takes + 1):
+    for take in _numbers(shot):
         yield FrameTask(
             key=frame_key(shot.id, role, take),
             shot=shot.id,
@@ -108,6 +115,10 @@ def _takes(board: Board, cast: Cast, shot: Shot, role: Role, picks: Mapping[str,
             resolution=board.resolution,
             seed=None if seed is None else seed + take - 1,
         )
+
+
+def _numbers(shot: Shot) -> range:
+    return range(1, shot.takes + 1)
 
 
 def _located(board: Board, reference: Reference) -> Reference:

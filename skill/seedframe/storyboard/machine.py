@@ -18,6 +18,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from seedframe.private_files import make_private_folder
+
 SLOTS = 64
 _ODD = re.compile(r"[^a-z0-9]+")
 
@@ -40,7 +42,7 @@ class Machine:
 
     def __init__(self, journal: Path) -> None:
         self._folder = journal.with_name(f"{journal.name}.workers")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._folder)
         host = _ODD.sub("-", platform.node().lower()).strip("-")[:24] or "host"
         self.name = f"{host}-{_identity(self._folder / 'machine')}"
 

@@ -7,6 +7,7 @@ them. Paths in the manifest are relative to the folder, so that it can be moved.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,13 @@ from typing import Any
 
 from seedframe.errors import InvalidRequest, SeedreamError, StoreError
 from seedframe.messages import Language, Message
+from seedframe.private_files import make_private_folder, open_private
 from seedframe.store import PARTS_FOLDER, Store
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.continuity import Cast
 from seedframe.storyboard.frames import FrameResult, Status, Trust, frames_of
 from seedframe.storyboard.handoff import build_manifest
-from seedframe.storyboard.names import frame_slot, parts_of_key
+from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.plan import FACE, face_matters
 from seedframe.storyboard.progress import BoardState, FrameState, State
@@ -42,6 +44,7 @@ SIDES = ((200, 640), (2_000, 400))
 """Long side of a thumbnail for pages of at most so many frames: a page that opens is worth more than sharp ones."""
 
 SMALLEST_SIDE = 160
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class Published:
 
 
 def keep_board(board: Board, out: Path) -> Path:
-    """Write board.json: the same board, canonical, its pictures by absolute path."""
-    kept = _absolute(board)
+    """Write board.json: the same board, canonical; pictures of the folder by name, others by absolute path."""
+    kept = _located(board, out.absolute())
     return Store(out).write_json(out / BOARD_FILE, board_to_json(kept))
 
 
@@ -102,7 +105,8 @@ def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path,
     path = out / SHEET_PICTURE
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(drawn)
+        with open(part, "wb", opener=open_private) as file:
+            file.write(drawn)
         part.replace(path)
     except OSError as error:
         raise StoreError(Message("store.cannot-write", path=path, why=error.strerror or "OSError")) from error
@@ -119,11 +123,27 @@ def results_in(out: Path) -> dict[str, FrameResult]:
     path = out / MANIFEST_FILE
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        return {told["key"]: _result(told) for shot in manifest["shots"] for told in shot["frames"]}
+        results = (_result(told) for shot in manifest["shots"] for told in shot["frames"])
+        return {result.key: _confined(result, out) for result in results if KEY.fullmatch(result.key)}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(Message("boards.manifest-broken", path=path)) from error
+
+
+def _confined(result: FrameResult, out: Path) -> FrameResult:
+    """With no path that leads out of the folder: a manifest may be anybody's."""
+
+    def inside(path: str | None) -> str | None:
+        return path if path and is_inside(out / path, out) else None
+
+    sha256 = result.sha256 if result.sha256 and SHA256.fullmatch(result.sha256) else None
+    return replace(result, path=inside(result.path), raw_path=inside(result.raw_path), sha256=sha256)
+
+
+def is_inside(path: Path, out: Path) -> bool:
+    """Whether that is a name in the folder itself, and no symbolic link."""
+    return path.parent == out and path.name not in {"", "..", "."} and not path.is_symlink()
 
 
 def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
@@ -166,7 +186,8 @@ def thumbnails(results: Mapping[str, FrameResult], out: Path) -> dict[str, bytes
     side = next((side for most, side in SIDES if len(done) <= most), SMALLEST_SIDE)
     folder = out / PARTS_FOLDER / THUMBNAILS
     if done:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(out / PARTS_FOLDER)
+        make_private_folder(folder)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
         made = pool.map(lambda result: _thumbnail(out / str(result.path), folder, result, side), done)
         return {result.key: small for result, small in zip(done, made, strict=True) if small}
@@ -175,12 +196,14 @@ def thumbnails(results: Mapping[str, FrameResult], out: Path) -> dict[str, bytes
 def _thumbnail(path: Path, folder: Path, result: FrameResult, side: int) -> bytes | None:
     kept = folder / f"{result.key}-{(result.sha256 or '')[:12]}-{side}.jpg"
     try:
-        return kept.read_bytes()
+        with open(kept, "rb", opener=open_private) as file:
+            return file.read()
     except OSError:
         small = _drawn(path, side)
     if small:
         part = kept.with_suffix(".part")
-        part.write_bytes(small)
+        with open(part, "wb", opener=open_private) as file:
+            file.write(small)
         part.replace(kept)
     return small
 
@@ -240,12 +263,12 @@ def _result(told: Mapping[str, Any]) -> FrameResult:
     )
 
 
-def _absolute(board: Board) -> Board:
-    """The board with every picture by absolute path, for it is kept in another folder."""
+def _located(board: Board, out: Path) -> Board:
+    """The board as it is kept in `out`, which may be moved: only pictures from elsewhere need their whole path."""
     folder = Path(board.folder or ".").absolute()
 
     def located(element: Any) -> Any:
-        pictures = tuple(replace(picture, path=_path(picture, folder)) for picture in element.pictures)
+        pictures = tuple(replace(picture, path=_path(picture, folder, out)) for picture in element.pictures)
         return replace(element, pictures=pictures)
 
     def all_of(elements: tuple[Element, ...]) -> Any:
@@ -261,6 +284,8 @@ def _absolute(board: Board) -> Board:
     )
 
 
-def _path(picture: Picture, folder: Path) -> str:
-    here = "://" in picture.path or picture.path.startswith(("data:", "seedframe:"))
-    return picture.path if here else str(PurePath(folder) / picture.path)
+def _path(picture: Picture, folder: Path, out: Path) -> str:
+    if "://" in picture.path or picture.path.startswith(("data:", "seedframe:")):
+        return picture.path
+    path = PurePath(folder) / picture.path
+    return path.relative_to(out).as_posix() if path.is_relative_to(out) else str(path)

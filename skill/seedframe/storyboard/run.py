@@ -14,14 +14,15 @@ import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import replace
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedframe.catalog import Backend, catalog
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.messages import Message
+from seedframe.private_files import make_private_folder
 from seedframe.settings import Money, Settings
 from seedframe.store import Store
 from seedframe.storyboard.database import (
@@ -32,7 +33,9 @@ from seedframe.storyboard.database import (
     database_url,
     read_now,
 )
+from seedframe.storyboard.folder import CARD_FILE, Card, card_in
 from seedframe.storyboard.frames import frames_of
+from seedframe.storyboard.origin import Origin, in_folder, state_by_files, told_odd
 from seedframe.storyboard.outputs import MANIFEST_FILE, SHEET_FILE, keep_board, publish, results_of
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.progress import BoardState, Event, FrameState, Kind, State, Words
@@ -57,7 +60,6 @@ __all__ = [
 
 Tell = Callable[[Event], None]
 
-ID_FILE = "board.json"
 LOOK_SECONDS = 0.2
 MISSED_LOOKS = 10
 """A minute without an answer of the database ends the run; what is being made goes on as soon as it answers."""
@@ -96,15 +98,20 @@ async def run_board(
     tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
     async with await Database.open(database_url(out, database)) as opened, AsyncExitStack() as stack:
         book = Book(opened)
-        await book.start(
-            id,
-            tasks,
-            project=board.project,
-            folder=out,
-            backend=backend.name,
-            currency=backend.currency,
-            budget=budget.amount if budget else None,
-        )
+        origin = Origin(id, out, opened.url, settings)
+        with told_odd(out):
+            evidence = await origin.evidence(book, tasks)
+            await book.start(
+                id,
+                tasks,
+                project=board.project,
+                folder=out,
+                backend=backend.name,
+                currency=backend.currency,
+                budget=budget.amount if budget else None,
+                evidence=evidence,
+            )
+        await asyncio.to_thread(origin.remember)
         watch = _Watch(book, id, len(tasks), tell)
         await watch.look()
         tell(watch.event("started", None, Message("board_run.event-started", frames=len(tasks), done=watch.done)))
@@ -123,17 +130,22 @@ async def run_board(
     return state
 
 
-def board_state(out: Path, database: str | None = None) -> BoardState:
-    """The frozen picture of the board in `out`; no engine needs to run. InvalidRequest when there is none."""
+def board_state(out: Path, database: str | None = None, settings: Settings | None = None) -> BoardState:
+    """The frozen picture of the board in `out`; no engine needs to run. InvalidRequest when there is none.
+
+    With `settings`, a folder without a record of its run tells what its pictures and their sidecars prove.
+    """
     out = _absolute(out)
-    id, _ = _identity(out)
-    try:
-        state = read_now(database_url(out, database), lambda tx: state_of(tx, id))
-    except FileNotFoundError:
-        state = None
+    card = card_in(out)
+    state = None
+    if card is not None:
+        with suppress(FileNotFoundError), told_odd(out):
+            state = read_now(database_url(out, database), lambda tx: state_of(tx, card.id))
+    if state is None and settings is not None:
+        state = state_by_files(out, settings)
     if state is None:
         raise _no_board(out)
-    return _with_files(state, out)
+    return _with_files(in_folder(state, out), out)
 
 
 async def cancel_board(out: Path, database: str | None = None) -> BoardState:
@@ -142,9 +154,10 @@ async def cancel_board(out: Path, database: str | None = None) -> BoardState:
     The next run of the board goes on with what was cancelled.
     """
     out = _absolute(out)
-    id, _ = await asyncio.to_thread(_identity, out)
+    id = await asyncio.to_thread(_identity, out)
     async with await Database.open(database_url(out, database)) as opened:
-        await Book(opened).cancel(id)
+        with told_odd(out):
+            await Book(opened).cancel(id)
     return await asyncio.to_thread(board_state, out, database)
 
 
@@ -157,9 +170,10 @@ async def retry_board(
     """
     out = _absolute(out)
     wanted: dict[State, bool] = {"failed": failed, "unknown": unknown, "cancelled": cancelled}
-    id, _ = await asyncio.to_thread(_identity, out)
+    id = await asyncio.to_thread(_identity, out)
     async with await Database.open(database_url(out, database)) as opened:
-        await Book(opened).retry(id, [state for state, meant in wanted.items() if meant])
+        with told_odd(out):
+            await Book(opened).retry(id, [state for state, meant in wanted.items() if meant])
     return await asyncio.to_thread(board_state, out, database)
 
 
@@ -281,10 +295,8 @@ def check_budget(budget: Money | None, backend: Backend) -> None:
 
 def check_backend(out: Path, backend: Backend) -> None:
     """InvalidRequest where the folder's board was begun on another backend: a rehearsal never goes on for money."""
-    try:
-        begun = _card(out).get("backend", backend.name)
-    except InvalidRequest:
-        return
+    card = card_in(out)
+    begun = card.backend if card and card.backend else backend.name
     if begun != backend.name:
         raise InvalidRequest(
             Message("board_run.other-backend", out=out, begun=begun, got=backend.name),
@@ -298,12 +310,12 @@ def check_backend(out: Path, backend: Backend) -> None:
 def _enter_folder(board: Board, out: Path, backend: Backend) -> str:
     """The board's name in the book, made once for a folder; the board itself is kept beside the pictures."""
     check_backend(out, backend)
-    try:
-        id, project = _identity(out)
-    except InvalidRequest:
-        id, project = f"{board.project}-{secrets.token_hex(4)}", board.project
-        card = {"id": id, "project": project, "backend": backend.name}
-        Store(out).write_json(out / STATE_FOLDER / ID_FILE, card)
+    card = card_in(out)
+    if card is None:
+        card = Card(f"{board.project}-{secrets.token_hex(4)}", board.project, backend.name)
+        make_private_folder(out / STATE_FOLDER)
+        Store(out).write_json(out / STATE_FOLDER / CARD_FILE, asdict(card))
+    id, project = card.id, card.project
     if project != board.project:
         raise InvalidRequest(
             Message("board_run.other-board", out=out, project=project, got=board.project),
@@ -316,18 +328,11 @@ def _enter_folder(board: Board, out: Path, backend: Backend) -> str:
     return id
 
 
-def _identity(out: Path) -> tuple[str, str]:
-    card = _card(out)
-    return card["id"], card["project"]
-
-
-def _card(out: Path) -> dict[str, str]:
-    """What the folder says of its board: id, project, and the backend it was begun on."""
-    try:
-        told = json.loads((out / STATE_FOLDER / ID_FILE).read_text(encoding="utf-8"))
-        return {**told, "id": str(told["id"]), "project": str(told["project"])}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise _no_board(out) from None
+def _identity(out: Path) -> str:
+    card = card_in(out)
+    if card is None:
+        raise _no_board(out)
+    return card.id
 
 
 def _absolute(out: Path) -> Path:

@@ -26,6 +26,7 @@ from seedframe.storyboard.database import Database, Row, Tx, one
 from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import parts_of_key
 from seedframe.storyboard.progress import BoardState, FrameState, State
+from seedframe.storyboard.taking_in import Evidence, take_in
 
 TokenState = Literal["reserved", "sent", "paid", "unknown", "lost", "released", "written-off"]
 BACKLOG = 1_000
@@ -102,10 +103,12 @@ class Book:
         backend: str,
         currency: str,
         budget: Decimal | None,
+        evidence: Evidence | None = None,
     ) -> None:
         """Enter a board, or bring it up to date. What is done stays done; what was cancelled waits again.
 
-        Without a `budget` the one given before still holds.
+        Without a `budget` the one given before still holds. With `evidence` a board of unknown origin is taken in:
+        what is done is then what its folder proves.
         """
         rows = [_frame_row(board, place, task) for place, task in enumerate(tasks)]
         needs = [{"board": board, "key": task.key, "before": key} for task in tasks for key in set(task.depends_on)]
@@ -147,6 +150,8 @@ class Book:
                 """state = 'cancelled' OR (state = 'unknown' AND EXISTS (SELECT 1 FROM tokens
                     WHERE tokens.board = frames.board AND tokens.key = frames.key AND tokens.state = 'paid'))""",
             )
+            if evidence is not None:
+                take_in(tx, board, tick, evidence)
             _count_waits(tx, board, tick)
 
         await self._database.run(work)

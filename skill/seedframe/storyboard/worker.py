@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -146,7 +146,9 @@ class Worker:
             await worker._book.beat(seat.executor, seat.machine, seat.slot)
             async with (
                 await Journal.open(settings.journal, secrets=settings.secrets) as worker._journal,
-                Engine.open(database.url, seat.executor, worker._make, at_once) as worker._engine,
+                Engine.open(
+                    database.url, seat.executor, worker._make, at_once, journal=settings.journal
+                ) as worker._engine,
             ):
                 await worker._answer_open_questions()
                 chores = [asyncio.create_task(worker._feed()), asyncio.create_task(worker._watch_over())]
@@ -395,11 +397,12 @@ class Worker:
 
     async def _save(self, frame: Ready, wish: Told, paid: Told) -> Told:
         """The file under the name that tells its size, also where another size came than was asked for."""
-        path = Path(paid["path"])
+        path = _in_folder(Path(paid["path"]), Path(wish["folder"]))
         wanted = path.with_name(file_name(wish["project"], frame.key, tuple(paid["size"]), path.suffix))
         if path != wanted:
             path = await asyncio.to_thread(_renamed, path, wanted)
-        return {"end": "done", "path": str(path), "raw_path": paid["raw_path"]}
+        raw = paid["raw_path"] and _in_folder(Path(paid["raw_path"]), Path(wish["folder"]))
+        return {"end": "done", "path": str(path), "raw_path": raw and str(raw)}
 
     async def _report(self, frame: Ready, told: Told) -> Told:
         if told["end"] != "over":
@@ -467,6 +470,11 @@ def _kept(facts: Mapping[str, Any]) -> Told:
 def _amount(facts: Mapping[str, Any]) -> Decimal | None:
     amount = facts["cost"]["amount"]
     return None if amount is None else Decimal(amount)
+
+
+def _in_folder(path: Path, folder: Path) -> Path:
+    """The file of that name in the board's folder: records are shared, and may have come with the folder."""
+    return path if path.parent == folder else folder / PureWindowsPath(path).name
 
 
 def _renamed(path: Path, wanted: Path) -> Path:
