@@ -16,6 +16,7 @@ import click
 
 from seedframe.catalog import catalog
 from seedframe.cli.common import json_option, run, say
+from seedframe.cli.forgetting import forget_command
 from seedframe.errors import InvalidRequest
 from seedframe.journal import Cost, Entry, Journal
 from seedframe.messages import Language, Message
@@ -23,22 +24,28 @@ from seedframe.settings import Settings
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
-    """`journal` and `costs` with help in one language."""
-    group = click.Group("journal", help=say("cli.journal", language))
+    """`history` (also called `journal`) and `costs` with help in one language."""
+    days = [
+        click.Option(["--since"], type=click.DateTime(["%Y-%m-%d"])),
+        click.Option(["--until"], type=click.DateTime(["%Y-%m-%d"])),
+    ]
+    return (
+        _history("history", language),
+        _history("journal", language),
+        click.Command("costs", callback=_costs, params=[*days, json_option(language)], help=say("cli.costs", language)),
+    )
+
+
+def _history(name: str, language: Language) -> click.Group:
+    group = click.Group(name, help=say("cli.journal", language))
     group.add_command(_command("list", _list, language, click.Option(["--limit"], type=int, default=20)))
     group.add_command(_command("show", _show, language, click.Argument(["id"])))
     billed = click.Option(
         ["--billed/--not-billed"], required=True, default=None, help=say("cli.settle-billed", language)
     )
     group.add_command(_command("settle", _settle, language, click.Argument(["id"]), billed))
-    days = [
-        click.Option(["--since"], type=click.DateTime(["%Y-%m-%d"])),
-        click.Option(["--until"], type=click.DateTime(["%Y-%m-%d"])),
-    ]
-    return (
-        group,
-        click.Command("costs", callback=_costs, params=[*days, json_option(language)], help=say("cli.costs", language)),
-    )
+    group.add_command(forget_command(language))
+    return group
 
 
 def _command(name: str, callback: Any, language: Language, *params: click.Parameter) -> click.Command:

@@ -27,6 +27,7 @@ from seedframe.journal.entries import (
     fingerprint,
 )
 from seedframe.journal.face import Journal
+from seedframe.journal.forgetting import Forgotten
 from seedframe.journal.money import Budget
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Claim",
     "Cost",
     "Entry",
+    "Forgotten",
     "Join",
     "Journal",
     "Replay",

@@ -22,6 +22,7 @@ from typing import Any, Self, TypeVar
 
 from seedframe.errors import SeedreamError, StoreError
 from seedframe.journal.entries import Begin, Claim, Cost, Entry, State
+from seedframe.journal.forgetting import Forgotten
 from seedframe.journal.ledger import Ledger, Wish
 from seedframe.journal.money import Budget, Priced
 from seedframe.messages import Message
@@ -185,6 +186,13 @@ class Journal:
     async def settle(self, id: str, *, billed: bool, amount: Decimal | None = None) -> None:
         """A person's word on an unknown entry: books or releases its money. InvalidRequest when it is not unknown."""
         await self._do(self._ledger.settle, id, billed=billed, amount=amount)
+
+    async def forget(self, *, ids: Collection[str] | None = None, before: float | None = None) -> Forgotten:
+        """Prompts, other texts and details go out of finished entries; amounts, days and fingerprints stay.
+
+        `ids`: of these entries only; `before`: of those that have not changed since then, seconds since the epoch.
+        """
+        return await self._look(self._ledger.forget, ids=ids, before=before)
 
     async def _look(self, look: Callable[..., T], *args: Any, **named: Any) -> T:
         with self._told():

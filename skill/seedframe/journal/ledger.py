@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from seedframe.errors import BudgetExceeded, EarlierOutcomeUnknown, InvalidRequest, NotConfigured, StoreError
 from seedframe.journal.entries import IN_FLIGHT, Begin, Claim, Cost, Entry, Join, Replay, State, new_id
+from seedframe.journal.forgetting import Forgotten, erasing, forget
 from seedframe.journal.money import MICRO, Budget, Priced, decimal, micro, told
 from seedframe.journal.owners import Owners
 from seedframe.journal.schema import immediate, open_database
@@ -234,6 +235,12 @@ class Ledger:
             to: State = "lost" if billed else "failed"
             money: Money = "book" if billed else "release"
             self._step(id, to, after=("unknown",), money=money, amount=amount, anybody=True)
+
+    def forget(self, *, ids: Collection[str] | None = None, before: float | None = None) -> Forgotten:
+        """Take texts and details out of these entries (none named: of all), or of those not changed since `before`."""
+        self.recover()
+        with erasing(self._db):
+            return forget(self._db, ids=ids, before=before)
 
     def recover(self, fingerprint: str | None = None) -> None:
         """Decide what is left of the calls, leases and waits of processes that have died; or of those of one wish."""

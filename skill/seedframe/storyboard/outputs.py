@@ -22,6 +22,7 @@ from seedframe.private_files import make_private_folder, open_private
 from seedframe.store import PARTS_FOLDER, Store
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.continuity import Cast
+from seedframe.storyboard.folder import check_folder
 from seedframe.storyboard.frames import FrameResult, Status, Trust, frames_of
 from seedframe.storyboard.handoff import build_manifest
 from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
@@ -63,6 +64,7 @@ def keep_board(board: Board, out: Path) -> Path:
 
 def board_in(out: Path) -> Board:
     """The board of a folder; InvalidRequest when none was ever run there."""
+    check_folder(out)
     path = out / BOARD_FILE
     try:
         return read_board(path)

@@ -521,10 +521,17 @@ def _frame_state(row: Row, waits_for: Sequence[str]) -> FrameState:
         path=row["path"] and Path(row["path"]),
         raw_path=row["raw_path"] and Path(row["raw_path"]),
         cost=None if row["cost"] is None else decimal(int(row["cost"])),
-        error=row["error"] and json.loads(row["error"]),
+        error=row["error"] and _words(row["error"]),
         waits_for=tuple(waits_for),
         worker=row["worker"],
     )
+
+
+def _words(text: str) -> dict[str, str]:
+    told = json.loads(text)
+    if not (isinstance(told, dict) and all(isinstance(words, str) for words in told.values())):
+        raise TypeError("error")
+    return told
 
 
 def _tick(tx: Tx, board: str) -> int:
