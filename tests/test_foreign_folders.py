@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from mcp import Client
+from mcp.types import TextContent
 from PIL import Image
 from starlette.applications import Starlette
 
 from foreign_folders import FIRST, SECOND, STATE, Machine, moved, opened, pickled, picture, poison
 from seedframe.emulator import emulator, running
+from seedframe.pipeline import Studio
+from seedframe.server.app import build_server
 from seedframe.storyboard.engine_rows import RowRefused, json_only
 
 
@@ -437,3 +443,46 @@ def test_what_a_board_writes_besides_its_pictures_is_for_its_owner_only(machine:
     data = [path for path in machine.home.glob("journal.sqlite3*") if path.is_dir()]
     assert {path.stat().st_mode & 0o777 for path in data} == {0o700}
     assert (machine.home / "journal.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
+# Hosts
+
+
+OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
+
+
+async def asked(open_studio: OpenStudio, **arguments: str) -> tuple[str, bool]:
+    """What `run_storyboard` says, and whether it calls that an error."""
+    async with Client(build_server(open_studio, "en")) as client:
+        result = await client.call_tool("run_storyboard", arguments)
+    texts = [block.text for block in result.content if isinstance(block, TextContent)]
+    return "\n".join(texts), bool(result.is_error)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("action", ["status", "run", "sheet", "cancel"])
+async def test_a_host_is_told_of_a_record_that_is_not_ours(machine: Machine, open_studio: OpenStudio, action: str):
+    folder = await asyncio.to_thread(machine.made)
+    with opened(folder / STATE / "book.sqlite3") as db:
+        db.execute(HOSTILE["trigger"])
+    told, failed = await asked(open_studio, action=action, id=str(folder))
+    assert failed
+    assert "holds something that Seedframe did not put there (trigger pay)" in told
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_a_host_runs_a_folder_with_pickled_rows_and_none_of_them_is_read(
+    machine: Machine, open_studio: OpenStudio
+):
+    folder, mark = await asyncio.to_thread(machine.made), machine.home / "mark"
+    shutil.copy(machine.engine(), folder / STATE / "engine.sqlite3")
+    poison(folder / STATE / "engine.sqlite3", mark)
+    told, failed = await asked(open_studio, action="run", id=str(folder))
+    assert not failed
+    assert "is no longer read" in told
+    seen = ""
+    while '"status":"done"' not in seen:
+        seen, _ = await asked(open_studio, action="status", id=str(folder))
+    assert machine.billed == 2
+    assert not mark.exists()

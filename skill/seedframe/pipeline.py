@@ -43,6 +43,7 @@ from seedframe.telling import Result, failure_of, told_failure, told_price, told
 __all__ = ["Result", "Studio", "silent"]
 
 IMAGE_THREADS = 2
+DAY_SECONDS = 86_400.0
 DOWNLOADS_AT_ONCE = 4
 PATIENCE = 4
 """How many times the timeout of one picture a caller waits for an identical call that somebody else makes."""
@@ -101,6 +102,8 @@ class Studio:
         async with AsyncExitStack() as stack:
             journal = await Journal.open(settings.journal, now=now, secrets=settings.secrets)
             stack.push_async_callback(journal.close)
+            if settings.keep_history is not None:
+                await journal.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
             backend = facts.backend(settings.backend)
             client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
             stack.push_async_callback(client.close)

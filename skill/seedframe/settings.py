@@ -37,6 +37,7 @@ class Settings:
     output_dir: Path = Path("pictures")
     input_roots: tuple[Path, ...] = ()
     journal: Path = Path("journal.sqlite3")
+    keep_history: float | None = None
     timeout: float = 300.0
     endpoints: Mapping[str, str] = field(default_factory=dict)
     budget: Money | None = None
@@ -163,6 +164,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_IPM", "images_per_minute", _positive(int, "500"), "500"),
     Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
+    Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),
 )
 """Every variable of Seedframe's own, in the order of the table. Keys and base addresses are named by the backends."""

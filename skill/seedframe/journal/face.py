@@ -187,12 +187,15 @@ class Journal:
         """A person's word on an unknown entry: books or releases its money. InvalidRequest when it is not unknown."""
         await self._do(self._ledger.settle, id, billed=billed, amount=amount)
 
-    async def forget(self, *, ids: Collection[str] | None = None, before: float | None = None) -> Forgotten:
+    async def forget(
+        self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
+    ) -> Forgotten:
         """Prompts, other texts and details go out of finished entries; amounts, days and fingerprints stay.
 
         `ids`: of these entries only; `before`: of those that have not changed since then, seconds since the epoch.
+        `thorough` rewrites the file, so that nothing deleted earlier is left in it either.
         """
-        return await self._look(self._ledger.forget, ids=ids, before=before)
+        return await self._look(self._ledger.forget, ids=ids, before=before, thorough=thorough)
 
     async def _look(self, look: Callable[..., T], *args: Any, **named: Any) -> T:
         with self._told():

@@ -51,13 +51,17 @@ def forget(db: sqlite3.Connection, *, ids: Collection[str] | None, before: float
 
 
 @contextlib.contextmanager
-def erasing(db: sqlite3.Connection) -> Iterator[None]:
-    """What is deleted inside the block is overwritten in the file, and the write-ahead log is emptied after it."""
+def erasing(db: sqlite3.Connection, *, thorough: bool) -> Iterator[None]:
+    """What is deleted inside the block is overwritten in the file, and the write-ahead log is emptied after it.
+
+    `thorough`: also what was deleted at earlier times, which rewrites the file and waits for others who write.
+    """
     before = db.execute("PRAGMA secure_delete").fetchone()[0]
     db.execute("PRAGMA secure_delete = ON")
     try:
         yield
-        db.execute("VACUUM")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if thorough:
+            db.execute("VACUUM")
+        db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if thorough else 'PASSIVE'})").fetchone()
     finally:
         db.execute(f"PRAGMA secure_delete = {before}")

@@ -236,10 +236,12 @@ class Ledger:
             money: Money = "book" if billed else "release"
             self._step(id, to, after=("unknown",), money=money, amount=amount, anybody=True)
 
-    def forget(self, *, ids: Collection[str] | None = None, before: float | None = None) -> Forgotten:
+    def forget(
+        self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
+    ) -> Forgotten:
         """Take texts and details out of these entries (none named: of all), or of those not changed since `before`."""
         self.recover()
-        with erasing(self._db):
+        with erasing(self._db, thorough=thorough):
             return forget(self._db, ids=ids, before=before)
 
     def recover(self, fingerprint: str | None = None) -> None:
