@@ -396,6 +396,25 @@ def test_what_a_record_calls_done_without_proof_is_paid_again_only_by_choice(
     assert (asked.exit_code, machine.billed) == (0, 3), asked.output
 
 
+def test_a_picture_of_another_default_model_is_done_where_the_board_names_no_model(machine: Machine):
+    folder = moved(machine.made(), machine.home / "sent")
+    without_hidden_folders(folder)
+    done = machine.another().board("resume", folder, SEEDFRAME_MODEL="4.5")
+    assert (done.exit_code, machine.billed) == (0, 2), done.output
+
+
+@pytest.mark.parametrize(("lost", "billed"), [(whole, 2), (without_hidden_folders, 3)])
+def test_a_shot_that_was_edited_keeps_its_picture_only_where_the_record_says_that_it_was_done(
+    machine: Machine, lost: Callable[[Path], None], billed: int
+):
+    folder = moved(machine.made(), machine.home / "sent")
+    lost(folder)
+    board = folder / "board.json"
+    board.write_text(board.read_text(encoding="utf-8").replace("小船", "大船"), encoding="utf-8")
+    done = machine.another().board("resume", folder)
+    assert (done.exit_code, machine.billed) == (0, billed), done.output
+
+
 def test_a_frame_whose_bill_nobody_knew_stays_a_question_without_the_record(machine: Machine):
     folder = moved(machine.made(), machine.home / "sent")
     without_hidden_folders(folder)

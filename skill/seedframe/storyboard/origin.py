@@ -42,7 +42,9 @@ class Origin:
         state = await book.state(self.board)
         if state is not None and self._is_ours(state):
             return None
-        return await asyncio.to_thread(self._looked, tasks)
+        # A finished frame is proven as what it was made for: a shot that was edited since keeps its picture.
+        finished = await book.finished(self.board)
+        return await asyncio.to_thread(self._looked, [finished.get(task.key, task) for task in tasks])
 
     def remember(self) -> None:
         """From now on this machine goes by the record."""

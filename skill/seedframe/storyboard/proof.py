@@ -46,11 +46,10 @@ def proven(tasks: Sequence[FrameTask], out: Path, settings: Settings, backend: s
     settings = replace(settings, backend=backend, output_dir=out)
     proofs: dict[str, Proof] = {}
     for task in tasks:
-        candidates = found.get(task.key, [])
-        asked = _asked(task, settings) if candidates else None
-        for picture in candidates if asked else ():
-            told = _read(picture.with_name(picture.name + SIDECAR))
-            if asked and told and _is_same(told, asked, task, backend) and _is_intact(picture, told["picture"]):
+        for picture in found.get(task.key, ()):
+            told = _read(picture.with_name(picture.name + SIDECAR)) or {}
+            asked = _asked(task, told.get("model"), settings)
+            if asked and _is_same(told, asked, task, backend) and _is_intact(picture, told["picture"]):
                 proofs[task.key] = Proof(picture, _original(told["picture"], out))
                 break
     return proofs
@@ -71,9 +70,11 @@ def _sidecars(out: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _asked(task: FrameTask, settings: Settings) -> ImageRequest | None:
-    """What the task asks for today; None where that would be refused."""
+def _asked(task: FrameTask, model: Any, settings: Settings) -> ImageRequest | None:
+    """What the task asks for; None where that would be refused. `model` made it: any may where the board names none."""
     tool, arguments = arguments_of(task, made={key: Path(key) for key in task.depends_on})
+    if task.model is None and isinstance(model, str):
+        arguments["model"] = model
     try:
         return check(tool, arguments, catalog=catalog(), settings=settings)
     except SeedreamError:

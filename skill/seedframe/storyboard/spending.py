@@ -465,6 +465,13 @@ class Book:
 
     # Looking
 
+    async def finished(self, board: str) -> dict[str, FrameTask]:
+        """The frames that are done, by key, as the tasks they were made for."""
+        rows = await self._database.run(
+            lambda tx: tx.all("SELECT key, task FROM frames WHERE board = :board AND state = 'done'", board=board)
+        )
+        return {row["key"]: _task(json.loads(row["task"])) for row in rows}
+
     async def changes(self, board: str, since: int) -> Sequence[Row]:
         """Frames that changed after that tick, oldest change first."""
         return await self._database.run(
