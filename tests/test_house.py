@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 FLOORS = (
-    {"messages", "redaction", "resources", "scribe"},
+    {"messages", "redaction", "resources", "scribe", "limits"},
     {"errors"},
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
-    {"catalog"},
+    {"catalog", "network", "argument_size"},
     {"schemas", "marks"},
     {"requests"},
     {"wire", "cutting", "rehearsal"},

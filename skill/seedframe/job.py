@@ -147,6 +147,8 @@ class Job:
                 await self._shop.admit(self._prepared.key, self._request.offer, call.outputs)
             await self._shop.journal.sent(self._entry.id)
             left = self._posted = True
+            seconds = self._shop.client.patience(call, self._request.offer)
+            self._say(Message("network.drawing", seconds=f"{seconds:g}"))
 
         async def arrived(slot: Slot) -> None:
             self._landing.append(asyncio.create_task(self._land(slot, parts, offset + slot.index)))
@@ -203,6 +205,8 @@ class Job:
         part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
         if slot.url and slot.part is None:
             async with self._shop.downloads:
+                seconds = f"{self._shop.settings.download_timeout:g}"
+                self._say(Message("network.downloading", number=index + 1, seconds=seconds))
                 await self._shop.client.download(slot.url, part)
         place = framing.Place(index, f"seedframe:{self._entry.id}-{index + 1}", self._place(index))
         now = framing.utc(self._shop.now())

@@ -12,12 +12,15 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from seedframe.limits import limits
+
 PART = "part:"
 """What stands in the document where a picture was; followed by its number."""
 
 _KEY = re.compile(rb'"b64_json"\s*:\s*"')
 _LONGEST_KEY = 64
 _PREFIX = b"data:"
+_LONGEST_PREFIX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +36,14 @@ class Piece:
 class Scanner:
     """Feed it chunks; take the pieces; read `rest` at the end. Memory is one chunk, not one picture."""
 
-    def __init__(self, *, max_rest: int = 8_000_000) -> None:
+    def __init__(self) -> None:
         self._rest = bytearray()
         self._pending = b""
         self._part = -1
         self._inside = False
         self._broken = False
         self._at_start = False
-        self._max_rest = max_rest
-
-    @property
-    def overflowing(self) -> bool:
-        """Whether what is not a picture grew past any reply this service gives."""
-        return len(self._rest) > self._max_rest
+        self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """The pieces this chunk completes."""
@@ -58,7 +56,8 @@ class Scanner:
         """The end of the body: a picture still open is broken."""
         if self._inside:
             self._inside = False
-            yield Piece(self._part, b"", last=True, broken=True)
+            if self._part < limits().reply_slots:
+                yield Piece(self._part, b"", last=True, broken=True)
         else:
             self._rest += self._pending
         self._pending = b""
@@ -74,6 +73,7 @@ class Scanner:
         if found:
             self._part += 1
             self._inside, self._broken, self._at_start = True, False, True
+            self._size = 0
             self._rest += data[: found.end()] + f"{PART}{self._part}".encode()
             return data[found.end() :]
         keep = _possible_key(data)
@@ -87,18 +87,23 @@ class Scanner:
         if self._at_start and body.startswith(_PREFIX[: len(body)] if len(body) < len(_PREFIX) else _PREFIX):
             comma = body.find(b",")
             if comma < 0 and end < 0:
-                self._pending = data
+                self._broken = self._broken or len(data) > _LONGEST_PREFIX
+                self._pending = b"" if self._broken else data
+                self._at_start = not self._broken
                 return b""
             body = body[comma + 1 :]
         self._at_start = False
         text = body if end >= 0 else self._whole_groups(body)
         decoded = self._decode(text)
+        # Pictures past any number the service returns are passed over: no file is opened for them.
+        counted = self._part < limits().reply_slots
         if end < 0:
-            if decoded:
+            if decoded and counted:
                 yield Piece(self._part, decoded)
             return b""
         self._inside = False
-        yield Piece(self._part, decoded, last=True, broken=self._broken)
+        if counted:
+            yield Piece(self._part, decoded, last=True, broken=self._broken)
         return after
 
     def _whole_groups(self, body: bytes) -> bytes:
@@ -113,10 +118,13 @@ class Scanner:
         if self._broken or not text:
             return b""
         try:
-            return _decoder()(_unescaped(text))
+            data = _decoder()(_unescaped(text))
         except (binascii.Error, ValueError):
             self._broken = True
             return b""
+        self._size += len(data)
+        self._broken = self._size > limits().picture_bytes
+        return b"" if self._broken else data
 
 
 def _possible_key(data: bytes) -> int:
