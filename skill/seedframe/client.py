@@ -27,7 +27,7 @@ from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.network.bodies import document
 from seedframe.network.certificates import VARIABLES
-from seedframe.network.fetch import Fetcher, NotFetched, Origin, Resolve
+from seedframe.network.fetch import Fetcher, NotAPicture, NotFetched, Origin, Resolve
 from seedframe.network.proxies import Proxies, Proxy
 from seedframe.network.transport import Routed
 from seedframe.settings import Settings
@@ -155,6 +155,8 @@ class Client:
                 await self._sleep(self._backoff(attempt - 1, 0.5))
             try:
                 return await self._fetch(url, target, limits().picture_bytes, max(0.0, ends - clock()), origin)
+            except NotAPicture as error:
+                raise PictureError(error.why) from error
             except NotFetched as error:
                 why = error.why
                 if not error.again:

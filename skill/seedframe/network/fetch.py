@@ -24,7 +24,7 @@ from seedframe.network.addresses import is_fake, is_public, literal
 from seedframe.network.bodies import OddEncoding, TooMuch, pieces
 from seedframe.network.proxies import Proxy, is_loopback
 from seedframe.network.transport import ROUTE
-from seedframe.pictures import sniff
+from seedframe.pictures import MIMES, sniff
 from seedframe.settings import NetworkRange
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -40,10 +40,14 @@ _LOCAL_NAMES = (".local", ".localhost", ".internal", ".intranet", ".lan", ".home
 class NotFetched(Exception):
     """No picture from there. `again`: whether another try may help."""
 
-    def __init__(self, why: str | Message, *, again: bool = False) -> None:
+    def __init__(self, why: Message, *, again: bool = False) -> None:
         super().__init__(why)
         self.why = why
         self.again = again
+
+
+class NotAPicture(NotFetched):
+    """Something came, and it is none; `why` is a sentence of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,7 @@ async def _receive(response: httpx.Response, write: Callable[[bytes], object], m
     """The body, once its first bytes are those of a picture; what its label says does not matter."""
     if response.status_code != httpx.codes.OK:
         again = response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
-        raise NotFetched(f"HTTP {response.status_code}", again=again)
+        raise NotFetched(Message("network.status", status=response.status_code), again=again)
     clock = asyncio.get_running_loop().time
     head, begun, came, since = b"", False, 0, clock()
     async for piece in pieces(response, most):
@@ -220,13 +224,16 @@ async def _receive(response: httpx.Response, write: Callable[[bytes], object], m
 
 
 def _picture(head: bytes, response: httpx.Response) -> bytes:
-    if sniff(head[:_HEAD]) is None:
-        kind = response.headers.get("content-type", "–")[: limits().error_name]
-        raise NotFetched(Message("client.not-a-picture", kind=kind))
-    return head
+    """The first bytes, if they are those of a picture; a label is only mentioned where it explains what came."""
+    if sniff(head[:_HEAD]) is not None:
+        return head
+    kind = response.headers.get("content-type", "")[: limits().error_name]
+    if not kind or kind.startswith(("image/", "application/octet-stream")):
+        raise NotAPicture(Message("pictures.not-a-picture", name="–", known=list(MIMES)))
+    raise NotFetched(Message("network.not-a-picture", kind=kind))
 
 
 def _odd_body(error: TooMuch | OddEncoding, most: int) -> Message:
     if isinstance(error, TooMuch):
-        return Message("client.too-many-bytes", limit=most)
+        return Message("network.too-many-bytes", allowed=most)
     return Message("network.odd-encoding")

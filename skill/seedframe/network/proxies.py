@@ -1,4 +1,4 @@
-"""Which proxy an address goes through, by the variables every program reads: HTTPS_PROXY, ALL_PROXY, NO_PROXY …
+"""Which proxy an address goes through, by the variables every program reads (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
 
 In: the environment as a mapping. Out: for each URL a proxy or None. NotConfigured for a proxy nobody can speak to.
 This machine's own addresses are never sent to a proxy. Never in here: a connection, `os.environ`.

@@ -165,7 +165,7 @@ class _Caller:
         from seedframe.server.tools import PICTURE_TOOLS
 
         arguments = dict(params.arguments or {})
-        if size := (params.meta or {}).get(OVERSIZED):
+        if isinstance(size := (params.meta or {}).get(OVERSIZED), int):
             raise too_long(params.name, size, limits().argument_characters, "arguments")
         if params.name in PICTURE_TOOLS:
             return await self._make(ctx, params, arguments)
