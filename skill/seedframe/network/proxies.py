@@ -20,6 +20,7 @@ _SCHEMES = ("http", "https", "socks5", "socks5h")
 _SAME = {"socks": "socks5"}
 """What desktop settings write for SOCKS 5."""
 
+_PORTS = {"http": 80, "https": 443}
 _KINDS = ("http", "https", "all")
 _SYSTEM = "system settings"
 
@@ -57,7 +58,7 @@ class Proxies:
         """The proxy for this address; None: it is called directly."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
-        if is_loopback(host) or self._goes_direct(host, parts.port):
+        if is_loopback(host) or self._goes_direct(host, parts.port or _PORTS.get(parts.scheme)):
             return None
         return self.by_scheme.get(parts.scheme) or self.by_scheme.get("all")
 
