@@ -107,7 +107,8 @@ def test_references_go_through_the_proxy_with_the_certificate_checked_by_name(us
     variables = {"ARK_API_BASE": f"https://{SERVICE}", "SSL_CERT_FILE": bundle}
     with http_proxy(everywhere(service)) as proxy:
         through = f"http://127.0.0.1:{proxy.port}"
-        edit = ("edit", "把图1中的猫换成一只狗", f"https://{REFERENCES}/cat.jpeg", "--ratio", "1:1", "--json")
+        cat = f"https://{REFERENCES}/cat.jpeg"
+        edit = ("edit", "把图1中的猫换成一只狗", "--image", cat, "--ratio", "1:1", "--json")
         facts = json.loads(user(*edit, HTTPS_PROXY=through, **variables).stdout)
 
     assert done(facts) == ("done", jpeg())
