@@ -211,7 +211,9 @@ def test_an_endpoint_without_a_prefix_gets_none(user: User):
         assert done(user.makes(ARK_API_BASE=f"{local.base}/images/generations")) == ("done", jpeg())
 
 
-@pytest.mark.parametrize("base", ["ark.example.com", "https://", "ftp://h", "https://me:pass@h", "https://h/?a=1", "http://["])
+@pytest.mark.parametrize(
+    "base", ["ark.example.com", "https://", "ftp://h", "https://me:pass@h", "https://h/?a=1", "http://["]
+)
 def test_an_odd_base_address_is_refused_with_what_to_write(user: User, base: str):
     facts = user.makes(ARK_API_BASE=base)
 
@@ -278,7 +280,7 @@ def test_a_download_that_drips_ends_and_says_why(user: User):
     with site({}) as local:
 
         def dripping() -> Iterator[bytes]:
-            for start in range(0, len(jpeg())):
+            for start in range(len(jpeg())):
                 yield jpeg()[start : start + 1]
                 if local.waiting.wait(0.02):
                     return

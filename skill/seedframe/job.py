@@ -31,6 +31,9 @@ from seedframe.wire import Call, Reply, Slot
 Admit = Callable[[str | None, Offer, int], Awaitable[None]]
 """Asked before each POST with the wish's key, what is called and how many pictures: returns when it may leave."""
 
+_MOST_LISTED = 20
+"""Missing pictures that an error names one by one, the gravest first."""
+
 _GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
 
 
@@ -234,7 +237,9 @@ class Job:
             return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
         error = ranked[0].error
         if len(ranked) > 1:
-            error.facts["missing"] = [missing.as_dict(self._shop.settings.language) for missing in ranked]
+            error.facts["missing"] = [
+                missing.as_dict(self._shop.settings.language) for missing in ranked[:_MOST_LISTED]
+            ]
         return error
 
     def _bill(self) -> Bill:

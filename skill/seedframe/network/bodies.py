@@ -6,6 +6,7 @@ which are httpx errors like any other way a body can fail. Never in here: what t
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
 
@@ -49,6 +50,7 @@ async def unpacked(response: httpx.Response, limit: int) -> AsyncIterator[bytes]
             if size > limit:
                 raise TooMuch(f"more than {limit} bytes")
             yield piece
+            await asyncio.sleep(0)  # a few bytes become megabytes: others get their turn in between
 
 
 async def document(response: httpx.Response, limit: int) -> bytes:

@@ -56,8 +56,7 @@ class Scanner:
         """The end of the body: a picture still open is broken."""
         if self._inside:
             self._inside = False
-            if self._part < limits().reply_slots:
-                yield Piece(self._part, b"", last=True, broken=True)
+            yield Piece(self._part, b"", last=True, broken=True)
         else:
             self._rest += self._pending
         self._pending = b""
@@ -69,7 +68,8 @@ class Scanner:
         return taken
 
     def _outside(self, data: bytes) -> bytes:
-        found = _KEY.search(data)
+        # Past any number of pictures the service returns nothing is taken out: what is left soon grows too long.
+        found = _KEY.search(data) if self._part + 1 < limits().reply_slots else None
         if found:
             self._part += 1
             self._inside, self._broken, self._at_start = True, False, True
@@ -95,15 +95,12 @@ class Scanner:
         self._at_start = False
         text = body if end >= 0 else self._whole_groups(body)
         decoded = self._decode(text)
-        # Pictures past any number the service returns are passed over: no file is opened for them.
-        counted = self._part < limits().reply_slots
         if end < 0:
-            if decoded and counted:
+            if decoded:
                 yield Piece(self._part, decoded)
             return b""
         self._inside = False
-        if counted:
-            yield Piece(self._part, decoded, last=True, broken=self._broken)
+        yield Piece(self._part, decoded, last=True, broken=self._broken)
         return after
 
     def _whole_groups(self, body: bytes) -> bytes:
