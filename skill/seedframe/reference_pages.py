@@ -1,8 +1,8 @@
 """Pages and tables computed from the data, so that no fact about a model or an error is written by hand.
 
 In: the catalog, the settings' table, the exception tree, the fault table of the tests. Out: Markdown. `main` rewrites
-`references/models.md`, `references/errors.md`, and in README.md, `references/storyboards.md` and `networks.md` the parts
-between `<!-- generated: NAME -->` and `<!-- end -->`. Never in here: a fact, a sentence about one model.
+`references/models.md`, `references/errors.md`, and in README.md and the pages written by hand the parts between
+`<!-- generated: NAME -->` and `<!-- end -->`. Never in here: a fact, a sentence about one model.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
 
 
 def marked_tables() -> dict[str, str]:
-    """Mark → Markdown, for README.md and the pages written by hand: `models`, `settings`, `errors`, `seedance`."""
+    """Mark → Markdown, for README.md and the pages written by hand: one for each key."""
     return {
         "models": _models_short(),
         "settings": settings_table(),
