@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 FLOORS = (
-    {"messages", "private_files", "redaction", "resources", "scribe"},
+    {"limits", "messages", "private_files", "redaction", "resources", "scribe"},
     {"errors"},
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
-    {"catalog"},
+    {"catalog", "network", "argument_size"},
     {"schemas", "marks"},
     {"requests"},
     {"wire", "cutting", "rehearsal"},

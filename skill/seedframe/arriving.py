@@ -15,15 +15,13 @@ from typing import Any, BinaryIO
 import httpx
 
 from seedframe.errors import ApiError, OutcomeUnknown, StoreError
+from seedframe.limits import limits
 from seedframe.messages import Message
+from seedframe.network.bodies import OddEncoding, TooMuch, unpacked
 from seedframe.redaction import MARK, SHORTEST_SECRET
-from seedframe.wire import Piece, Reply, Scanner, Slot, SlotError, read_event, read_reply, request_id
+from seedframe.wire import Piece, Reply, Scanner, Slot, SlotError, failure, read_event, read_reply, request_id
 from seedframe.wire.events import Closing, Done
 from seedframe.wire.replies import is_emulated
-
-CHUNK = 65_536
-LONGEST_DOCUMENT = 8_000_000
-"""Bytes of an answer without its pictures; no answer of this service comes near."""
 
 _STREAM_BEGINNINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
 
@@ -85,12 +83,14 @@ class Arrival:
         """The whole answer. ApiError: it is a no. OutcomeUnknown: it cannot be understood. httpx errors: it was cut."""
         self._headers = response.headers
         lean = self._lean(response)
+        if response.status_code >= 400:
+            raise failure(response.status_code, response.headers, await _as_far_as_it_goes(lean))
         head = b""
         async for piece in lean:
             head += piece
             if head.strip():
                 break
-        if response.status_code < 400 and _is_stream(head, response.headers):
+        if _is_stream(head, response.headers):
             return await self._read_events(head, lean)
         document = head + b"".join([piece async for piece in lean])
         reply = read_reply(response.status_code, response.headers, document)
@@ -108,14 +108,14 @@ class Arrival:
         from httpx_sse import EventSource
 
         facts: Mapping[str, Any] = {}
-        complete, failure = False, None
+        complete, ended_by = False, None
         stream = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Chained(head, lean))
         async for event in EventSource(stream).aiter_sse():
             read = read_event(event.data, self._headers)
             if isinstance(read, ApiError):
                 if not self._slots:
                     raise read
-                failure = read
+                ended_by = read
                 break
             if isinstance(read, Done):
                 break
@@ -126,10 +126,12 @@ class Arrival:
         if not self._slots and not complete:
             raise unknown(Message("client.stream-without-picture"))
         reply = Reply(self._ordered(), emulated=is_emulated(self._headers), complete=complete, **self._id(), **facts)
-        return replace(reply, failure=failure)
+        return replace(reply, failure=ended_by)
 
     async def _take(self, slot: Slot) -> None:
         """Note a slot under a number of its own, also when a gateway numbers all its pictures alike."""
+        if len(self._slots) >= limits().reply_slots:
+            raise TooMuch(f"more than {limits().reply_slots} pictures")
         index = slot.index if slot.index not in self._slots else max(self._slots) + 1
         self._slots[index] = replace(self._checked(slot), index=index)
         await self._arrived(self._slots[index])
@@ -143,12 +145,12 @@ class Arrival:
     async def _lean(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body without its pictures, which go to their files."""
         scanner, size = Scanner(), 0
-        async for chunk in response.aiter_bytes():  # as they come: a chunk size would hold frames back until it is full
+        async for chunk in unpacked(response, limits().reply_bytes):
             self._parts.write(scanner.feed(chunk))
             piece = blotted(scanner.take(), self._secrets)
             size += len(piece)
-            if size > LONGEST_DOCUMENT:
-                raise unknown(Message("client.answer-without-end"))
+            if size > limits().document_bytes:
+                raise TooMuch(f"more than {limits().document_bytes} bytes beside the pictures")
             yield piece
         self._parts.write(scanner.close())
         yield blotted(scanner.take(), self._secrets)
@@ -177,6 +179,17 @@ def disk_full(folder: Path, error: OSError) -> StoreError:
     """The error for an answer the disk does not take."""
     why = error.strerror or type(error).__name__
     return StoreError(Message("client.no-disk", folder=folder, why=why), advice=Message("client.no-disk-advice"))
+
+
+async def _as_far_as_it_goes(lean: AsyncIterator[bytes]) -> bytes:
+    """What can be read of a refusal: its status says no, also where its words have no end."""
+    document = b""
+    try:
+        async for piece in lean:
+            document += piece
+    except (TooMuch, OddEncoding):
+        return document[: limits().error_text]
+    return document
 
 
 def _is_stream(head: bytes, headers: Mapping[str, str]) -> bool:

@@ -9,10 +9,8 @@ Never in here: a journal, a picture's content, the environment.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import random
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +20,27 @@ from urllib.parse import urlsplit
 import httpx
 from aiolimiter import AsyncLimiter
 
-from seedframe.arriving import CHUNK, Arrival, Arrived, Parts, blotted, disk_full, unknown
+from seedframe.arriving import Arrival, Arrived, Parts, blotted, disk_full, unknown
 from seedframe.catalog import Backend, Offer
 from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConfigured, PictureError
+from seedframe.limits import limits
 from seedframe.messages import Message
+from seedframe.network.bodies import document
+from seedframe.network.certificates import VARIABLES
+from seedframe.network.fetch import Fetcher, NotAPicture, NotFetched, Origin, Resolve
+from seedframe.network.proxies import Proxies, Proxy
+from seedframe.network.transport import Routed
 from seedframe.settings import Settings
 from seedframe.wire import Call, Reply, failure
+from seedframe.wire.documents import parse
 
 MAX_RETRIES = 2
 LONGEST_RETRY_AFTER = 60.0
 DOWNLOAD_TRIES = 5
-MAX_PICTURE_BYTES = 200_000_000
 BURST = 8
 CONNECTIONS = 32
 MODELS_TIMEOUT = 30.0
-FETCH_TIMEOUT = 20.0
+ACCEPTED_ENCODINGS = "gzip, deflate"
 
 Tell = Callable[[Message], Awaitable[None]]
 
@@ -60,21 +64,23 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         entropy: random.Random | None = None,
-        resolve: Callable[[str, int], Awaitable[list[str]]] | None = None,
+        resolve: Resolve | None = None,
         connections: int = CONNECTIONS,
     ) -> None:
         self._settings = settings
         self._backend = backend
         self._sleep = sleep
         self._entropy = entropy or random.Random()  # noqa: S311 - jitter, not secrets
-        self._resolve = resolve or _resolve
         self._limiters: dict[str, AsyncLimiter] = {}
+        pool = httpx.Limits(max_connections=connections, max_keepalive_connections=connections // 2)
+        self._routed = Routed(Proxies.read(settings.environ), settings.environ, pool) if transport is None else None
         self._http = httpx.AsyncClient(
-            transport=transport,
+            transport=transport or self._routed,
             timeout=httpx.Timeout(settings.timeout, connect=15.0, pool=None),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections // 2),
-            headers={"user-agent": "seedframe"},
+            headers={"user-agent": "seedframe", "accept-encoding": ACCEPTED_ENCODINGS},
+            trust_env=False,
         )
+        self._fetcher = Fetcher(self._http, self.proxy, resolve, settings.fake_ips)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -86,6 +92,7 @@ class Client:
         ApiError: the service said no. ConnectionFailed: nothing was sent. OutcomeUnknown: it was, and nobody knows.
         """
         notes: list[Message] = []
+        await self._prepare()
         while True:
             await self._wait_for_rate(offer, self._weight(call, offer), tell)
             try:
@@ -100,94 +107,138 @@ class Client:
             notes.append(note)
             await tell(note)
 
+    def patience(self, call: Call, offer: Offer) -> float:
+        """How many seconds the service gets for its whole answer: more for more pictures."""
+        return self._settings.timeout + 40.0 * (self._weight(call, offer) - 1)
+
     async def models(self) -> Any:
         """The service's catalogue, as it tells it (a listing, not an entitlement)."""
         path = self._backend.paths.get("models")
         if path is None:
             raise NotConfigured(Message("client.no-catalogue", backend=self._backend.title))
+        status, headers, content = await self._ask("GET", self._url(path))
         try:
-            response = await self._http.get(self._url(path), headers=self._headers(), timeout=MODELS_TIMEOUT)
-        except httpx.HTTPError as error:
-            raise ConnectionFailed(Message("client.no-connection", why=_why(error))) from error
-        listing = _json(response)
-        if not response.is_success or not isinstance(listing, dict) or not isinstance(listing.get("data"), list):
-            raise self._refusal(response)
+            listing = parse(content)
+        except ValueError:
+            listing = None
+        if (
+            not httpx.codes.is_success(status)
+            or not isinstance(listing, dict)
+            or not isinstance(listing.get("data"), list)
+        ):
+            raise failure(status, headers, content)
         return listing
 
     async def probe(self, offer: Offer) -> ApiError | None:
         """Ask for a 1x1 picture: refused for its size when key and model are good, and never billed."""
         body = {"model": offer.id, "prompt": "probe", "size": "1x1"}
-        try:
-            response = await self._http.post(
-                self._url(self._backend.paths["generate"]), json=body, headers=self._headers(), timeout=MODELS_TIMEOUT
-            )
-        except httpx.HTTPError as error:
-            raise ConnectionFailed(Message("client.no-connection", why=_why(error))) from error
-        error_told = self._refusal(response)
-        return None if error_told.error_class == "size" else error_told
+        error = failure(*await self._ask("POST", self._url(self._backend.paths["generate"]), body))
+        return None if error.error_class == "size" else error
+
+    async def reach(self) -> int:
+        """Call the base address without a key and without a question; the status it answers with, whichever it is."""
+        status, _, _ = await self._ask("GET", base_url(self._settings, self._backend), with_key=False)
+        return status
+
+    def proxy(self, url: str) -> Proxy | None:
+        """The proxy an address goes through."""
+        return self._routed.proxy(url) if self._routed else None
 
     async def download(self, url: str, target: Path) -> None:
         """Bring a finished picture to `target`. PictureError when it cannot be had; the picture is paid already."""
-        self._check_download(url)
-        why = ""
+        origin = Origin.of(base_url(self._settings, self._backend))
+        total, clock = self._settings.download_timeout, asyncio.get_running_loop().time
+        ends = clock() + total
+        why: str | Message = ""
         for attempt in range(DOWNLOAD_TRIES):
             if attempt:
                 await self._sleep(self._backoff(attempt - 1, 0.5))
             try:
-                async with self._http.stream("GET", url, headers={"accept": "image/*"}) as response:
-                    if response.is_success:
-                        return await self._receive(response, target, MAX_PICTURE_BYTES)
-                    why = f"HTTP {response.status_code}"
-                    if response.status_code < 500:
-                        break
+                return await self._fetch(url, target, limits().picture_bytes, max(0.0, ends - clock()), origin)
+            except NotAPicture as error:
+                raise PictureError(error.why) from error
+            except NotFetched as error:
+                why = error.why
+                if not error.again:
+                    break
             except httpx.HTTPError as error:
                 why = _why(error)
+            if clock() >= ends:
+                why = Message("network.too-slow", seconds=f"{total:g}")
+                break
         raise PictureError(Message("client.download-failed", why=why), advice=Message("client.download-advice"))
 
     async def fetch_reference(self, url: str, target: Path, max_bytes: int) -> None:
         """Bring a caller's https picture to `target`, never from a private address. InvalidRequest otherwise."""
         try:
-            pinned, headers, extensions = await self._pin(url)
-            async with (
-                asyncio.timeout(FETCH_TIMEOUT),
-                self._http.stream("GET", pinned, headers=headers, extensions=extensions) as response,
-            ):
-                if response.status_code != 200:
-                    raise _unreachable(url, f"HTTP {response.status_code}")
-                await self._receive(response, target, max_bytes)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+            await self._fetch(url, target, max_bytes, limits().reference_seconds, None)
+        except NotFetched as error:
+            raise _unreachable(url, error.why) from error
+        except httpx.HTTPError as error:
             raise _unreachable(url, _why(error)) from error
+
+    async def _fetch(self, url: str, target: Path, most: int, within: float, origin: Origin | None) -> None:
+        """One try, straight to the file. StoreError for a full disk."""
+        with target.open("wb") as file:
+
+            def write(piece: bytes) -> None:
+                try:
+                    file.write(piece)
+                except OSError as error:
+                    raise disk_full(target.parent, error) from error
+
+            await self._fetcher.fetch(url, write, most=most, within=within, origin=origin)
+
+    async def _ask(
+        self, method: str, url: str, body: Any = None, *, with_key: bool = True
+    ) -> tuple[int, httpx.Headers, bytes]:
+        """A small question that is never billed: status, headers and body, bounded."""
+        await self._prepare()
+        headers = self._headers() if with_key else {}
+        try:
+            async with (
+                asyncio.timeout(MODELS_TIMEOUT),
+                self._http.stream(method, url, json=body, headers=headers, timeout=MODELS_TIMEOUT) as response,
+            ):
+                content = await document(response, limits().document_bytes)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise _no_connection(error, self.proxy(url)) from error
+        return response.status_code, response.headers, blotted(content, self._settings.secrets)
+
+    async def _prepare(self) -> None:
+        """What can be wrong with the way out is found before anything is noted as sent. NotConfigured."""
+        if self._routed is not None:
+            await self._routed.prepare(base_url(self._settings, self._backend))
 
     async def _post(self, call: Call, offer: Offer, parts: Parts, arrived: Arrived, sent: Tell) -> Reply:
         headers = self._headers()
         url = self._url(call.path)
-        total = self._settings.timeout + 40.0 * (self._weight(call, offer) - 1)
-        arrival = Arrival(parts, arrived, self._settings.secrets)
+        total = self.patience(call, offer)
+        arrival, departure = Arrival(parts, arrived, self._settings.secrets), Departure()
         await sent(Message("client.sent"))
         try:
             async with (
                 asyncio.timeout(total),
                 self._http.stream(
-                    "POST", url, json=call.body, headers=headers, timeout=self._timeout(total)
+                    "POST",
+                    url,
+                    json=call.body,
+                    headers=headers,
+                    timeout=self._timeout(total),
+                    extensions={"trace": departure},
                 ) as response,
             ):
                 return await arrival.read(response)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-            raise ConnectionFailed(
-                Message("client.no-connection", why=_why(error)), advice=Message("client.no-connection-advice")
-            ) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise NotConfigured(Message("client.bad-base", got=url)) from error
         except (httpx.HTTPError, TimeoutError) as error:
+            if isinstance(error, _NOT_CONNECTED) or departure.never_began:
+                raise _no_connection(error, self.proxy(url)) from error
             if (rest := arrival.rest()) is not None:
                 return rest
             raise unknown(_why(error)) from error
         finally:
             parts.close()
-
-    def _refusal(self, response: httpx.Response) -> ApiError:
-        content = blotted(response.content, self._settings.secrets)
-        return failure(response.status_code, response.headers, content)
 
     def _timeout(self, total: float) -> httpx.Timeout:
         """Headers come with the first picture, so reading may take the whole time."""
@@ -248,46 +299,24 @@ class Client:
         key = self._backend.key(self._settings)
         return {} if key is None else {"authorization": f"Bearer {key}"}
 
-    def _check_download(self, url: str) -> None:
-        """Results come over https, or from the very host that was called (an emulator, a local gateway)."""
-        own = urlsplit(base_url(self._settings, self._backend))
-        try:
-            parts = urlsplit(url)
-            httpx.URL(url)
-        except (ValueError, httpx.InvalidURL):
-            raise PictureError(Message("client.odd-result-address", scheme="?", host="?")) from None
-        if parts.scheme != "https" and (parts.scheme, parts.netloc) != (own.scheme, own.netloc):
-            raise PictureError(Message("client.odd-result-address", scheme=parts.scheme or "?", host=parts.netloc))
 
-    async def _receive(self, response: httpx.Response, target: Path, limit: int) -> None:
-        """The body straight to the file. PictureError for a page or too many bytes, StoreError for a full disk."""
-        kind = response.headers.get("content-type", "")
-        if kind.startswith("text/"):
-            raise PictureError(Message("client.not-a-picture", kind=kind))
-        size = 0
-        try:
-            with target.open("wb") as file:
-                async for chunk in response.aiter_bytes(CHUNK):
-                    size += len(chunk)
-                    if size > limit:
-                        raise PictureError(Message("client.too-many-bytes", limit=limit))
-                    file.write(chunk)
-        except OSError as error:
-            raise disk_full(target.parent, error) from error
+class Departure:
+    """Watches a request leave, by the events of the connection; told nothing, it proves nothing."""
 
-    async def _pin(self, url: str) -> tuple[str, dict[str, str], dict[str, Any]]:
-        """The URL by address instead of by name, so that what was checked is what is called."""
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname:
-            raise _unreachable(url, "not https")
-        port = parts.port or 443
-        addresses = await self._resolve(parts.hostname, port)
-        public = [address for address in addresses if ipaddress.ip_address(address).is_global]
-        if not public or len(public) != len(addresses):
-            raise _unreachable(url, "private address")
-        host = f"[{public[0]}]" if ":" in public[0] else public[0]
-        pinned = parts._replace(netloc=f"{host}:{port}").geturl()
-        return pinned, {"host": parts.netloc, "accept": "image/*"}, {"sni_hostname": parts.hostname}
+    def __init__(self) -> None:
+        self._watching = False
+        self._began = False
+
+    async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        """An event of httpcore: a CONNECT to a proxy is not the request yet."""
+        self._watching = True
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._began = True
+
+    @property
+    def never_began(self) -> bool:
+        """Whether it is certain that not one byte of the request was sent."""
+        return self._watching and not self._began
 
 
 def base_url(settings: Settings, backend: Backend) -> str:
@@ -296,10 +325,18 @@ def base_url(settings: Settings, backend: Backend) -> str:
     if not configured:
         name = backend.base_settings[0]
         raise NotConfigured(Message("client.no-base", name=name, backend=backend.title), facts={"setting": name})
-    base = configured.rstrip("/")
-    if urlsplit(base).scheme not in {"http", "https"}:
-        raise NotConfigured(Message("client.bad-base", got=base))
-    return base if urlsplit(base).path else base + backend.prefix
+    base = configured.strip().rstrip("/")
+    try:
+        parts = urlsplit(base)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or "@" in parts.netloc:
+        raise NotConfigured(Message("client.bad-base", got=_shown(base)), advice=Message("network.base-advice"))
+    for path in sorted({*backend.paths.values()}, key=len, reverse=True):
+        if parts.path.endswith(path):
+            return base.removesuffix(path).rstrip("/")
+    return base if parts.path else base + backend.prefix
 
 
 def _pause(error: ApiError, retries: int) -> float:
@@ -309,17 +346,16 @@ def _pause(error: ApiError, retries: int) -> float:
     return float(error.facts.get("wait_seconds") or 5.0) * (1 + retries)
 
 
-def _json(response: httpx.Response) -> Any:
-    """A body's JSON; None where it is none."""
-    try:
-        return response.json()
-    except ValueError:
-        return None
+def _shown(address: str) -> str:
+    """An address without what may be secret in it."""
+    plain = address.partition("?")[0].partition("#")[0]
+    scheme, mark, rest = plain.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return (scheme + mark + host.rpartition("@")[2] + slash + path)[:120]
 
 
-def _unreachable(url: str, why: str) -> InvalidRequest:
-    parts = urlsplit(url)
-    shown = f"{parts.scheme}://{parts.netloc}{parts.path}"[:120]
+def _unreachable(url: str, why: str | Message) -> InvalidRequest:
+    shown = _shown(url)
     return InvalidRequest(
         Message("client.reference-unreachable", url=shown, why=why),
         field="images",
@@ -329,15 +365,24 @@ def _unreachable(url: str, why: str) -> InvalidRequest:
     )
 
 
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
+def _no_connection(error: BaseException, proxy: Proxy | None) -> ConnectionFailed:
+    """The error for a request that never left, with the advice that fits."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        advice = Message("network.certificate-advice", variables=list(VARIABLES))
+    elif proxy is not None:
+        advice = Message("network.proxy-advice", proxy=str(proxy), source=proxy.source)
+    else:
+        advice = Message("client.no-connection-advice")
+    return ConnectionFailed(Message("client.no-connection", why=_why(error)), advice=advice)
+
+
 def _why(error: BaseException) -> str:
     """A network error in words without addresses or secrets: httpx's name for it and its short text."""
     text = str(error).split("\n")[0][:120]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-async def _resolve(host: str, port: int) -> list[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -16,6 +17,10 @@ from seedframe.catalog import Backend, catalog
 from seedframe.client import base_url, connected
 from seedframe.errors import NotConfigured, SeedreamError
 from seedframe.messages import Language, Message
+from seedframe.network.addresses import is_fake, is_public
+from seedframe.network.certificates import VARIABLES, Authorities, authorities
+from seedframe.network.fetch import NotFetched, resolved
+from seedframe.network.proxies import Proxies, Proxy
 from seedframe.pictures import turbojpeg_version
 from seedframe.settings import Settings
 from seedframe.store import Store
@@ -38,11 +43,60 @@ async def examine(settings: Settings, transport: httpx.AsyncBaseTransport | None
     """Everything a first call needs, in the order it would fail."""
     backend = catalog().backend(settings.backend)
     found = [_key(settings, backend), _base(settings, backend), await asyncio.to_thread(_folder, settings)]
+    if transport is None and found[1].good:
+        found += await _way_out(settings, backend)
     if all(condition.good for condition in found):
         found += await _probes(settings, backend, transport)
     library = turbojpeg_version()
     found.append(Condition("turbojpeg", True, Message("diagnosis.turbojpeg", version=library or "–")))
     return found
+
+
+async def _way_out(settings: Settings, backend: Backend) -> list[Condition]:
+    """Proxy, certificates, resolver and a first answer: what lies between this machine and the service."""
+    try:
+        url = base_url(settings, backend)
+        proxy = Proxies.read(settings.environ).of(url)
+        found = [Condition("proxy", True, _proxy_told(url, proxy))]
+        if url.startswith("https:"):
+            known = await asyncio.to_thread(authorities, settings.environ)
+            found.append(Condition("certificates", True, _certificates_told(known)))
+        if proxy is None:
+            found += await _resolver(settings, url)
+        async with connected(settings, backend) as client:
+            status = await client.reach()
+    except SeedreamError as error:
+        why = Message("network.why-with-advice", why=error.message, advice=error.advice or "")
+        return [Condition("connection", False, why)]
+    return [*found, Condition("connection", True, Message("network.reached", url=url, status=status))]
+
+
+def _proxy_told(url: str, proxy: Proxy | None) -> Message:
+    if proxy is None:
+        return Message("network.direct", url=url)
+    return Message("network.through", url=url, proxy=str(proxy), source=proxy.source)
+
+
+def _certificates_told(known: Authorities) -> Message:
+    if known.source in VARIABLES:
+        return Message("network.certificates-variable", source=known.source, place=known.place)
+    return Message(f"network.certificates-{known.source}", place=known.place)
+
+
+async def _resolver(settings: Settings, url: str) -> list[Condition]:
+    """A word about addresses that a proxy program makes up; the service itself is reached all the same."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        addresses = await resolved(host, parts.port or 443)
+    except NotFetched:
+        return []  # the connection itself tells
+    fake = next((address for address in addresses if is_fake(address)), None)
+    if fake is None:
+        return []
+    allowed = is_public(fake, settings.fake_ips)
+    key = "network.resolver-fake-allowed" if allowed else "network.resolver-fake"
+    return [Condition("resolver", True, Message(key, host=host, address=fake))]
 
 
 def _key(settings: Settings, backend: Backend) -> Condition:

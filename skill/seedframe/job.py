@@ -31,6 +31,9 @@ from seedframe.wire import Call, Reply, Slot
 Admit = Callable[[str | None, Offer, int], Awaitable[None]]
 """Asked before each POST with the wish's key, what is called and how many pictures: returns when it may leave."""
 
+_MOST_LISTED = 20
+"""Missing pictures that an error names one by one, the gravest first."""
+
 _GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
 
 
@@ -147,6 +150,8 @@ class Job:
                 await self._shop.admit(self._prepared.key, self._request.offer, call.outputs)
             await self._shop.journal.sent(self._entry.id)
             left = self._posted = True
+            seconds = self._shop.client.patience(call, self._request.offer)
+            self._say(Message("network.drawing", seconds=f"{seconds:g}"))
 
         async def arrived(slot: Slot) -> None:
             self._landing.append(asyncio.create_task(self._land(slot, parts, offset + slot.index)))
@@ -203,6 +208,8 @@ class Job:
         part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
         if slot.url and slot.part is None:
             async with self._shop.downloads:
+                seconds = f"{self._shop.settings.download_timeout:g}"
+                self._say(Message("network.downloading", number=index + 1, seconds=seconds))
                 await self._shop.client.download(slot.url, part)
         place = framing.Place(index, f"seedframe:{self._entry.id}-{index + 1}", self._place(index))
         now = framing.utc(self._shop.now())
@@ -230,7 +237,9 @@ class Job:
             return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
         error = ranked[0].error
         if len(ranked) > 1:
-            error.facts["missing"] = [missing.as_dict(self._shop.settings.language) for missing in ranked]
+            error.facts["missing"] = [
+                missing.as_dict(self._shop.settings.language) for missing in ranked[:_MOST_LISTED]
+            ]
         return error
 
     def _bill(self) -> Bill:

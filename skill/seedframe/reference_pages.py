@@ -1,7 +1,7 @@
 """Pages and tables computed from the data, so that no fact about a model or an error is written by hand.
 
 In: the catalog, the settings' table, the exception tree, the fault table of the tests. Out: Markdown. `main` rewrites
-`references/models.md`, `references/errors.md`, and in README.md and `references/storyboards.md` the parts between
+`references/models.md`, `references/errors.md`, and in README.md and the pages written by hand the parts between
 `<!-- generated: NAME -->` and `<!-- end -->`. Never in here: a fact, a sentence about one model.
 """
 
@@ -20,6 +20,7 @@ from typing import TypeVar
 from seedframe import errors, schemas
 from seedframe.catalog import ApiErrorRow, Backend, Model, api_errors, catalog, code_aliases
 from seedframe.geometry import exact_size, parse_ratio, ratio_text
+from seedframe.limits import limit_rows
 from seedframe.settings import SETTINGS
 from seedframe.storyboard.handoff import seedance
 from seedframe.styling.sheet import sheet
@@ -67,7 +68,7 @@ def generated(root: Path) -> dict[Path, str]:
     """What each file of the checkout should hold."""
     faults = root / "tests" / "cases" / "fault_table.json"
     rows = json.loads(faults.read_text(encoding="utf-8")) if faults.is_file() else []
-    marked = (root / "README.md", root / "references" / "storyboards.md")
+    marked = (root / "README.md", root / "references" / "storyboards.md", root / "references" / "networks.md")
     return {
         root / "references" / "models.md": models_page(),
         root / "references" / "errors.md": errors_page(rows),
@@ -81,12 +82,13 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
 
 
 def marked_tables() -> dict[str, str]:
-    """Mark → Markdown, for README.md and the pages written by hand: `models`, `settings`, `errors`, `seedance`."""
+    """Mark → Markdown, for README.md and the pages written by hand: one for each key."""
     return {
         "models": _models_short(),
         "settings": settings_table(),
         "errors": _failures(),
         "seedance": seedance_table(),
+        "limits": limits_table(),
     }
 
 
@@ -114,6 +116,12 @@ def seedance_table() -> str:
         + "\n".join(lines)
         + "\n"
     )
+
+
+def limits_table() -> str:
+    """Every limit on what comes from outside, with its reason."""
+    rows = [(f"`{name}`", f"{row['value']:,} {row['unit']}", row["why"]) for name, row in limit_rows().items()]
+    return _table(("limit", "value", "why"), rows)
 
 
 def settings_table() -> str:

@@ -107,7 +107,7 @@ async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -
 
 def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
     limits = rules.limits
-    header = pictures.read_header(source)
+    header = pictures.read_header(source, scaled=True)
     size = source.stat().st_size
     too_big = size > limits.max_bytes or header.size.pixels > limits.max_pixels
     if too_big and not rules.fit:

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any
 
 from seedframe import schemas
+from seedframe.argument_size import check_size
 from seedframe.catalog import Catalog, Offer, Price
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import CENTER, Anchor, Size, exact_size, fit_limits, frame_size, parse_ratio, ratio_text
@@ -160,6 +161,7 @@ def _request(
 
 def coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Known names only, null means absent, and what hosts send as strings becomes what it plainly means."""
+    check_size(tool, arguments)
     kinds = schemas.argument_kinds(tool)
     for name in arguments:
         if name not in kinds:

@@ -6,6 +6,7 @@ Never in here: reading `os.environ` by itself, a secret in a message, a check th
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +15,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from seedframe.errors import NotConfigured
+from seedframe.limits import limits
 from seedframe.messages import LANGUAGES, Language, Message
 
 T = TypeVar("T")
+NetworkRange = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+FAKE_IPS = ("198.18.0.0/15", "fc00::/18", "fdfe:dcba:9876::/64")
+"""From where Clash, sing-box and their like answer names while they capture all traffic: their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Settings:
     journal: Path = Path("journal.sqlite3")
     keep_history: float | None = None
     timeout: float = 300.0
+    download_timeout: float = field(default_factory=lambda: float(limits().download_seconds))
+    fake_ips: tuple[NetworkRange, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
     budget: Money | None = None
     confirm_above: Money | None = None
@@ -141,6 +149,22 @@ def _prices(name: str, value: str) -> dict[str, Decimal]:
         raise wrong(name, value, '{"4.5": "0.25"}') from None
 
 
+def _fake_ips(name: str, value: str) -> tuple[NetworkRange, ...]:
+    """Ranges from which a proxy program answers names; only ranges that no real network uses for its machines."""
+    words = FAKE_IPS[:1] if value.lower() in {"1", "true", "yes", "on"} else value.split(",")
+    try:
+        ranges = tuple(ipaddress.ip_network(word.strip()) for word in words)
+    except ValueError:
+        raise wrong(name, value, ", ".join(("1", *FAKE_IPS))) from None
+    if not all(any(_within(one, ipaddress.ip_network(fake)) for fake in FAKE_IPS) for one in ranges):
+        raise wrong(name, value, ", ".join(("1", *FAKE_IPS)))
+    return ranges
+
+
+def _within(one: NetworkRange, other: NetworkRange) -> bool:
+    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]
+
+
 def _choice(*allowed: str) -> Callable[[str, str], str]:
     def parse(name: str, value: str) -> str:
         if value not in allowed:
@@ -156,6 +180,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_OUTPUT_DIR", "output_dir", _path, "~/Pictures/seedframe"),
     Setting("SEEDFRAME_RATIO", "ratio", _text, "–"),
     Setting("SEEDFRAME_TIMEOUT", "timeout", _positive(float, "300"), "300"),
+    Setting("SEEDFRAME_DOWNLOAD_TIMEOUT", "download_timeout", _positive(float, "120"), "120"),
+    Setting("SEEDFRAME_FAKE_IP", "fake_ips", _fake_ips, "–"),
     Setting("SEEDFRAME_INPUT_ROOTS", "input_roots", _paths, "~ : . : output"),
     Setting("SEEDFRAME_ENDPOINTS", "endpoints", _endpoints, "–"),
     Setting("SEEDFRAME_BUDGET", "budget", _money, "–"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seedframe.errors import PictureError, SeedreamError, StoreError
+from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.pictures.values import MAX_PIXELS, Header
 
@@ -79,6 +80,17 @@ def open_picture(path: Path, format: str) -> Image:
 def load_stored(path: Path, header: Header) -> Image:
     """Decode every pixel, as stored (orientation not applied), in a mode that can be cut and scaled."""
     with open_picture(path, header.format) as image:
+        image.load()
+        return image
+
+
+def load_within(path: Path, header: Header, max_pixels: int) -> Image:
+    """Decode as stored; a JPEG above `max_pixels` at a half, quarter or eighth of its size, never whole."""
+    if header.size.pixels <= max_pixels:
+        return load_stored(path, header)
+    part = next(part for part in (2, 4, 8) if header.size.pixels / part**2 <= limits().fitted_pixels or part == 8)
+    with open_picture(path, header.format) as image:
+        image.draft("RGB", (max(1, header.size.width // part), max(1, header.size.height // part)))
         image.load()
         return image
 

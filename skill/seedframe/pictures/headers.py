@@ -9,6 +9,7 @@ from pathlib import Path
 
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
+from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.pictures.chunks import png_header, webp_header
 from seedframe.pictures.guard import damaged, guarded, open_picture, too_many_pixels
@@ -38,8 +39,11 @@ def sniff(head: bytes) -> str | None:
 _PLAIN_MAGIC = ((b"GIF87a", "gif"), (b"GIF89a", "gif"), (b"BM", "bmp"), (b"II*\0", "tiff"), (b"MM\0*", "tiff"))
 
 
-def read_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
-    """Read format, size, orientation and metadata flags. PictureError for junk and for more than `max_pixels`."""
+def read_header(path: Path, *, max_pixels: int = MAX_PIXELS, scaled: bool = False) -> Header:
+    """Read format, size, orientation and metadata flags. PictureError for junk and for more than `max_pixels`.
+
+    `scaled`: the caller reads a JPEG at a fraction of its size, so that a baseline one may be larger.
+    """
     with guarded(path):
         with path.open("rb") as file:
             kind = sniff(file.read(32))
@@ -53,8 +57,10 @@ def read_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> Header:
         header = header or _ask_pillow(path, kind)
         if not header.size.pixels:
             raise damaged(path)
-        if header.size.pixels > max_pixels:
-            raise too_many_pixels(path, str(header.size), max_pixels)
+        fraction_does = scaled and max_pixels == MAX_PIXELS and header.format == "jpeg" and not header.progressive
+        allowed = limits().scaled_pixels if fraction_does else max_pixels
+        if header.size.pixels > allowed:
+            raise too_many_pixels(path, str(header.size), allowed)
         return header
 
 

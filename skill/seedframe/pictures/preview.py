@@ -50,7 +50,7 @@ def preview(
 
     All coded data is read on the way, so that a cut-off file is found out: PictureError.
     """
-    header = read_header(source, max_pixels=max_pixels)
+    header = read_header(source, max_pixels=max_pixels, scaled=True)
     with guarded(source):
         small = _decoded_small(source, header, _small(header.size, long_side))
         return _encode(small, max_bytes or _budget(long_side))
@@ -73,7 +73,7 @@ def contact_strip(
     """Put pictures side by side in rows, numbered from 1, as one JPEG of at most `max_bytes`."""
     tiles = []
     for source in sources:
-        header = read_header(source, max_pixels=max_pixels)
+        header = read_header(source, max_pixels=max_pixels, scaled=True)
         with guarded(source):
             long = max(1, ceil(height * max(1.0, float(header.displayed.ratio))))
             tiles.append(_decoded_small(source, header, _within(header.size, min(long, 4 * height))))

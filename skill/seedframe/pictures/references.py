@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
 from seedframe.messages import Message
-from seedframe.pictures.guard import guarded, landing, load_stored
+from seedframe.pictures.guard import guarded, landing, load_within
 from seedframe.pictures.headers import read_header, sniff
 from seedframe.pictures.pixels import plain, rgb_profile, turned
 from seedframe.pictures.values import MAX_PIXELS, MIMES, FitReport, Header, ReferenceLimits
@@ -33,14 +33,14 @@ def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pi
     Too many bytes or pixels, a format the service does not read, or an EXIF turn it might ignore are mended. Too small
     or too long a picture cannot be: PictureError.
     """
-    header = read_header(source, max_pixels=max_pixels)
+    header = read_header(source, max_pixels=max_pixels, scaled=True)
     _check_shape(source, header.displayed, limits)
     size = source.stat().st_size
     reasons = _reasons(header, size, limits)
     if not reasons:
         return FitReport(source, changed=False, format=header.format, size=header.displayed, bytes=size)
     with guarded(source), landing(target) as part:
-        stored = load_stored(source, header)
+        stored = load_within(source, header, max_pixels)
         upright = turned(plain(stored), header.orientation)
         written = _write_within(upright, rgb_profile(stored), part, limits)
         if written is None:

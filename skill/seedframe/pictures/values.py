@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from seedframe.geometry import Box, Size
+from seedframe.limits import limits
 from seedframe.messages import Message
 
-MAX_PIXELS = 89_000_000
-"""Largest picture that is ever decoded: five times the largest a model makes, just under Pillow's own warning."""
+MAX_PIXELS = limits().decoded_pixels
+"""Largest picture whose pixels are all decoded."""
 
 MIMES = {
     "jpeg": "image/jpeg",

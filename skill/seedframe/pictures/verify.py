@@ -31,7 +31,7 @@ def verify(
     With `preview_side` that one decode also yields the preview. A JPEG is read to its last coefficient but built at an
     eighth of its size.
     """
-    header = read_header(path, max_pixels=max_pixels)
+    header = read_header(path, max_pixels=max_pixels, scaled=True)
     notes = differences(header, expected=expected, expected_format=expected_format)
     if preview_side is not None:
         return Verified(header, notes, preview(path, long_side=preview_side, max_pixels=max_pixels))

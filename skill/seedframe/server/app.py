@@ -13,8 +13,9 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
+import anyio
 import mcp.types as t
 from mcp import MCPError
 from mcp.server.caching import CacheHint
@@ -24,6 +25,7 @@ from mcp.server.stdio import stdio_server
 
 from seedframe.errors import ConfirmationNeeded, SeedreamError
 from seedframe.messages import Language, Message
+from seedframe.server.lines import OVERSIZED, host_lines
 from seedframe.server.talk import Context, Progress, QuestionPending, consents
 
 if TYPE_CHECKING:
@@ -104,7 +106,12 @@ def build_server(open_studio: OpenStudio, language: Language) -> Server[Desk]:
 
 async def serve_stdio(server: Server[Desk]) -> None:
     """Serve until the host closes stdin or ends us; either way what is paid for is finished first, bounded."""
-    async with stdio_server() as (read, write):
+    with host_lines() as lines:
+        await _serve(server, anyio.wrap_file(cast("TextIO", lines)))
+
+
+async def _serve(server: Server[Desk], lines: anyio.AsyncFile[str]) -> None:
+    async with stdio_server(stdin=lines) as (read, write):
         serving = asyncio.ensure_future(server.run(read, write, server.create_initialization_options()))
         told_to_end = asyncio.Event()
         with contextlib.suppress(NotImplementedError):  # Windows
@@ -153,9 +160,13 @@ class _Caller:
             return answers.defect(reference, self._language)
 
     async def _call(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
+        from seedframe.argument_size import too_long
+        from seedframe.limits import limits
         from seedframe.server.tools import PICTURE_TOOLS
 
         arguments = dict(params.arguments or {})
+        if isinstance(size := (params.meta or {}).get(OVERSIZED), int):
+            raise too_long(params.name, size, limits().argument_characters, "arguments")
         if params.name in PICTURE_TOOLS:
             return await self._make(ctx, params, arguments)
         if params.name == "style_prompt":

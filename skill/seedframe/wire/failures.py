@@ -16,8 +16,10 @@ from typing import Any
 
 from seedframe.catalog import ApiErrorRow, api_errors, code_aliases
 from seedframe.errors import ApiError
+from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.redaction import redact
+from seedframe.wire.documents import parse
 
 _REQUEST_ID = re.compile(r"[Rr]equest [Ii][Dd]:\s*(\S+?)\.?\s*$")
 _UNSUPPORTED = re.compile(r"parameter `(\w+)` is not supported")
@@ -36,7 +38,7 @@ class Envelope:
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error an HTTP reply means."""
     try:
-        document = json.loads(body)
+        document = parse(body)
     except ValueError:
         document = None
     envelope = find_envelope(document)
@@ -68,7 +70,12 @@ def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]
 def told_words(message: str) -> str:
     """The service's sentence without its request id, signed addresses and pictures (it likes to repeat what it got)."""
     words: str = redact(_REQUEST_ID.sub("", message).strip().rstrip("."))
-    return words
+    return clipped(words, limits().error_text)
+
+
+def clipped(text: str, most: int) -> str:
+    """A text of at most that many characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
@@ -85,8 +92,9 @@ def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
     inner = _from_text(message, depth) if "{" in message else None
     if inner is not None and inner.code:
         return inner
-    param = document.get("param")
-    return Envelope(str(document.get("code") or document.get("type") or ""), message, str(param) if param else None)
+    code, param = str(document.get("code") or document.get("type") or ""), document.get("param")
+    most = limits().error_name
+    return Envelope(clipped(code, most), message, clipped(str(param), most) if param else None)
 
 
 def find_row(envelope: Envelope, status: int) -> ApiErrorRow | None:
@@ -104,7 +112,8 @@ def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
     """The service's id of a request: from the header, else from the end of its message."""
     named = headers.get("x-request-id")
     found = _REQUEST_ID.search(message)
-    return named or (found[1] if found else None)
+    name = named or (found[1] if found else None)
+    return name and clipped(name, limits().error_name)
 
 
 def _from_text(text: str, depth: int) -> Envelope | None:

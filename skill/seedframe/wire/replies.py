@@ -7,7 +7,6 @@ Never in here: a download, a file, a retry.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from typing import Any
 
 from seedframe.catalog import ApiErrorRow
 from seedframe.errors import ApiError
+from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.redaction import redact
+from seedframe.wire.documents import parse
 from seedframe.wire.failures import (
     Envelope,
     failure,
@@ -95,7 +96,7 @@ def read_reply(status: int, headers: Mapping[str, str], document: bytes) -> Repl
     if status >= 400:
         raise failure(status, headers, document)
     try:
-        body = json.loads(document)
+        body = parse(document)
     except ValueError:
         raise failure(status, headers, document) from None
     slots = slots_of(body)
@@ -114,7 +115,9 @@ def slots_of(body: Any) -> tuple[Slot, ...]:
     data = body.get("data") if isinstance(body, Mapping) else None
     if isinstance(data, Mapping):
         data = data.get("data")
-    return tuple(read_slot(index, item) for index, item in enumerate(data)) if isinstance(data, list) else ()
+    if not isinstance(data, list):
+        return ()
+    return tuple(read_slot(index, item) for index, item in enumerate(data[: limits().reply_slots]))
 
 
 def read_slot(index: int, item: Any) -> Slot:

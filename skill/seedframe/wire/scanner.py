@@ -12,12 +12,15 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from seedframe.limits import limits
+
 PART = "part:"
 """What stands in the document where a picture was; followed by its number."""
 
 _KEY = re.compile(rb'"b64_json"\s*:\s*"')
 _LONGEST_KEY = 64
 _PREFIX = b"data:"
+_LONGEST_PREFIX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +36,14 @@ class Piece:
 class Scanner:
     """Feed it chunks; take the pieces; read `rest` at the end. Memory is one chunk, not one picture."""
 
-    def __init__(self, *, max_rest: int = 8_000_000) -> None:
+    def __init__(self) -> None:
         self._rest = bytearray()
         self._pending = b""
         self._part = -1
         self._inside = False
         self._broken = False
         self._at_start = False
-        self._max_rest = max_rest
-
-    @property
-    def overflowing(self) -> bool:
-        """Whether what is not a picture grew past any reply this service gives."""
-        return len(self._rest) > self._max_rest
+        self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[Piece]:
         """The pieces this chunk completes."""
@@ -70,10 +68,12 @@ class Scanner:
         return taken
 
     def _outside(self, data: bytes) -> bytes:
-        found = _KEY.search(data)
+        # Past any number of pictures the service returns nothing is taken out: what is left soon grows too long.
+        found = _KEY.search(data) if self._part + 1 < limits().reply_slots else None
         if found:
             self._part += 1
             self._inside, self._broken, self._at_start = True, False, True
+            self._size = 0
             self._rest += data[: found.end()] + f"{PART}{self._part}".encode()
             return data[found.end() :]
         keep = _possible_key(data)
@@ -87,7 +87,9 @@ class Scanner:
         if self._at_start and body.startswith(_PREFIX[: len(body)] if len(body) < len(_PREFIX) else _PREFIX):
             comma = body.find(b",")
             if comma < 0 and end < 0:
-                self._pending = data
+                self._broken = self._broken or len(data) > _LONGEST_PREFIX
+                self._pending = b"" if self._broken else data
+                self._at_start = not self._broken
                 return b""
             body = body[comma + 1 :]
         self._at_start = False
@@ -113,10 +115,13 @@ class Scanner:
         if self._broken or not text:
             return b""
         try:
-            return _decoder()(_unescaped(text))
+            data = _decoder()(_unescaped(text))
         except (binascii.Error, ValueError):
             self._broken = True
             return b""
+        self._size += len(data)
+        self._broken = self._size > limits().picture_bytes
+        return b"" if self._broken else data
 
 
 def _possible_key(data: bytes) -> int:
