@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
 from seedframe.storyboard.formats import read_document
 from seedframe.storyboard.formats.document import Document, Place, refusal
@@ -101,7 +102,7 @@ def _board(document: Document, folder: str) -> Board:
         project=data["project"],
         shots=tuple(_shots(data["shots"], defaults, chain=data.get("chain", False))),
         title=_text(data.get("title")),
-        ratio=data.get("ratio", "9:16"),
+        ratio=data.get("ratio") or _ratio_of(data.get("size")),
         model=data.get("model"),
         size=data.get("size", "").lower().replace("×", "x").replace("*", "x") or None,
         resolution=data.get("resolution"),
@@ -119,6 +120,11 @@ def _board(document: Document, folder: str) -> Board:
         folder=folder,
         notices=document.notices,
     )
+
+
+def _ratio_of(size: str | None) -> str:
+    """The shape of a board that names only its pixels; 9:16, the video's, when it names nothing."""
+    return ratio_text(Size.parse(size).ratio) if size else "9:16"
 
 
 def _told(item: Mapping[str, Any]) -> tuple[str, Text | None, Text | None, tuple[Picture, ...]]:

@@ -7,13 +7,15 @@ means.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from seedframe.errors import InvalidRequest
-from seedframe.messages import Message
+from seedframe.messages import LANGUAGES, Message
+from seedframe.styling.language import han
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -116,6 +118,48 @@ def checked_brief_schema() -> dict[str, Any]:
             ),
         },
     }
+
+
+_BOTH = re.compile(r"\s[|｜]\s")
+_MEANS_NONE = ("setting_lead",)
+"""Fields in which an empty text says something."""
+
+
+def tidy_brief(brief: Mapping[str, Any]) -> dict[str, Any]:
+    """A brief without its empty parts, and `中文 | English` as `{"zh": …, "en": …}`.
+
+    Hosts that fill every property send empty parts; hosts that only send texts give both languages in one.
+    """
+    return {
+        name: value
+        for name, raw in brief.items()
+        if (value := raw if name in _MEANS_NONE else _tidy(raw, name)) not in (None, "", [], {})
+    }
+
+
+def _tidy(value: Any, name: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return tidy_brief(value)
+    if isinstance(value, (list, tuple)):
+        if name == "references" and "" in value:
+            # The place in the list is the number of the image: it must outlive the empty entry before it.
+            value = [
+                {"n": n, "role": role} if isinstance(role, str) and role else role for n, role in enumerate(value, 1)
+            ]
+        return [kept for entry in value if (kept := _tidy(entry, name)) not in (None, "", [], {})]
+    if not isinstance(value, str):
+        return value
+    return _both_languages(value) if value.strip() and name != "content" else value.strip()
+
+
+def _both_languages(text: str) -> str | dict[str, str]:
+    """A text in two parts of which exactly one is Chinese is the same said twice."""
+    parts = [part.strip() for part in _BOTH.split(text)]
+    chinese = [bool(han(part)) for part in parts]
+    if len(parts) != len(LANGUAGES) or sum(chinese) != 1 or not all(parts):
+        return text
+    zh, en = parts if chinese[0] else reversed(parts)
+    return {"zh": zh, "en": en}
 
 
 def check_brief(brief: Any) -> None:
