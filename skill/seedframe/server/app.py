@@ -37,8 +37,9 @@ INSTRUCTIONS = (
     "Seedframe makes and edits pictures with ByteDance Seedream (豆包 Seedream 5.5, 5.0, 4.5, 4.0): generate_image "
     "(文生图, 画图, 生成图片, draw, poster, product shot, storyboard keyframe 9:16), edit_image (图生图, 改图, 换装, "
     "combine photos), run_storyboard (分镜, 故事板: many shots as keyframes for video), style_prompt (free: word and "
-    "check a prompt). Every picture costs the user money: use dry_run when in doubt. Write Chinese prose for 5.x, English keywords for 4.x. The full-size file is at the path in the "
-    "text; the inline image is only a preview. Never repeat a call whose outcome is unknown without asking."
+    "check a prompt). Every picture costs the user money: use dry_run when in doubt. Write Chinese prose for 5.x, "
+    "English keywords for 4.x. The full-size file is at the path in the text; the inline image is only a preview. "
+    "Never repeat a call whose outcome is unknown without asking."
 )
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 

@@ -51,7 +51,7 @@ class _Call:
 async def answer(arguments: Mapping[str, Any], settings: Settings, language: Language, tell: Tell) -> t.CallToolResult:
     """The result of one call; a SeedreamError says what stands in the way."""
     board = arguments.get("board")
-    given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, Mapping) else {})})
+    given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, (Mapping, list)) else {})})
     known = {"plan": _plan, "run": _run, "status": _status, "pick": _pick, "sheet": _sheet, "cancel": _cancel}
     action = given.get("action")
     if action not in known:
@@ -168,7 +168,7 @@ async def _cancel(call: _Call) -> t.CallToolResult:
 def _board(call: _Call) -> Board:
     """The board of a path inside the folders that may be read, or of the text itself."""
     told = str(_needed(call, "board"))
-    if "\n" in told.strip() or told.lstrip().startswith("{"):
+    if "\n" in told.strip() or told.lstrip().startswith(("{", "[")):
         # Pictures of a text that lies nowhere are meant from where pictures are saved.
         return read_board(call.settings.output_dir / "board", text=told)
     path = Path(told).expanduser()

@@ -1,6 +1,7 @@
 """What is advertised: the tools with their flat schemas, computed from the data. Static for the life of a process.
 
-In: the catalog, `arguments.json`, the brief's schema, the settings. Out: MCP `Tool` values. Never in here: a call, a description.
+In: the catalog, `arguments.json`, the brief's schema, the settings. Out: MCP `Tool` values.
+Never in here: a call, a description.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A board file becomes a Board, or an error that names file, line and column.
 
-In: a path or a text (JSON, YAML 1.2, Markdown, CSV, Fountain). Out: a checked, frozen `Board`; back again as JSON.
+In: a path or a text (JSON, YAML 1.2, Markdown, CSV, xlsx, Fountain, numbered sentences).
+Out: a checked, frozen `Board`; back again as JSON.
 Never in here: prompts, prices, requests, whether a reference picture exists.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
-from seedframe.storyboard.formats import read_document
+from seedframe.storyboard.formats import is_workbook, read_document, read_workbook
 from seedframe.storyboard.formats.document import Document, Place, refusal
 from seedframe.storyboard.schema import check_schema, schema_named
 from seedframe.storyboard.sense import check_sense
@@ -36,9 +37,11 @@ def read_board(path: Path | str, *, text: str | None = None) -> Board:
     FileNotFoundError and other OSErrors pass through.
     """
     path = Path(path)
-    if text is None:
-        text = _decoded(path.read_bytes(), path.name)
-    document = read_document(text.removeprefix("\ufeff"), path.name)
+    if text is None and is_workbook(path.name):
+        document = read_workbook(path.read_bytes(), path.name)
+    else:
+        text = _decoded(path.read_bytes(), path.name) if text is None else text
+        document = read_document(text.removeprefix("\ufeff"), path.name)
     check_schema("board", document)
     check_sense(document)
     return _board(document, str(path.parent))
