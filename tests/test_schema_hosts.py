@@ -167,16 +167,20 @@ def filled(schema: Mapping[str, Any]) -> Any:
     return {"string": "", "boolean": False, "integer": 1, "number": 0}[kind]
 
 
+def converted(python: Path) -> dict[str, Any]:
+    """What the SDKs make of the tools."""
+    script = ROOT / "tests" / "strangers" / "with_strict_schemas.py"
+    listed = json.dumps(list(definitions().values()))
+    done = subprocess.run([python, script], input=listed, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(done.stdout))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.anyio
 async def test_strict_conversion_takes_every_tool_and_a_host_can_fill_it(python: Path, open_studio: OpenStudio):
-    script = ROOT / "tests" / "strangers" / "with_strict_schemas.py"
-    done = subprocess.run(
-        [python, script], input=json.dumps(list(definitions().values())), capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    read = json.loads(done.stdout)
+    read = converted(python)
     assert read.keys() == definitions().keys()
     for name, tool in definitions().items():
         strict, gemini = read[name]["strict"], read[name]["gemini"]
@@ -184,7 +188,7 @@ async def test_strict_conversion_takes_every_tool_and_a_host_can_fill_it(python:
         assert (strict["required"], strict["additionalProperties"]) == (list(properties), False)
         assert gemini.keys() == properties.keys()
         assert "object" not in json.dumps(gemini), "an object whose properties were lost"
-    asked = filled(read["generate_image"]["strict"]) | {"prompt": "雨夜的小巷，灯笼亮着", "model": "4.5"}
+    asked = filled(read["generate_image"]["strict"]) | {"prompt": "red fox in snow, rim light", "model": "4.5"}
     plan = {"action": "plan", "board": '{"shots": ["雨夜的小巷"]}'}
     calls = {"generate_image": asked, "run_storyboard": filled(read["run_storyboard"]["strict"]) | plan}
     async with Client(build_server(open_studio, "en")) as client:

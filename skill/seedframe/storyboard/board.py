@@ -18,6 +18,7 @@ from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
 from seedframe.storyboard.formats import is_workbook, read_document, read_workbook
 from seedframe.storyboard.formats.document import Document, Place, refusal
+from seedframe.storyboard.naming import bind_named
 from seedframe.storyboard.schema import check_schema, schema_named
 from seedframe.storyboard.sense import check_sense
 from seedframe.storyboard.values import LOOK, WORDS, Board, Character, Element, Picture, Scene, Shot, Text
@@ -44,7 +45,7 @@ def read_board(path: Path | str, *, text: str | None = None) -> Board:
         document = read_document(text.removeprefix("\ufeff"), path.name)
     check_schema("board", document)
     check_sense(document)
-    return _board(document, str(path.parent))
+    return bind_named(_board(document, str(path.parent)))
 
 
 def board_schema() -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _renamed(item: Mapping[str, Any], group: str, known: frozenset[str]) -> dict
 
 
 def _find_elements(loose: Loose, raw: Mapping[str, Any]) -> None:
-    """`cast`, `角色表` and the like are lists of characters, scenes …"""
+    """`cast`, `角色表` and the like are lists of characters, scenes and so on."""
     for key, value in raw.items():
         kind = table_of(key) if key not in _known("board") else None
         if kind and kind not in loose.data and isinstance(value, (list, dict)):
