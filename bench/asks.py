@@ -28,7 +28,11 @@ from seedframe.settings import Settings
 CASES = Path(__file__).parents[1] / "tests" / "cases" / "asks.json"
 GOAL = 57
 FIRST = "雨夜的小巷，灯笼的暖光映在积水里。"
-SHOTS = [["镜号", "画面", "时长(秒)"], [1, "雨夜的石板巷，灯笼亮着", 5], [2, "女孩抬头望向亮着的窗", 4]]
+SHOTS: list[list[str | int]] = [
+    ["镜号", "画面", "时长(秒)"],
+    [1, "雨夜的石板巷，灯笼亮着", 5],
+    [2, "女孩抬头望向亮着的窗", 4],
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,16 @@ from typing import Any
 
 from seedframe.messages import Message
 from seedframe.storyboard.findings import Finding
-from seedframe.storyboard.formats.cells import Unreadable, field_of, kind_of, plain, shown_id, table_of, value_of
+from seedframe.storyboard.formats.cells import (
+    Unreadable,
+    field_of,
+    kind_of,
+    plain,
+    seconds_in,
+    shown_id,
+    table_of,
+    value_of,
+)
 from seedframe.storyboard.formats.document import Spot
 from seedframe.storyboard.formats.shot_ids import CANONICAL, shot_id
 from seedframe.storyboard.schema import schema_named
@@ -53,8 +62,9 @@ def canonical(raw: dict[str, Any] | list[Any], name: str) -> Loose:
         loose = Loose(_renamed(raw, "board", _known("board")))
         _find_elements(loose, raw)
         _find_shots(loose, raw)
+        _nested_shots(loose)
     if isinstance(loose.data.get("shots"), list) and loose.data["shots"]:
-        loose.data.setdefault("project", _project(loose.data, name))
+        _name(loose.data, name)
         for kind in ELEMENTS:
             _elements(loose, kind)
         loose.data["shots"] = [_shot(loose, index, item) for index, item in enumerate(loose.data["shots"])]
@@ -110,9 +120,50 @@ def _find_shots(loose: Loose, raw: Mapping[str, Any]) -> None:
         loose.moved["shots",] = (named,)
 
 
-def _project(data: dict[str, Any], name: str) -> str:
-    told = _first_text(data.get("title"))
-    return shown_id(told)[:60].strip("_") or shown_id(PurePath(name).stem)
+def _nested_shots(loose: Loose) -> None:
+    """`scenes: [{location, shots: […]}]`: the shots in one list, each with its scene."""
+    scenes = loose.data.get("scenes")
+    if "shots" in loose.data or not isinstance(scenes, list):
+        return
+    shots: list[Any] = []
+    kept: list[Any] = []
+    for number, scene in enumerate(scenes, 1):
+        key = next((key for key in scene if plain(key) in SHOT_LISTS), None) if isinstance(scene, dict) else None
+        inner = scene.pop(key) if key is not None and isinstance(scene[key], list) else []
+        place, where = _place(scene, number)
+        kept += [place] if place else []
+        for index, shot in enumerate(inner):
+            loose.moved["shots", len(shots)] = ("scenes", number - 1, str(key), index)
+            own = {"action": shot} if isinstance(shot, str) else shot
+            shots.append({"scene": where, **own} if isinstance(own, dict) else own)
+    if shots:
+        loose.data |= {"shots": shots, "scenes": kept}
+        if not kept:
+            del loose.data["scenes"]
+
+
+def _place(scene: Any, number: int) -> tuple[Any, str]:
+    """What a scene says of its place, and what its shots call it: its number where it says nothing else."""
+    place = _element(scene, "scenes") if scene else None
+    if not isinstance(place, dict):
+        return place, str(number)
+    own = str(place.get("id", ""))
+    if own and not own.isdigit():
+        return place, own
+    if not place.keys() - {"id"}:
+        return None, own or str(number)
+    place["id"] = shown_id(_first_text(place.get("name")) or f"S{number:02}")
+    return place, place["id"]
+
+
+def _name(data: dict[str, Any], name: str) -> None:
+    """The project begins every file name: out of itself, the title or the file, in signs a file name may hold."""
+    told = data.get("project", _first_text(data.get("title")))
+    if not isinstance(told, str):
+        return
+    if "project" in data and told != shown_id(told):
+        data.setdefault("title", told)
+    data["project"] = shown_id(told)[:60].strip("_") or shown_id(PurePath(name).stem)
 
 
 def _first_text(value: Any) -> str:
@@ -161,6 +212,9 @@ def _shot(loose: Loose, index: int, item: Any) -> Any:
     for key in told.keys() - item.keys():
         source = next((old for old in item if (field_of(old, "shot") or ("",))[0] == key), key)
         loose.moved["shots", index, key] = ("shots", index, source)
+    time = told.get("time_of_day")
+    if isinstance(time, (str, int, float)) and seconds_in(str(time)) is not None:
+        told.setdefault("duration", seconds_in(str(told.pop("time_of_day"))))
     told = {name: _value(name, value) for name, value in told.items()}
     content = ("subject", "action", "characters", "products", "props", "scene", "setting")
     if "title" in told and not any(told.get(part) for part in content):

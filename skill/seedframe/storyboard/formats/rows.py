@@ -94,7 +94,10 @@ class BoardRows:
         """Everything collected. The project is called like the file when nothing says otherwise."""
         if not self.data.get("shots"):
             raise refusal(self.name, Place(1, 1), Message("storyboard.no-shots"), allowed=columns()["shot"]["action"])
-        self.data.setdefault("project", shown_id(PurePath(self.name).stem))
+        project = self.data.get("project", "")
+        if project != shown_id(project) and project:
+            self.data.setdefault("title", project)
+        self.data["project"] = shown_id(project or PurePath(self.name).stem)[:60].strip("_") or "board"
         for kind in ELEMENTS:
             self._define(kind)
         self._number()
