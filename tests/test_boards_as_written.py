@@ -9,13 +9,18 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 from openpyxl import Workbook
 
 from seedframe.errors import InvalidRequest
+from seedframe.pipeline import Studio
+from seedframe.server.app import build_server
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.continuity import continuity_findings
 
@@ -103,3 +108,19 @@ def test_two_columns_that_contradict_each_other_are_told():
     assert [str(note.message) for note in board.notices] == [
         "Two columns say the same thing differently; '镜头大小' counts ('近景' instead of '远景')."
     ]
+
+
+@pytest.mark.anyio
+@pytest.mark.slow
+async def test_a_run_without_a_plan_tells_what_was_left_out_too(
+    open_studio: Callable[..., AbstractAsyncContextManager[Studio]], tmp_path: Path
+):
+    identity = tmp_path / "pictures" / "river" / ".storyboard" / "board.json"
+    identity.parent.mkdir(parents=True)
+    identity.write_text('{"id": "lake-1", "project": "lake"}', encoding="utf-8")  # the run itself ends at once
+    board = "项目,镜号,画面,摄影师\nriver,1,雨夜的石板桥，河面映着灯,老王\n"
+    async with Client(build_server(open_studio, "en")) as client:
+        result = await client.call_tool("run_storyboard", {"action": "run", "board": board})
+
+    told = result.content[0].text.splitlines()
+    assert told[1] == "warning COLUMN_UNKNOWN: The column '摄影师' means nothing here and was left out."

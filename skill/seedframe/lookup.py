@@ -21,6 +21,14 @@ SANDBOX = re.compile(r"(?:sandbox:|attachment:|/mnt/(?:user-data|data|uploads)(?
 """Where chat hosts keep uploads: Claude, ChatGPT and alike. Nothing outside of that chat can read there."""
 
 
+def places(output: Path) -> tuple[Path, ...]:
+    """Where a relative path is looked up: the working folder, while there is one, then the output folder."""
+    try:
+        return (Path.cwd(), output)
+    except OSError:
+        return (output,)
+
+
 def candidates(wanted: str, folders: Sequence[Path]) -> tuple[str, ...]:
     """The paths a name may mean, in the order they are tried; an absolute path, `~` and a URL mean themselves."""
     if "://" in wanted or wanted.startswith("~") or Path(wanted).is_absolute():

@@ -20,7 +20,7 @@ from seedframe.catalog import ReferenceLimits, catalog
 from seedframe.client import Client
 from seedframe.errors import InvalidRequest, PictureError
 from seedframe.geometry import Size
-from seedframe.lookup import LATEST, find
+from seedframe.lookup import LATEST, find, places
 from seedframe.messages import Message
 from seedframe.requests import ImageRequest
 from seedframe.store import Store
@@ -108,7 +108,7 @@ async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -
         return part, _shown_url(wanted)
     if wanted.startswith("http://"):
         raise _refused("references.https-only", _shown_url(wanted), "https://…")
-    named = await asyncio.to_thread(find, wanted, (Path.cwd(), desk.store.root))
+    named = await asyncio.to_thread(find, wanted, places(desk.store.root))
     return await asyncio.to_thread(_allowed_file, named, desk.roots), wanted
 
 

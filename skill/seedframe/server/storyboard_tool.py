@@ -75,7 +75,9 @@ async def _run(call: _Call) -> t.CallToolResult:
         return _told([_say(call, "already-running", out=out)], {"status": "running", **_place(call, out)})
     log = await asyncio.to_thread(_start, call, out, board)
     facts = {"status": "started", **_place(call, out), "frames": _frames(board), "log": str(log)}
-    return _told([_say(call, "started", out=out)], facts)
+    left_out = (notice for notice in board.notices if notice.severity == "warning")
+    lines = [_say(call, "started", out=out), *reports.finding_lines(left_out, call.language)]
+    return _told(lines[: reports.MOST_LINES], facts)
 
 
 def _prepared(call: _Call) -> tuple[Path, Board]:
