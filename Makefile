@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.seedframe-installed
-EXTRAS := .[storyboard,fast,heif]
+EXTRAS := .[storyboard,fast,heif,xlsx]
 
 .PHONY: demo test check slow bench bench-storyboard docs install
 .DEFAULT_GOAL := demo
@@ -24,6 +24,7 @@ slow: $(STAMP)  ## what needs its own environment, a browser or minutes
 
 bench: $(STAMP)  ## the numbers behind every claim
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.asks
 
 bench-storyboard: $(STAMP)  ## 20,000 shots, several workers, kill -9
 	$(BIN)/python -m bench.storyboard

@@ -237,7 +237,7 @@ def test_a_command_line_above_the_limit_leaves_with_its_own_code(environ: dict[s
 @pytest.mark.anyio
 async def test_a_sidecar_tells_the_whole_story_of_its_picture(open_studio: OpenStudio) -> None:
     carrier = transport(paint="instant", profile="ark")
-    wish = {"prompt": CAT["prompt"], "size": "2048x2048", "ratio": "9:16", "seed": 7, "save_as": "cat"}
+    wish = {"prompt": CAT["prompt"], "size": "2048x2048", "frame": "1152x2048", "seed": 7, "save_as": "cat"}
     async with open_studio(transport=carrier, SEEDFRAME_BACKEND="ark", ARK_API_KEY=KEY) as studio:
         facts = await made(studio, **wish)
     picture = facts["pictures"][0]

@@ -152,7 +152,7 @@ def test_durations_are_held_against_the_version(version: str, seconds: float, fi
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"size": "2048x2048"}, ["SIZE_RATIO"]),
+        ({"size": "2048x2048", "ratio": "9:16"}, ["SIZE_RATIO"]),
         ({"size": "1600×2848"}, []),
         ({"ratio": "1:3"}, ["RATIO"]),
         ({"ratio": "21:9"}, []),

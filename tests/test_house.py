@@ -27,7 +27,7 @@ FLOORS = (
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
     {"catalog", "network", "argument_size"},
-    {"schemas", "marks"},
+    {"schemas", "marks", "lookup"},
     {"requests"},
     {"wire", "cutting", "rehearsal"},
     {"arriving", "framing"},

@@ -174,7 +174,6 @@ def test_pictures_come_as_a_list_or_as_one_text(given: Any, meant: tuple[str, ..
         pytest.param("anchor", "middle-ish", id="an unknown anchor"),
         pytest.param("preview", "huge", id="an unknown preview"),
         pytest.param("model", "4.6", id="an unknown model"),
-        pytest.param("model", "", id="an empty model"),
         pytest.param("model", "ep-20260101000000-abcde", id="an endpoint nobody bound"),
     ],
 )

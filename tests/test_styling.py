@@ -291,7 +291,6 @@ def test_an_unknown_wish_to_avoid_joins_the_negative_or_is_told_as_an_absence():
     [
         ({"subjekt": "x"}, "brief.subjekt"),
         ({"subject": 3}, "brief.subject"),
-        ({"subject": " "}, "brief.subject"),
         ({"lighting": [1]}, "brief.lighting[0]"),
         ({"text": [{"where": "top"}]}, "brief.text[0].content"),
         ({"edits": [{"op": "explode", "target": "x"}]}, "brief.edits[0].op"),

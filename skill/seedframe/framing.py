@@ -232,8 +232,14 @@ def frame_report(request: ImageRequest, language: Language) -> dict[str, Any]:
         facts["ratio"] = ratio_text(wish.ratio)
     if wish.frame is not None:
         facts["frame"] = str(wish.frame)
-    facts["why"] = (wish.why or Message("framing.as-given" if wish.asked else "framing.model-decides")).text(language)
+    facts["why"] = (wish.why or _why(request)).text(language)
     return facts
+
+
+def _why(request: ImageRequest) -> Message:
+    if request.frame.asked:
+        return Message("framing.as-given")
+    return Message("shapes.image-1-unread" if request.images and not request.layers else "shapes.service-decides")
 
 
 def utc(seconds: float) -> datetime:

@@ -32,10 +32,11 @@ from seedframe.client import CONNECTIONS, Client, Tell
 from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, StoreError
 from seedframe.job import Admit, Job, Workshop
 from seedframe.journal import IN_FLIGHT, Begin, Budget, Claim, Entry, Join, Journal, State
+from seedframe.lookup import LATEST
 from seedframe.messages import Message
 from seedframe.prepared import Prepared, build_calls, styled_words
 from seedframe.references import Desk, gather
-from seedframe.requests import ImageRequest, check
+from seedframe.requests import ImageRequest, check, with_shape_of
 from seedframe.settings import Money, Settings
 from seedframe.store import Store
 from seedframe.telling import Result, failure_of, told_failure, told_price, told_request
@@ -47,6 +48,9 @@ DAY_SECONDS = 86_400.0
 DOWNLOADS_AT_ONCE = 4
 PATIENCE = 4
 """How many times the timeout of one picture a caller waits for an identical call that somebody else makes."""
+
+MOST_RECENT = 50
+"""So many calls back the last picture is looked for."""
 
 _PAID_ALREADY: frozenset[State] = IN_FLIGHT | {"saved"}
 
@@ -154,6 +158,7 @@ class Studio:
         await asyncio.to_thread(self.store.stem, request.save_as, "picture")
         desk = Desk(self._roots(), self.store, self.client, self._earlier)
         references = await gather(request, desk) if request.images else ()
+        request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
         notes = tuple(note for reference in references for note in reference.notes)
         return Prepared(request, styled, references, calls, (*request.warnings, *notes))
@@ -262,12 +267,23 @@ class Studio:
             log.warning("a caller's leaving could not be noted: %s", error)
 
     async def _earlier(self, reference: str) -> Path | None:
-        """The file behind `seedframe:<entry>-<number>`."""
+        """The file behind `seedframe:<entry>-<number>`, or the last picture made (`latest`)."""
+        if reference == LATEST:
+            return await self._latest()
         name, _, number = reference.partition(":")[2].rpartition("-")
         entry = await self.journal.entry(name) if number.isdigit() else None
         made = (entry.result or {}).get("pictures", []) if entry else []
         found = next((Path(picture["path"]) for picture in made if picture["id"] == reference), None)
         return found if found and found.exists() else None
+
+    async def _latest(self) -> Path | None:
+        """The last picture of the newest call that has one left on the disk."""
+        for entry in await self.journal.entries(states=("saved", "delivered"), limit=MOST_RECENT):
+            made = [Path(picture["path"]) for picture in (entry.result or {}).get("pictures", ())]
+            there = [path for path in made if path.exists()]
+            if there:
+                return there[-1]
+        return None
 
     def _roots(self) -> tuple[Path, ...]:
         return (*self.settings.input_roots, self.settings.output_dir)

@@ -19,6 +19,8 @@ from seedframe import pictures
 from seedframe.catalog import ReferenceLimits, catalog
 from seedframe.client import Client
 from seedframe.errors import InvalidRequest, PictureError
+from seedframe.geometry import Size
+from seedframe.lookup import LATEST, find, places
 from seedframe.messages import Message
 from seedframe.requests import ImageRequest
 from seedframe.store import Store
@@ -34,6 +36,8 @@ class Reference:
     shown: str
     sha256: str
     notes: tuple[Message, ...] = ()
+    shape: Size | None = None
+    """Width and height as displayed; None for a URL that is not read here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +93,10 @@ def _needs_alpha(request: ImageRequest) -> bool:
 
 async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -> tuple[Path, str]:
     """A file on this machine that holds the picture, and how to call it."""
-    if wanted.startswith(EARLIER):
+    if wanted.startswith(EARLIER) or wanted == LATEST:
         found = await desk.earlier(wanted)
+        if found is None and wanted == LATEST:
+            raise _refused("shapes.no-latest", wanted, "path, https URL, data URI, seedframe: id")
         if found is None:
             raise _refused("references.unknown-earlier", wanted, "seedframe:<id>-<number>")
         return found, wanted
@@ -102,7 +108,8 @@ async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -
         return part, _shown_url(wanted)
     if wanted.startswith("http://"):
         raise _refused("references.https-only", _shown_url(wanted), "https://…")
-    return await asyncio.to_thread(_allowed_file, wanted, desk.roots), wanted
+    named = await asyncio.to_thread(find, wanted, places(desk.store.root))
+    return await asyncio.to_thread(_allowed_file, named, desk.roots), wanted
 
 
 def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
@@ -126,7 +133,7 @@ def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
     if fitted.bytes > limits.warn_bytes:
         notes = (*notes, Message("references.heavy", name=shown, bytes=fitted.bytes, advised=limits.warn_bytes))
     value = pictures.data_uri(fitted.path)
-    return Reference(value, shown, hashlib.sha256(value.encode("ascii")).hexdigest(), notes)
+    return Reference(value, shown, hashlib.sha256(value.encode("ascii")).hexdigest(), notes, header.displayed)
 
 
 def _opaque(shown: str) -> InvalidRequest:

@@ -10,7 +10,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
@@ -20,9 +20,22 @@ from seedframe import schemas
 from seedframe.argument_size import check_size
 from seedframe.catalog import Catalog, Offer, Price
 from seedframe.errors import InvalidRequest
-from seedframe.geometry import CENTER, Anchor, Size, exact_size, fit_limits, frame_size, parse_ratio, ratio_text
+from seedframe.geometry import (
+    CENTER,
+    TOLERANCE,
+    Anchor,
+    Size,
+    exact_size,
+    fit_limits,
+    frame_size,
+    mismatch,
+    nearest_named,
+    parse_ratio,
+    ratio_text,
+)
 from seedframe.messages import Message
 from seedframe.settings import Settings
+from seedframe.styling.schema import tidy_brief
 
 TOOLS = ("generate_image", "edit_image")
 PRESET_SLACK = 1.1025
@@ -126,6 +139,8 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
     given = coerced(tool, arguments)
     offer = catalog.offer(given.pop("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
     given, warnings = _drop_ignored(given, offer)
+    if given.get("background") == "transparent" and offer.supports("output_format"):
+        given.setdefault("output_format", "png")
     frame = _frame(given, offer, settings)
     legal = {**given, **({"size": frame.asked} if frame.asked else {})}
     _validate(tool, offer, legal, catalog)
@@ -160,13 +175,31 @@ def _request(
 
 
 def coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Known names only, null means absent, and what hosts send as strings becomes what it plainly means."""
+    """Known names only; null and empty mean absent; what hosts send as strings becomes what it plainly means.
+
+    Hosts that must fill every property send "" (or a neutral value, see `_drop_ignored`) for what was not asked.
+    """
     check_size(tool, arguments)
     kinds = schemas.argument_kinds(tool)
     for name in arguments:
         if name not in kinds:
             raise _unknown_argument(name, tuple(kinds))
-    return {name: _coerce(name, value, kinds[name]) for name, value in arguments.items() if value is not None}
+    given = {name: _without_blanks(value) for name, value in arguments.items()}
+    typed = {name: _coerce(name, value, kinds[name]) for name, value in given.items() if not _is_blank(value)}
+    if "brief" in typed and isinstance(typed["brief"], Mapping):
+        typed["brief"] = tidy_brief(typed["brief"])
+    return {name: value for name, value in typed.items() if value != {}}
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _without_blanks(value: Any) -> Any:
+    """A list without its empty entries; a list of nothing else stays, so that its length can be refused."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return [entry for entry in value if not _is_blank(entry)]
 
 
 def _unknown_argument(name: str, known: tuple[str, ...]) -> InvalidRequest:
@@ -252,6 +285,8 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
     kept, warnings = {}, []
     for name, value in given.items():
         state = offer.parameters[name].state if name in offer.parameters else "supported"
+        if _is_neutral(name, value, state, offer):
+            continue
         if state == "refused" and value is not False:
             raise _refused(name, value, offer)
         if state == "supported" or name in schemas.RESTATED:
@@ -259,6 +294,23 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
         elif state == "ignored":
             warnings.append(Message("requests.ignored", name=name, model=offer.model.name, backend=offer.backend.name))
     return kept, warnings
+
+
+def _is_neutral(name: str, value: Any, state: str, offer: Offer) -> bool:
+    """Whether a value asks for nothing this offer does not do anyway: hosts that fill every property send such."""
+    entry = schemas.arguments()["arguments"].get(name, {})
+    if "never" in entry and value == entry["never"]:
+        return True
+    if state == "ignored" or (state == "supported" and value in _choices(name, offer, value)):
+        return False
+    if name == "output_format":
+        return bool(value == offer.model.default_format)
+    return "neutral" in entry and bool(value == entry["neutral"])
+
+
+def _choices(name: str, offer: Offer, value: Any) -> list[Any]:
+    own = offer.parameters[name].schema if name in offer.parameters else {}
+    return list(own.get("enum", [value]))
 
 
 def _refused(name: str, got: Any, offer: Offer) -> InvalidRequest:
@@ -293,6 +345,31 @@ def _frame(given: Mapping[str, Any], offer: Offer, settings: Settings) -> FrameW
     return FrameWish(preset, None, None, frame, anchor)
 
 
+def with_shape_of(request: ImageRequest, shape: Size | None) -> ImageRequest:
+    """An edit that names neither ratio nor size keeps the shape of image 1, in pixels that are legal for the model.
+
+    `shape` is image 1 as displayed; None (a URL that is not read here) leaves the request as it is. The pixels of
+    image 1 themselves where they are legal and cost no more than the usual area, else the same ratio at that area.
+    """
+    frame = request.frame
+    if shape is None or request.tool != "edit_image" or request.layers or frame.asked or frame.ratio:
+        return request
+    offer = request.offer
+    low, high = offer.limits.ratios
+    if not low <= shape.ratio <= high:
+        note = Message("shapes.too-slim", shape=str(shape), model=offer.model.name, limits=str(offer.limits))
+        return replace(request, warnings=(*request.warnings, note))
+    usual = exact_size(shape.ratio, offer.model.target_pixels, offer.limits)
+    own = offer.limits.allow(shape) and _price_of(offer, shape) <= _price_of(offer, usual)
+    size = shape if own else usual
+    why = Message("shapes.of-image-1", shape=str(shape), size=str(size))
+    return replace(request, frame=replace(frame, asked=str(size), expected=size, ratio=shape.ratio, why=why))
+
+
+def _price_of(offer: Offer, size: Size) -> Decimal:
+    return offer.price(pixels=size.pixels, outputs=1, references=1).amount or Decimal(0)
+
+
 def _wanted_ratio(given: Mapping[str, Any], frame: Size | None, settings: Settings) -> Fraction | None:
     if "ratio" in given:
         return parse_ratio(given["ratio"])
@@ -323,12 +400,27 @@ def _no_size(size: str, offer: Offer) -> Size:
 
 
 def _pixels(wanted: Size, ratio: Fraction | None, frame: Size | None, anchor: Anchor, offer: Offer) -> FrameWish:
-    """A caller's own pixels, scaled to be legal. With a ratio beside it the ratio is met by a crop, if it differs."""
+    """A caller's own pixels, scaled to be legal. A ratio beside it must be theirs; an exact frame is cut from them."""
+    if frame is None and ratio is not None and mismatch(wanted, ratio) > TOLERANCE:
+        raise _two_shapes(wanted, ratio, offer)
     legal = fit_limits(wanted, offer.limits)
     if legal == wanted:
         return FrameWish(str(legal), legal, ratio or wanted.ratio, frame, anchor)
     why = Message("requests.size-scaled", wanted=wanted, size=legal, model=offer.model.name, limits=str(offer.limits))
     return FrameWish(str(legal), legal, ratio or wanted.ratio, frame, anchor, scaled_from=wanted, why=why)
+
+
+def _two_shapes(size: Size, ratio: Fraction, offer: Offer) -> InvalidRequest:
+    """Size and ratio contradict each other: both ways out."""
+    own, other = nearest_named(size.ratio), ratio_text(ratio)
+    instead = str(exact_size(ratio, offer.model.target_pixels, offer.limits))
+    return InvalidRequest(
+        Message("shapes.two-shapes", size=str(size), own=own, ratio=other),
+        field="size",
+        got={"size": str(size), "ratio": other},
+        allowed=[{"size": str(size)}, {"ratio": other}],
+        advice=Message("shapes.two-shapes-advice", size=str(size), ratio=other, pixels=instead),
+    )
 
 
 def _check_reference_kind(given: Mapping[str, Any], offer: Offer) -> None:

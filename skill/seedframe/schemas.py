@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-from seedframe.catalog import Catalog, Model, Offer
+from seedframe.catalog import Backend, Catalog, Model, Offer
+from seedframe.errors import InvalidRequest
 from seedframe.geometry import ratio_text
+from seedframe.settings import Settings
 
 SIZE_RULE = "legalSize"
 """Our own keyword: a WxH string must lie within these pixels, ratios and sides. Other validators ignore it."""
@@ -41,7 +44,9 @@ def argument_kinds(tool: str) -> dict[str, str]:
     """The arguments a tool takes, in the order they are advertised, and the JSON type of each."""
     own = arguments()["tools"][tool].get("inputSchema")
     if own:
-        return {name: entry["type"] for name, entry in own["properties"].items()}
+        kinds = {name: entry["type"] for name, entry in own["properties"].items()}
+        # A brief that is advertised as JSON text, to keep the tool small, is taken as an object too.
+        return {**kinds, "brief": "object"} if "brief" in kinds else kinds
     entries = arguments()["arguments"].items()
     taken = {name: entry["schema"]["type"] for name, entry in entries if tool in entry.get("tools", [tool])}
     return {**taken, "brief": "object"}
@@ -52,27 +57,51 @@ def argument_names(tool: str) -> tuple[str, ...]:
     return tuple(argument_kinds(tool))
 
 
-def advertised(tool: str, catalog: Catalog, brief: Mapping[str, Any]) -> dict[str, Any]:
-    """`{name, title, description, inputSchema}` of a tool; `brief` is the schema of that argument."""
-    entries = arguments()["arguments"]
+def advertised(
+    tool: str, catalog: Catalog, brief: Mapping[str, Any], settings: Settings | None = None
+) -> dict[str, Any]:
+    """`{name, title, description, inputSchema}` of a tool; `brief` is the schema of that argument.
+
+    The default model, the ratio and the prices are those of the settings in force. `edit_image` describes only what
+    is its own: both picture tools are always read together.
+    """
     head = arguments()["tools"][tool]
+    words = _words(catalog, settings or Settings())
+    told = {"name": tool, "title": head["title"], "description": head["description"].format(**words)}
     if "inputSchema" in head:
-        return {"name": tool, **{key: head[key] for key in ("title", "description", "inputSchema")}}
-    words = _words(catalog)
+        return {**told, "inputSchema": _filled(head["inputSchema"], words)}
+    texts = descriptions(tool, catalog, settings)
+    entries = arguments()["arguments"]
     properties = {
-        name: {**entries[name]["schema"], "description": _describe(name, entries[name], catalog, words)}
-        for name in argument_names(tool)
-        if name != "brief"
+        name: {**entries[name]["schema"], **({"description": text} if _is_own(tool, name) else {})}
+        for name, text in texts.items()
     }
     schema = {"type": "object", "additionalProperties": False, "properties": {**properties, "brief": dict(brief)}}
     if head["required"]:
         schema["required"] = head["required"]
-    return {
-        "name": tool,
-        "title": head["title"],
-        "description": head["description"].format(**words),
-        "inputSchema": schema,
+    return {**told, "inputSchema": schema}
+
+
+def descriptions(tool: str, catalog: Catalog, settings: Settings | None = None) -> dict[str, str]:
+    """Every argument of a picture tool but `brief`, in words, in the order they are advertised."""
+    entries = arguments()["arguments"]
+    words = _words(catalog, settings or Settings())
+    names = [name for name in argument_names(tool) if name != "brief"]
+    return {name: _describe(tool, name, entries[name], catalog, words) for name in names}
+
+
+def _is_own(tool: str, name: str) -> bool:
+    entry = arguments()["arguments"][name]
+    return tool != "edit_image" or "tools" in entry or "edit" in entry
+
+
+def _filled(schema: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, Any]:
+    """A schema written out in the data, with the facts in its descriptions."""
+    properties = {
+        name: {key: text.format(**words) if key == "description" else text for key, text in entry.items()}
+        for name, entry in schema["properties"].items()
     }
+    return {**schema, "properties": properties}
 
 
 def hints(tool: str) -> Mapping[str, bool]:
@@ -193,31 +222,65 @@ def _layer_rules(tool: str, offer: Offer) -> list[dict[str, Any]]:
     return [{"if": _given("layers", True), "then": then}]
 
 
-def _words(catalog: Catalog) -> dict[str, str]:
+def _words(catalog: Catalog, settings: Settings) -> dict[str, str]:
     models = catalog.models
-    default = next(model for model in models if "5.0" in model.aliases)
     ratios = {(model.limits.min_ratio, model.limits.max_ratio) for model in models}
     low, high = min(ratios)[0], max(ratio[1] for ratio in ratios)
+    default = _default_model(catalog, settings)
     return {
-        "models": ", ".join(m.name + (f" (= {m.aliases[0]}, default)" if m is default else "") for m in models),
+        "models": _models_and_prices(catalog, settings, default),
+        "default": default,
+        "ratio_default": f"; default {settings.ratio}" if settings.ratio else "",
         "references": str(max(model.references.count for model in models)),
         "references_by_model": _grouped(models, lambda model: str(model.references.count)),
         "ratios": f"{ratio_text(low)} to {ratio_text(high)}",
-        "presets": _grouped(models, lambda model: " ".join(model.presets)),
-        "pixels": _grouped(models, lambda model: f"{model.limits.min_pixels}-{model.limits.max_pixels} px"),
+        "sizes": _grouped(models, _sizes),
         "outputs": str(max(model.parameters["count"].schema["maximum"] for model in models)),
         "fast": _takers(models, lambda model: "fast" in model.parameters["optimize_prompt"].schema.get("enum", [])),
         "layers": ", ".join(
             f"{m.name} ({m.parameters['layers'].extra['max_layers']})" for m in models if _supports(m, "layers")
         ),
         "formats": "; default png: " + _takers(models, lambda model: model.default_format == "png"),
-        "background": "; transparent without an input picture: " + ", ".join(catalog.freely_transparent),
+        "background": "; transparent from words: " + ", ".join(catalog.freely_transparent),
     }
 
 
-def _describe(name: str, entry: Mapping[str, Any], catalog: Catalog, words: Mapping[str, str]) -> str:
+def _sizes(model: Model) -> str:
+    """`2K 4K, 3.7-16.8 MP`."""
+    least, most = (round(pixels / 1e6, 1) for pixels in (model.limits.min_pixels, model.limits.max_pixels))
+    return f"{' '.join(model.presets)}, {least}-{most} MP"
+
+
+def _default_model(catalog: Catalog, settings: Settings) -> str:
+    """The short name of the model that is used unasked; a setting nobody understands stands as it is."""
+    try:
+        return catalog.model(settings.endpoints.get(settings.model, settings.model)).name
+    except InvalidRequest:
+        return settings.model
+
+
+def _models_and_prices(catalog: Catalog, settings: Settings, default: str) -> str:
+    """`5.5, 5.0-pro 0.3-0.6, 5.0-lite (= 5.0, default) 0.22 CNY each`: what a picture costs where it is bought."""
+    backend = next((each for each in catalog.backends if each.name == settings.backend), None)
+    told = [_model_and_price(model, backend, settings, default) for model in catalog.models]
+    return ", ".join(told) + (f" {backend.currency} each" if backend else "")
+
+
+def _model_and_price(model: Model, backend: Backend | None, settings: Settings, default: str) -> str:
+    marks = [f"= {model.aliases[0]}"] if model.aliases and model.aliases[0][0].isdigit() else []
+    marks += ["default"] if model.name == default else []
+    listed = backend.prices.get(model.name, {}) if backend else {}
+    prices = [Decimal(tier["each"]) for tier in listed.get("tiers", [listed]) if "each" in tier]
+    if model.name in settings.prices:
+        prices = [settings.prices[model.name]]
+    said = "-".join(dict.fromkeys(format(price.normalize(), "f") for price in (sorted(prices))))
+    return " ".join(part for part in (model.name, f"({', '.join(marks)})" if marks else "", said) if part)
+
+
+def _describe(tool: str, name: str, entry: Mapping[str, Any], catalog: Catalog, words: Mapping[str, str]) -> str:
     takers = _takers(catalog.models, lambda model: _supports(model, name))
-    return str(entry["description"]).format(**words, supported=takers)
+    template = entry.get("edit") if tool == "edit_image" else None
+    return str(template or entry["description"]).format(**words, supported=takers)
 
 
 def _supports(model: Model, name: str) -> bool:

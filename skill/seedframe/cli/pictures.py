@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import click
@@ -38,7 +39,7 @@ def _option(tool: str, name: str) -> click.Option:
         return click.Option(["--brief"], help="JSON file, or JSON.", metavar="FILE|JSON")
     entry = schemas.arguments()["arguments"][name]
     flag = "--" + name.replace("_", "-")
-    help_text = _advertised(tool)[name]["description"]
+    help_text = _descriptions(tool)[name]
     schema = entry["schema"]
     if schema["type"] == "array":
         return click.Option([flag.removesuffix("s"), name], multiple=True, help=help_text)
@@ -48,11 +49,11 @@ def _option(tool: str, name: str) -> click.Option:
     return click.Option([flag], type=kind, help=help_text)
 
 
-def _advertised(tool: str) -> Mapping[str, Any]:
+@cache
+def _descriptions(tool: str) -> Mapping[str, str]:
     from seedframe.catalog import catalog
 
-    properties: Mapping[str, Any] = schemas.advertised(tool, catalog(), {})["inputSchema"]["properties"]
-    return properties
+    return schemas.descriptions(tool, catalog())
 
 
 def _make(tool: str) -> Callable[..., None]:

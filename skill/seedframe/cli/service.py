@@ -106,6 +106,7 @@ def _remote_lines(listing: Any, settings: Settings) -> str:
 def _schema(settings: Settings, as_json: bool, tool: str, model: str | None) -> None:
     from seedframe import schemas
     from seedframe.catalog import catalog
+    from seedframe.requests import TOOLS
     from seedframe.styling import brief_schema
 
     known = catalog()
@@ -115,7 +116,8 @@ def _schema(settings: Settings, as_json: bool, tool: str, model: str | None) -> 
         if model:
             shown = schemas.checked(tool, known.offer(model, known.backend(settings.backend), settings.endpoints))
         else:
-            shown = schemas.advertised(tool, known, brief_schema())
+            brief = brief_schema(tool) if tool in TOOLS else {}
+            shown = schemas.advertised(tool, known, brief, settings)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     click.echo(json.dumps(shown, ensure_ascii=False, indent=None if as_json else 2))
@@ -178,7 +180,7 @@ def _serve(settings: Settings) -> None:
 
     gc.freeze()
     gc.enable()
-    server = build_server(lambda: studio(settings), settings.language)
+    server = build_server(lambda: studio(settings), settings.language, settings)
     asyncio.run(serve_stdio(server))
 
 

@@ -30,6 +30,7 @@ from seedframe.server.talk import Context, Progress, QuestionPending, consents
 
 if TYPE_CHECKING:
     from seedframe.pipeline import Studio
+    from seedframe.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,10 @@ NAME = "seedframe"
 INSTRUCTIONS = (
     "Seedframe makes and edits pictures with ByteDance Seedream (豆包 Seedream 5.5, 5.0, 4.5, 4.0): generate_image "
     "(文生图, 画图, 生成图片, draw, poster, product shot, storyboard keyframe 9:16), edit_image (图生图, 改图, 换装, "
-    "combine photos), style_prompt (free: word and check a prompt). Every picture costs the user money: use dry_run "
-    "when in doubt. Write Chinese prose for 5.x, English keywords for 4.x. The full-size file is at the path in the "
-    "text; the inline image is only a preview. Never repeat a call whose outcome is unknown without asking."
+    "combine photos), run_storyboard (分镜, 故事板: many shots as keyframes for video), style_prompt (free: word and "
+    "check a prompt). Every picture costs the user money: use dry_run when in doubt. Write Chinese prose for 5.x, "
+    "English keywords for 4.x. The full-size file is at the path in the text; the inline image is only a preview. "
+    "Never repeat a call whose outcome is unknown without asking."
 )
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -71,8 +73,11 @@ class Desk:
         closing.result()
 
 
-def build_server(open_studio: OpenStudio, language: Language) -> Server[Desk]:
-    """The server object; the same one serves stdio, HTTP and in-memory clients."""
+def build_server(open_studio: OpenStudio, language: Language, settings: Settings | None = None) -> Server[Desk]:
+    """The server object; the same one serves stdio, HTTP and in-memory clients.
+
+    `settings` are those in force: what the tools say of defaults and prices. None: those of a fresh installation.
+    """
     from seedframe import __version__
     from seedframe.server import texts
 
@@ -90,7 +95,7 @@ def build_server(open_studio: OpenStudio, language: Language) -> Server[Desk]:
         title="Seedframe",
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
-        on_list_tools=_list_tools,
+        on_list_tools=_Lister(settings),
         on_call_tool=_Caller(language),
         on_list_resources=texts.list_resources,
         on_list_resource_templates=texts.list_templates,
@@ -131,10 +136,19 @@ def _end(serving: asyncio.Future[None], told: asyncio.Event) -> None:
     serving.cancel()
 
 
-async def _list_tools(_ctx: Context, _params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
-    from seedframe.server.tools import tools
+class _Lister:
+    """`tools/list`: computed once, then the same for the life of the process."""
 
-    return t.ListToolsResult(tools=list(tools()))
+    def __init__(self, settings: Settings | None) -> None:
+        self._settings = settings
+        self._tools: list[t.Tool] | None = None
+
+    async def __call__(self, _ctx: Context, _params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+        if self._tools is None:
+            from seedframe.server.tools import tools
+
+            self._tools = list(tools(self._settings))
+        return t.ListToolsResult(tools=self._tools)
 
 
 class _Caller:

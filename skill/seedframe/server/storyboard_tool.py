@@ -52,7 +52,7 @@ class _Call:
 async def answer(arguments: Mapping[str, Any], settings: Settings, language: Language, tell: Tell) -> t.CallToolResult:
     """The result of one call; a SeedreamError says what stands in the way."""
     board = arguments.get("board")
-    given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, Mapping) else {})})
+    given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, (Mapping, list)) else {})})
     known = {"plan": _plan, "run": _run, "status": _status, "pick": _pick, "sheet": _sheet, "cancel": _cancel}
     action = given.get("action")
     if action not in known:
@@ -76,8 +76,10 @@ async def _run(call: _Call) -> t.CallToolResult:
         return _told([_say(call, "already-running", out=out)], {"status": "running", **_place(call, out)})
     log = await asyncio.to_thread(_start, call, out, board)
     facts = {"status": "started", **_place(call, out), "frames": _frames(board), "log": str(log)}
-    notices = [notice.text(call.language) for notice in leftovers(out)]
-    return _told([_say(call, "started", out=out), *notices], facts)
+    lines = [_say(call, "started", out=out), *(notice.text(call.language) for notice in leftovers(out))]
+    left_out = (notice for notice in board.notices if notice.severity == "warning")
+    lines += reports.finding_lines(left_out, call.language)
+    return _told(lines[: reports.MOST_LINES], facts)
 
 
 def _prepared(call: _Call) -> tuple[Path, Board]:
@@ -172,7 +174,7 @@ async def _cancel(call: _Call) -> t.CallToolResult:
 def _board(call: _Call) -> Board:
     """The board of a path inside the folders that may be read, or of the text itself."""
     told = str(_needed(call, "board"))
-    if "\n" in told.strip() or told.lstrip().startswith("{"):
+    if "\n" in told.strip() or told.lstrip().startswith(("{", "[")):
         # Pictures of a text that lies nowhere are meant from where pictures are saved.
         return read_board(call.settings.output_dir / "board", text=told)
     path = Path(told).expanduser()

@@ -1,30 +1,30 @@
 """What is advertised: the tools with their flat schemas, computed from the data. Static for the life of a process.
 
-In: the catalog, `arguments.json`, the brief's schema. Out: MCP `Tool` values. Never in here: a call, a description.
+In: the catalog, `arguments.json`, the brief's schema, the settings. Out: MCP `Tool` values.
+Never in here: a call, a description.
 """
 
 from __future__ import annotations
-
-from functools import cache
 
 import mcp.types as t
 
 from seedframe import schemas
 from seedframe.catalog import catalog
+from seedframe.settings import Settings
 from seedframe.styling import brief_schema
 
 PICTURE_TOOLS = ("generate_image", "edit_image")
 
 
-@cache
-def tools() -> tuple[t.Tool, ...]:
-    """Every tool, in the order of the data."""
-    return tuple(_tool(name) for name in schemas.arguments()["tools"])
+def tools(settings: Settings | None = None) -> tuple[t.Tool, ...]:
+    """Every tool, in the order of the data, with the defaults and prices of the settings in force."""
+    return tuple(_tool(name, settings) for name in schemas.arguments()["tools"])
 
 
-def _tool(name: str) -> t.Tool:
+def _tool(name: str, settings: Settings | None) -> t.Tool:
     """Hints are always explicit. The picture tools load up front where a host defers tools."""
-    definition = schemas.advertised(name, catalog(), brief_schema())
+    brief = brief_schema(name) if name in PICTURE_TOOLS else {}
+    definition = schemas.advertised(name, catalog(), brief, settings)
     hints = schemas.hints(name)
     return t.Tool(
         name=name,

@@ -1,6 +1,7 @@
 """A board file becomes a Board, or an error that names file, line and column.
 
-In: a path or a text (JSON, YAML 1.2, Markdown, CSV, Fountain). Out: a checked, frozen `Board`; back again as JSON.
+In: a path or a text (JSON, YAML 1.2, Markdown, CSV, xlsx, Fountain, numbered sentences).
+Out: a checked, frozen `Board`; back again as JSON.
 Never in here: prompts, prices, requests, whether a reference picture exists.
 """
 
@@ -13,9 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
-from seedframe.storyboard.formats import read_document
+from seedframe.storyboard.formats import is_workbook, read_document, read_workbook
 from seedframe.storyboard.formats.document import Document, Place, refusal
+from seedframe.storyboard.naming import bind_named
 from seedframe.storyboard.schema import check_schema, schema_named
 from seedframe.storyboard.sense import check_sense
 from seedframe.storyboard.values import LOOK, WORDS, Board, Character, Element, Picture, Scene, Shot, Text
@@ -35,12 +38,14 @@ def read_board(path: Path | str, *, text: str | None = None) -> Board:
     FileNotFoundError and other OSErrors pass through.
     """
     path = Path(path)
-    if text is None:
-        text = _decoded(path.read_bytes(), path.name)
-    document = read_document(text.removeprefix("\ufeff"), path.name)
+    if text is None and is_workbook(path.name):
+        document = read_workbook(path.read_bytes(), path.name)
+    else:
+        text = _decoded(path.read_bytes(), path.name) if text is None else text
+        document = read_document(text.removeprefix("\ufeff"), path.name)
     check_schema("board", document)
     check_sense(document)
-    return _board(document, str(path.parent))
+    return bind_named(_board(document, str(path.parent)))
 
 
 def board_schema() -> dict[str, Any]:
@@ -101,7 +106,7 @@ def _board(document: Document, folder: str) -> Board:
         project=data["project"],
         shots=tuple(_shots(data["shots"], defaults, chain=data.get("chain", False))),
         title=_text(data.get("title")),
-        ratio=data.get("ratio", "9:16"),
+        ratio=data.get("ratio") or _ratio_of(data.get("size")),
         model=data.get("model"),
         size=data.get("size", "").lower().replace("×", "x").replace("*", "x") or None,
         resolution=data.get("resolution"),
@@ -119,6 +124,11 @@ def _board(document: Document, folder: str) -> Board:
         folder=folder,
         notices=document.notices,
     )
+
+
+def _ratio_of(size: str | None) -> str:
+    """The shape of a board that names only its pixels; 9:16, the video's, when it names nothing."""
+    return ratio_text(Size.parse(size).ratio) if size else "9:16"
 
 
 def _told(item: Mapping[str, Any]) -> tuple[str, Text | None, Text | None, tuple[Picture, ...]]:

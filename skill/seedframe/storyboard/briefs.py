@@ -9,9 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seedframe.storyboard.continuity import Cast, Reference, identity, position_words, setting_words
+from seedframe.storyboard.continuity import (
+    Cast,
+    Reference,
+    identity,
+    named_identity,
+    position_words,
+    setting_words,
+)
+from seedframe.storyboard.naming import introduced
 from seedframe.storyboard.values import Board, Element, Role, Scene, Shot, Text
-from seedframe.storyboard.wording import joined, wording
+from seedframe.storyboard.wording import filled, joined, wording
 
 STILL = "image_use.video_still"
 
@@ -41,15 +49,43 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
     place = own.get("setting") or (setting_words(scene, reverse=shot.reverse) if scene else None)
     action, subject = own.get("action"), own.get("subject")
     lead = next((group for group in groups if group), None) if subject is None else None
-    if lead:
-        subject = joined(map(identity, lead), wording()["and"]) or identity(lead[0])
-    others = [identity(element) for group in groups[1:] if group is not lead for element in group]
+    action, named = _introductions(action, [each for group in groups for each in group] if subject is None else [])
+    told = lead and any(element in named for element in lead)
+    if lead and not told:
+        subject = joined(map(named_identity, lead), wording()["and"]) or identity(lead[0])
+    rest = [each for group in groups if told or group is not lead for each in group if each not in named]
+    others = [_beside(cast, element) if told else named_identity(element) for element in rest]
     if subject is None and action:
         subject, action = action, None
     if subject is None:
         subject, place = place, None
     details = _unique([*others, *position_words(cast, shot), *own.get("details", ())])
     return {"subject": subject, "action": action, "setting": place, "details": details}
+
+
+def _beside(cast: Cast, element: Element) -> Text:
+    """Who is in the picture beside those the action names."""
+    if element.id not in cast.characters:
+        return named_identity(element)
+    return filled(wording()["also"], element=named_identity(element))
+
+
+def _introductions(action: Text | None, elements: Sequence[Element]) -> tuple[Text | None, list[Element]]:
+    """The action with each element it names told in full at its first mention, and those elements.
+
+    An element counts as named only when every language of the action names it: nobody is introduced in one alone.
+    """
+    done: list[Element] = []
+    for element in elements if action else ():
+        sentence = identity(element)
+        told = {
+            language: introduced(text, element, sentence[language]) if language in sentence else None
+            for language, text in (action or {}).items()
+        }
+        if all(told.values()):
+            action = {language: str(text) for language, text in told.items()}
+            done.append(element)
+    return action, done
 
 
 def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:

@@ -15,8 +15,9 @@ from typing import Any
 from seedframe.messages import Message
 from seedframe.storyboard.findings import Finding
 from seedframe.storyboard.names import frame_key, frame_slot
+from seedframe.storyboard.naming import ARTICLE, CODE
 from seedframe.storyboard.values import Board, Character, Element, ElementKind, Role, Scene, Shot, Text
-from seedframe.storyboard.wording import filled, joined, text_of, wording
+from seedframe.storyboard.wording import HAN, filled, joined, text_of, wording
 
 CLOSE_SIZES = ("insert", "macro", "extreme_close", "插入", "微距", "大特写", "物件特写")
 """Sizes that show a detail: no face, and no need for the whole identity sentence."""
@@ -72,6 +73,29 @@ class Cast:
 def identity(element: Element) -> Text:
     """The identity sentence of an element, byte for byte; its name or id while it has none."""
     return element.text or element.name or text_of(element.id)
+
+
+def named_identity(element: Element) -> Text:
+    """The identity sentence under the element's name, so that words which only name it mean this one.
+
+    A sentence that holds the name already, or an element without a name, goes out as it is.
+    """
+    sentence, words = identity(element), wording()
+    return {
+        language: text
+        if not (name := name_in(element, language)) or name.casefold() in text.casefold()
+        else words["named"][language].format(name=name, text=text)
+        for language, text in sentence.items()
+    }
+
+
+def name_in(element: Element, language: str) -> str | None:
+    """What an element is called in a language; its id where that reads like a name."""
+    name = (element.name or {}).get(language)
+    if name:
+        return ARTICLE.sub("", name, count=1) if language == "en" else name
+    own = None if CODE.fullmatch(element.id) or element.name else element.id.replace("_", " ")
+    return own if own and ("zh" if HAN.search(own) else "en") == language else None
 
 
 def setting_words(scene: Scene, *, reverse: bool) -> Text:

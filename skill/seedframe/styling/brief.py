@@ -13,7 +13,7 @@ from typing import Any, Literal
 from seedframe.styling.language import han, has_letters
 from seedframe.styling.lexicon import Lexicon, Term, key_of
 from seedframe.styling.notes import finding
-from seedframe.styling.schema import FREE, PICKED, check_brief
+from seedframe.styling.schema import FREE, PICKED, check_brief, tidy_brief
 from seedframe.styling.values import Finding
 
 _COMMAS = re.compile(r"\s*[,，、;；]\s*")
@@ -107,6 +107,7 @@ class Brief:
 
 def read_brief(raw: Mapping[str, Any], lexicon: Lexicon) -> Brief:
     """The brief behind a caller's mapping; InvalidRequest when it has the wrong shape."""
+    raw = tidy_brief(raw) if isinstance(raw, Mapping) else raw
     check_brief(raw)
     reading = _Reading(lexicon)
     group = raw.get("group", {})

@@ -7,13 +7,15 @@ means.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from seedframe.errors import InvalidRequest
-from seedframe.messages import Message
+from seedframe.messages import LANGUAGES, Message
+from seedframe.styling.language import han, hollow
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -65,30 +67,50 @@ _MANY = {
 _IMAGE = {"type": "integer", "minimum": 1, "description": "an integer from 1: the number of the input image"}
 
 
-def brief_schema() -> dict[str, Any]:
-    """The advertised schema of `brief`: flat, closed, at most 1,200 bytes of compact JSON."""
-    words = {"anyOf": [_TEXT, {"type": "object"}]}
-    objects = {"type": "array", "items": {"type": "object"}}
+def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
+    """The advertised schema of `brief`: flat, closed, every object with its properties.
+
+    Each tool shows what it is for; what the other shows is taken as well. A text may hold both languages
+    (`中文 | English`, see `tidy_brief`), so that hosts which only send texts can say everything.
+    """
+    texts = {"type": "array", "items": _TEXT}
+    own: dict[str, Any] = {
+        "generate_image": {"group": _object(link=_TEXT, items=texts)},
+        "edit_image": {
+            "must_keep": texts,
+            "edits": {
+                "type": "array",
+                "items": _object(
+                    op={"type": "string", "enum": list(OPERATIONS)}, n={"type": "integer"}, target=_TEXT, to=_TEXT
+                ),
+            },
+            "references": {**texts, "description": "Role of image 1, 2…: face, scene…"},
+        },
+    }[tool]
     return {
         "type": "object",
-        "description": (
-            'Parts in Chinese, English or {"zh","en"}; plain words for look.'
-            " references: role of image 1, 2 (face, scene…). text: [{content,where,type}]."
-            " edits: [{op: add|remove|replace|modify,n,target,to}]. group: {link,items}"
-        ),
+        "description": _BRIEF_HINTS[tool],
         "additionalProperties": False,
         "properties": {
-            **dict.fromkeys(FREE, words),
-            **dict.fromkeys(
-                ("details", *(name for name in PICKED if name not in _UNADVERTISED), "must_keep", "avoid"), _TEXT
-            ),
+            **dict.fromkeys(FREE, _TEXT),
+            "details": texts,
+            **dict.fromkeys((name for name in PICKED if name not in _UNADVERTISED), _TEXT),
+            "avoid": texts,
             "people": {"type": "boolean"},
-            "references": {"type": "array", "items": _TEXT},
-            "text": objects,
-            "edits": objects,
-            "group": {"type": "object"},
+            "text": {"type": "array", "items": _object(content=_TEXT, where=_TEXT, type=_TEXT)},
+            **own,
         },
     }
+
+
+_BRIEF_HINTS = {
+    "generate_image": "Instead of prompt; each part may be 中文 | English. text: lettering.",
+    "edit_image": "Parts, as 中文 | English. n: number of the image.",
+}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
 
 
 @cache
@@ -116,6 +138,48 @@ def checked_brief_schema() -> dict[str, Any]:
             ),
         },
     }
+
+
+_BOTH = re.compile(r"\s[|｜]\s")
+_MEANS_NONE = ("setting_lead",)
+"""Fields in which an empty text says something."""
+
+
+def tidy_brief(brief: Mapping[str, Any]) -> dict[str, Any]:
+    """A brief without its empty parts, and `中文 | English` as `{"zh": …, "en": …}`.
+
+    Hosts that fill every property send empty parts; hosts that only send texts give both languages in one.
+    """
+    return {
+        name: value
+        for name, raw in brief.items()
+        if (value := raw if name in _MEANS_NONE else _tidy(raw, name)) not in (None, "", [], {})
+    }
+
+
+def _tidy(value: Any, name: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return tidy_brief(value)
+    if isinstance(value, (list, tuple)):
+        if name == "references" and "" in value:
+            # The place in the list is the number of the image: it must outlive the empty entry before it.
+            value = [
+                {"n": n, "role": role} if isinstance(role, str) and role else role for n, role in enumerate(value, 1)
+            ]
+        return [kept for entry in value if (kept := _tidy(entry, name)) not in (None, "", [], {})]
+    if not isinstance(value, str):
+        return value
+    return _both_languages(value) if value.strip() and name != "content" else value.strip()
+
+
+def _both_languages(text: str) -> str | dict[str, str]:
+    """A text in two parts of which exactly one is Chinese is the same said twice."""
+    parts = [part.strip() for part in _BOTH.split(text)]
+    chinese = [bool(han(hollow(part))) for part in parts]
+    if len(parts) != len(LANGUAGES) or sum(chinese) != 1 or not all(parts):
+        return text
+    zh, en = parts if chinese[0] else reversed(parts)
+    return {"zh": zh, "en": en}
 
 
 def check_brief(brief: Any) -> None:

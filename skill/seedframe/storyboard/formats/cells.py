@@ -20,12 +20,28 @@ NAMES = re.compile(r"\s*[,，、;；/&+]\s*|\s+and\s+")
 ROLES = re.compile(rf"{NAMES.pattern}|[和与]")
 ITEMS = re.compile(r"\s*(?:[;；、\n]|<br\s*/?>)\s*")
 TERMS = re.compile(r"\s*[,，、;；]\s*")
+LOOKS = ("plain", "terms")
+"""Kinds of columns whose words are looked up in the lexicon."""
+
 TOLD = ("text", "texts", "frame")
 """Kinds of columns that may say which language they are in."""
 
+PRIMES = str.maketrans({"″": '"', "”": '"', "＂": '"', "′": "'", "’": "'", "＇": "'"})
+"""Signs for minutes and seconds, however they are typed; NFKC would take a double prime apart."""
+
+_UNIT = r"(?:s|secs?\.?|seconds?|秒钟?|\"|'')"
 SECONDS = re.compile(
-    r"(?:(?P<minutes>\d+)[:：分'′])?(?P<seconds>\d+(?:\.\d+)?)\s*(?:s|sec|secs|seconds?|秒|秒钟|\"|″)?", re.IGNORECASE
+    rf"(?:约|大约|ca\.?|~)?\s*(?:(?P<minutes>\d+)\s*(?:[:分'm]|min)\s*)?(?P<seconds>\d+(?:\.\d+)?)\s*{_UNIT}?",
+    re.IGNORECASE,
 )
+TIMECODE = re.compile(
+    rf"(?P<start>\d+(?:[:'.]\d+)*)\s*{_UNIT}?\s*[-–—~至到]\s*(?P<end>\d+(?:[:'.]\d+)*)\s*{_UNIT}?", re.IGNORECASE
+)
+SLASH = re.compile(r"(?P<han>(?<=[\u4e00-\u9fff])\s*[/／|｜]\s*(?=[\u4e00-\u9fff]))|\s+[/／|｜]\s+")
+"""Between two words of look in one cell; f/1.4 is one word."""
+
+ASIDE = re.compile(r"[(（\[【<][^)）\]】>]*[)）\]】>]")
+SEPARATED = re.compile(r"\s*(?:[/／|｜、&＆+＋]|\bor\b|\band\b|\bund\b|或|和|及)\s*", re.IGNORECASE)
 
 
 class Unreadable(ValueError):
@@ -45,8 +61,8 @@ def columns() -> Mapping[str, Any]:
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: full-width forms folded, no case, no spaces, no _ - * ( )."""
-    return re.sub(r"[\s_\-*()`:：]+", "", unicodedata.normalize("NFKC", name)).casefold()
+    """A name as it is compared: full-width forms folded, no case, no spaces, no _ - * ( ) . and the like."""
+    return re.sub(r"[\s_\-*()`:：.\"']+", "", unicodedata.normalize("NFKC", name)).casefold()
 
 
 @cache
@@ -56,8 +72,29 @@ def _aliases(group: str) -> Mapping[str, str]:
     return own | {plain(alias): field for field, aliases in named.items() for alias in aliases}
 
 
+@cache
 def field_of(title: str, group: str) -> tuple[str, str | None] | None:
-    """(field, language or None) of a column title in a group (shot, element, board, tables); None when unknown."""
+    """(field, language or None) of a column title in a group (shot, element, board, tables); None when unknown.
+
+    `时长(秒)` is 时长. `台词/旁白` is whatever its parts are, when they are one thing; `景别/机位` is its first part:
+    words of look find their own field later.
+    """
+    whole = _field_of(title, group) or _field_of(ASIDE.sub("", title), group)
+    if whole:
+        return whole
+    parts = [_field_of(part, group) for part in SEPARATED.split(ASIDE.sub("", title)) if part]
+    found = [part for part in parts if part]
+    alike = len(set(found)) == 1 or all(kind_of(field) in LOOKS for field, _ in found)
+    return found[0] if 1 < len(found) == len(parts) and alike else None
+
+
+def table_of(title: str) -> str | None:
+    """characters, products, scenes or props: what a table defines that is headed, or begins, like this."""
+    found = field_of(title.strip().strip("#").strip(), "tables")
+    return found[0] if found else None
+
+
+def _field_of(title: str, group: str) -> tuple[str, str | None] | None:
     known, name = _aliases(group), plain(title)
     if name in known:
         return known[name], None
@@ -96,6 +133,8 @@ def value_of(field: str, language: str | None, cell: str) -> Any:
         return _frames(cell)
     if kind in ("side", "character_kind"):
         return _word(kind, cell)
+    if kind == "plain":
+        return SLASH.sub(lambda match: "，" if match["han"] else ", ", cell)
     return {"whole": _whole, "seconds": _seconds, "flag": _flag}.get(kind, str)(cell)
 
 
@@ -120,11 +159,34 @@ def _whole(cell: str) -> int:
 
 
 def _seconds(cell: str) -> float:
-    match = SECONDS.fullmatch(unicodedata.normalize("NFKC", cell))
+    match = SECONDS.fullmatch(_timed(cell))
     if match is None:
         raise Unreadable(Message("storyboard.not-seconds", got=cell), "5, 5s, 5秒, 0:05")
-    seconds = float(match["seconds"]) + 60 * int(match["minutes"] or 0)
-    return int(seconds) if seconds.is_integer() else seconds
+    return _number(float(match["seconds"]) + 60 * int(match["minutes"] or 0))
+
+
+def seconds_in(cell: str) -> float | None:
+    """How long a cell of a column 时间 or Time says something lasts (5s, 0-3秒, 00:02-00:05); None: it is no length."""
+    text = _timed(cell)
+    span = TIMECODE.fullmatch(text)
+    if span:
+        length = _clock(span["end"]) - _clock(span["start"])
+        return _number(length) if length > 0 else None
+    match = SECONDS.fullmatch(text)
+    return _seconds(cell) if match else None
+
+
+def _timed(cell: str) -> str:
+    return unicodedata.normalize("NFKC", cell.strip().translate(PRIMES)).strip()
+
+
+def _clock(told: str) -> float:
+    minutes, _, seconds = told.replace("'", ":").rpartition(":")
+    return float(seconds) + 60 * float(minutes.rpartition(":")[2] or 0)
+
+
+def _number(seconds: float) -> float:
+    return int(seconds) if seconds.is_integer() else round(seconds, 3)
 
 
 def _flag(cell: str) -> bool:

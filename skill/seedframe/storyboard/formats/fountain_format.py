@@ -12,19 +12,25 @@ from collections.abc import Iterator
 from typing import Any
 
 from seedframe.messages import Message
-from seedframe.storyboard.formats.cells import field_of, shown_id
+from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.formats.cells import field_of, seconds_in, shown_id
 from seedframe.storyboard.formats.document import Document, Place, place_at, refusal
 from seedframe.storyboard.formats.rows import BoardRows, Cell, Row
+from seedframe.styling.lexicon import Term, lexicon
 
 HEADING = re.compile(
     r"(?:\.(?=[^.])|(?:INT\.?/EXT|INT|EXT|EST|I/E)[. ]\s*|(?:内景|外景|内外景)[\s.、:：]+)(?P<place>.+?)"
     r"(?:\s*[-–—]+\s*(?P<time>[^-–—#]+?))?\s*(?:#[^#]*#)?\s*",
     re.IGNORECASE,
 )
-NOTE = re.compile(r"\[\[\s*(?P<kind>[^\[\]:：]+?)\s*[:：](?P<body>(?:(?!\[\[).)*?)\]\]", re.DOTALL)
+NOTE = re.compile(r"\[\[\s*(?P<kind>[^\[\]:：]+?)\s*(?:[:：](?P<body>(?:(?!\[\[).)*?))?\]\]", re.DOTALL)
 PART = re.compile(r"[^|]+")
 KEYED = re.compile(r"\s*(?P<key>[^:：\s][^:：]{0,24}?)\s*[:：]\s*(?P<value>.*\S)\s*", re.DOTALL)
-CUE = re.compile(r"\s*(?:@(?P<forced>.+?)|(?P<name>[A-Z][A-Z0-9 .'-]+))\s*(?:\([^)]*\))?\s*\^?\s*")
+CUE = re.compile(
+    r"\s*(?:@(?P<forced>.+?)|(?P<name>[A-Z][A-Z0-9 .'-]+|[\u4e00-\u9fff·]{1,6}))\s*(?:[(（][^)）]*[)）])?\s*\^?\s*"
+)
+INLINE = re.compile(r"\s*(?P<name>[\u4e00-\u9fff·]{1,6})\s*(?:[(（][^)）]*[)）])?\s*[：:]\s*(?P<said>\S.*)")
+"""Chinese scripts have no capitals: a short name alone above its words, or before a colon, is a cue."""
 KINDS = {"shot": "shots", "镜头": "shots", "分镜": "shots"} | {
     word: kind
     for kind, words in {
@@ -50,7 +56,10 @@ def read_fountain(text: str, name: str) -> Document:
         if isinstance(item, Heading):
             number, scene, last_shot = number + 1, item.fields(), None
         elif isinstance(item, Speech):
-            if last_shot is not None:
+            if last_shot is None:
+                lost = Message("importers.dialogue-lost", line=item.line)
+                board.notices.append(Finding("DIALOGUE_LOST", "warning", lost))
+            else:
                 last_shot["dialogue"] = "\n".join(filter(None, (last_shot.get("dialogue"), item.line)))
         elif item["kind"].strip().casefold() in KINDS:
             last_shot = _note(board, hidden, offset, item, (number, scene)) or last_shot
@@ -107,11 +116,14 @@ def _items(text: str, notes: list[re.Match[str]]) -> Iterator[tuple[int, Any]]:
     for line in blank.splitlines(keepends=True):
         lines.append((offset, line.strip()))
         offset += len(line)
+    title_page = next((at for at, (_, line) in enumerate(lines) if not KEYED.fullmatch(line)), 0)
     for index, (start, line) in enumerate(lines):
         alone = index == 0 or not lines[index - 1][1]
         heading = HEADING.fullmatch(line) if alone else None
         if heading:
             found.append((start, Heading(heading)))
+        elif index > title_page and (inline := INLINE.fullmatch(line)):
+            found.append((start, Speech(f"{inline['name']}: {inline['said'].strip()}")))
         elif alone and index + 1 < len(lines) and lines[index + 1][1]:
             found += [(start, speech) for speech in _speech(line, lines[index + 1 :])]
     return iter(sorted(found, key=lambda item: item[0]))
@@ -135,6 +147,7 @@ def _note(
 ) -> dict[str, Any] | None:
     kind = KINDS[note["kind"].strip().casefold()]
     row = _row(text, note, "action" if kind == "shots" else "id")
+    row = row or (_picture_below(text, note) if kind == "shots" else [])
     if not row:
         raise refusal(
             board.name, place_at(text, offset), Message("storyboard.note-empty"), allowed="[[SHOT: … | size: CU]]"
@@ -149,7 +162,7 @@ def _note(
 
 def _row(text: str, note: re.Match[str], first: str) -> Row:
     cells: list[Cell] = []
-    for match in PART.finditer(note["body"]):
+    for match in PART.finditer(note["body"] or ""):
         part = match.group()
         if not part.strip():
             continue
@@ -157,7 +170,30 @@ def _row(text: str, note: re.Match[str], first: str) -> Row:
         keyed = KEYED.fullmatch(part) if cells or first == "action" else None
         if keyed and not cells and field_of(keyed["key"], "shot") is None:
             keyed = None
-        title = keyed["key"] if keyed else first if not cells else "action"
+        title = keyed["key"] if keyed else first if not cells else _unnamed(part)
         value = keyed["value"] if keyed else part
         cells.append(Cell(title, " ".join(value.split()), place_at(text, start, title)))
     return cells
+
+
+def _unnamed(part: str) -> str:
+    """What a part without a key is: 5s a duration, CU a size, low angle an angle; else more of the picture."""
+    if seconds_in(part) is not None:
+        return "duration"
+    words = lexicon()
+    sized = (field for field in ("shot_size", "camera_angle") if _is_term(words.term(field, part.strip()), field))
+    return next(sized, "action")
+
+
+def _is_term(term: Term | None, field: str) -> bool:
+    return term is not None and term.category == field
+
+
+def _picture_below(text: str, note: re.Match[str]) -> Row:
+    """A note that says nothing itself: the paragraph under it is its picture."""
+    below = text[note.end() :].lstrip()
+    paragraph = re.split(r"\n\s*\n|\[\[", below, maxsplit=1)[0].strip()
+    if not paragraph or HEADING.fullmatch(paragraph) or CUE.fullmatch(paragraph.split("\n", 1)[0]):
+        return []
+    place = place_at(text, text.find(paragraph, note.end()), "action")
+    return [Cell("action", " ".join(paragraph.split()), place)]

@@ -14,6 +14,7 @@ from typing import Any
 
 from seedframe.messages import Message
 from seedframe.storyboard.formats.document import Document, Place, Spot, place_at, refusal, spot_name
+from seedframe.storyboard.formats.loose import canonical
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 
@@ -41,10 +42,11 @@ def read_json(text: str, name: str) -> Document:
         raise refusal(name, place, Message("storyboard.json-broken", reason=str(error)), got=str(error)) from error
     except RecursionError as error:
         raise refusal(name, Place(1, 1), Message("storyboard.too-deep")) from error
-    if not isinstance(data, dict):
+    if not isinstance(data, (dict, list)) or data == []:
         raise refusal(name, Place(1, 1), Message("storyboard.no-object"), got=type(data).__name__, allowed="object")
     known = cache(lambda: dict(_spots(text)))
-    return Document(name, data, lambda spot: _find(text, known(), spot))
+    loose = canonical(data, name)
+    return Document(name, loose.data, lambda spot: _find(text, known(), loose.original(spot)), tuple(loose.notices))
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,17 +9,28 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any
 
 from seedframe.messages import Message
 from seedframe.storyboard.findings import Finding
-from seedframe.storyboard.formats.cells import Unreadable, columns, field_of, says, shown_id, value_of
+from seedframe.storyboard.formats.cells import (
+    Unreadable,
+    columns,
+    field_of,
+    kind_of,
+    says,
+    seconds_in,
+    shown_id,
+    value_of,
+)
 from seedframe.storyboard.formats.document import Document, Place, Spot, refusal
 from seedframe.storyboard.formats.shot_ids import shot_id
 
 ELEMENTS = ("characters", "products", "scenes", "props")
+JOINED = ("text", "said", "frame")
+"""Kinds of columns of which a shot may have several: 画面 and 动作, 台词 and 旁白; nothing of either is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,10 @@ class BoardRows:
         """Everything collected. The project is called like the file when nothing says otherwise."""
         if not self.data.get("shots"):
             raise refusal(self.name, Place(1, 1), Message("storyboard.no-shots"), allowed=columns()["shot"]["action"])
-        self.data.setdefault("project", shown_id(PurePath(self.name).stem))
+        project = self.data.get("project", "")
+        if project != shown_id(project) and project:
+            self.data.setdefault("title", project)
+        self.data["project"] = shown_id(project or PurePath(self.name).stem)[:60].strip("_") or "board"
         for kind in ELEMENTS:
             self._define(kind)
         self._number()
@@ -92,11 +106,19 @@ class BoardRows:
     def _fill(self, item: dict[str, Any], spot: Spot, row: Iterable[Cell], group: str) -> None:
         for cell in row:
             found = field_of(cell.title, group)
+            if not cell.text.strip():
+                continue
             if found is None:
                 self._unknown(cell, group)
-            elif cell.text.strip():
-                self._put(item, found[0], found[1], cell)
-                self.places[(*spot, found[0])] = cell.place
+                continue
+            name, language = found
+            length = seconds_in(cell.text) if name == "time_of_day" else None
+            if length is None:
+                self._put(item, name, language, cell)
+            else:  # a column 时间 or Time may tell the time of day or how long it lasts
+                name = "duration"
+                self._put(item, name, None, replace(cell, text=str(length)))
+            self.places[(*spot, name)] = cell.place
 
     def _put(
         self, item: dict[str, Any], name: str, language: str | None, cell: Cell, *, into: str | None = None
@@ -110,9 +132,20 @@ class BoardRows:
             value = value_of(name, language, cell.text)
         except Unreadable as error:
             raise refusal(self.name, cell.place, error.problem, got=cell.text, allowed=error.allowed) from error
-        item[target] = _merged(item.get(target), value)
+        before = item.get(target)
+        if isinstance(before, str) and isinstance(value, str) and kind_of(name) in JOINED:
+            item[target] = before if value in before else _joined(before, value)
+            return
+        item[target] = _merged(before, value)
+        if before is not None and item[target] == value != before and not isinstance(before, dict):
+            self._twice(cell, before)
+
+    def _twice(self, cell: Cell, before: Any) -> None:
+        message = Message("importers.column-twice", column=cell.title, before=before, now=cell.text.strip())
+        self.notices.append(Finding("COLUMN_TWICE", "warning", message))
 
     def _unknown(self, cell: Cell, group: str) -> None:
+        """A column with content that is no field: said once, before anything is paid."""
         named: Mapping[str, list[str]] = columns()[group]
         aliases = [alias for names in named.values() for alias in names]
         close = difflib.get_close_matches(cell.title, aliases, n=1, cutoff=0.5)
@@ -128,12 +161,17 @@ class BoardRows:
         scenes: dict[str, int] = {}
         counts: Counter[str] = Counter()
         for index, (item, (written, counted)) in enumerate(zip(self.data["shots"], self.numbers, strict=True)):
-            scene = counted or scenes.setdefault(item.get("scene", ""), len(scenes) + 1)
+            number = item.pop("scene") if self._is_number(item.get("scene", "")) else ""
+            scene = counted or int(number or 0) or scenes.setdefault(item.get("scene", ""), len(scenes) + 1)
             item["id"] = self._id(written, scene, counts[f"SC{scene:02}"] + 1)
             counts[item["id"].split("_")[1]] += 1
             self.places["shots", index, "id"] = written.place
             self._previous(item, index, canonical)
             canonical[written.text.strip() or item["id"]] = item["id"]
+
+    def _is_number(self, scene: str) -> bool:
+        """Whether a scene is a number only, and not one of a list of scenes."""
+        return scene.isascii() and scene.isdigit() and scene not in {item["id"] for item in self.data.get("scenes", ())}
 
     def _id(self, written: Cell, scene: int, order: int) -> str:
         try:
@@ -176,9 +214,9 @@ class BoardRows:
         items = self.data.get(kind, [])
         known = {alias: item["id"] for item in items for alias in _called(item)}
         for index, shot in enumerate(self.data["shots"]):
-            if kind == "scenes" and "scene" in shot:
+            if kind == "scenes" and "scene" in shot and not self._is_number(shot["scene"]):
                 shot["scene"] = self._known(kind, known, shot["scene"], index)
-            elif shot.get(kind):
+            elif kind != "scenes" and shot.get(kind):
                 shot[kind] = list(dict.fromkeys(self._known(kind, known, name, index) for name in shot[kind]))
 
     def _known(self, kind: str, known: dict[str, str], name: str, index: int) -> str:
@@ -211,6 +249,15 @@ def _called(item: Mapping[str, Any]) -> set[str]:
     name = item.get("name", {})
     names = [name] if isinstance(name, str) else list(name.values())
     return {item["id"], *map(shown_id, names)}
+
+
+def _joined(before: str, value: str) -> str:
+    """Two texts of one field, as one."""
+    if "\n" in before or "\n" in value:
+        return f"{before}\n{value}"
+    ends = before[-1] in ".!?。！？…；;,，"
+    between = " " if before.isascii() else ""
+    return before + (between if ends else ", " if before.isascii() else "，") + value
 
 
 def _merged(before: Any, value: Any) -> Any:

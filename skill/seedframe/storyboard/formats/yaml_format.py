@@ -13,6 +13,7 @@ from typing import Any
 from seedframe.errors import NotConfigured
 from seedframe.messages import Message
 from seedframe.storyboard.formats.document import Document, Place, Spot, refusal, spot_name
+from seedframe.storyboard.formats.loose import canonical
 
 DEEPEST = 12
 """A board is never deeper; what is deeper is a mistake or an attack."""
@@ -33,11 +34,12 @@ def read_yaml(text: str, name: str) -> Document:
     except (YAMLError, ValueError, RecursionError) as error:
         problem = Message("storyboard.yaml-broken", reason=str(error).split("\n")[0])
         raise refusal(name, Place(1, 1), problem) from error
-    if not isinstance(data, dict):
+    if not isinstance(data, (dict, list)) or data == []:
         raise refusal(name, Place(1, 1), Message("storyboard.no-object"), got=type(data).__name__, allowed="mapping")
     # Composed only when an error needs a place: the plain data has forgotten where it stood.
     root = cache(lambda: _loader().compose(text))
-    return Document(name, _plain(data, name, root, (), {}), lambda spot: _find(root(), spot))
+    loose = canonical(_plain(data, name, root, (), {}), name)
+    return Document(name, loose.data, lambda spot: _find(root(), loose.original(spot)), tuple(loose.notices))
 
 
 def _loader() -> Any:
