@@ -42,6 +42,9 @@ PICKED = (
 """Fields whose words are looked up in the lexicon; an unknown word stays as it is."""
 LISTED = ("details", "must_keep", "avoid")
 """Fields that hold one or several free wordings."""
+CAST = ("text", "name", "position", "action")
+"""Words about each of several subjects; `text` says what it looks like."""
+KINDS = ("person", "animal", "place", "thing")
 OPERATIONS = ("add", "remove", "replace", "modify")
 
 _UNADVERTISED = ("camera_movement", "quality")
@@ -66,13 +69,14 @@ _IMAGE = {"type": "integer", "minimum": 1, "description": "an integer from 1: th
 
 
 def brief_schema() -> dict[str, Any]:
-    """The advertised schema of `brief`: flat, closed, at most 1,200 bytes of compact JSON."""
+    """The advertised schema of `brief`: flat, closed, at most 1,300 bytes of compact JSON."""
     words = {"anyOf": [_TEXT, {"type": "object"}]}
     objects = {"type": "array", "items": {"type": "object"}}
     return {
         "type": "object",
         "description": (
             'Parts in Chinese, English or {"zh","en"}; plain words for look.'
+            " subjects: two or more [{text,name,position,action}]. enrich: fuller look words."
             " references: role of image 1, 2 (face, scene…). text: [{content,where,type}]."
             " edits: [{op: add|remove|replace|modify,n,target,to}]. group: {link,items}"
         ),
@@ -83,6 +87,8 @@ def brief_schema() -> dict[str, Any]:
                 ("details", *(name for name in PICKED if name not in _UNADVERTISED), "must_keep", "avoid"), _TEXT
             ),
             "people": {"type": "boolean"},
+            "enrich": {"type": "boolean"},
+            "subjects": objects,
             "references": {"type": "array", "items": _TEXT},
             "text": objects,
             "edits": objects,
@@ -104,6 +110,8 @@ def checked_brief_schema() -> dict[str, Any]:
             **dict.fromkeys((*PICKED, *LISTED), _MANY),
             "setting_lead": {**_WORDS, "pattern": ""},
             "people": {"type": "boolean", "description": "true or false"},
+            "enrich": {"type": "boolean", "description": "true or false"},
+            "subjects": _list(_subject()),
             "references": _list(_reference()),
             "text": _list(_item({"content": _SAID, "where": _WORDS, "type": _WORDS}, "content")),
             "edits": _list(_edit()),
@@ -181,6 +189,13 @@ def _reference() -> dict[str, Any]:
     entry = _item({"n": _IMAGE, "role": _WORDS, "take": _WORDS})
     told = "a role such as face, outfit or scene, or {n, role, take}"
     return {**entry, "description": told, "type": ["string", "object"], "pattern": r"\S"}
+
+
+def _subject() -> dict[str, Any]:
+    kind = {"enum": list(KINDS), "description": ", ".join(KINDS)}
+    count = {"type": "integer", "minimum": 1, "maximum": 99, "description": "an integer from 1 to 99"}
+    named = {**_WORDS, "properties": {**_EITHER["properties"], **dict.fromkeys(CAST, _WORDS), "kind": kind, "count": count}}
+    return {**named, "description": "text, or an object with text, name, position, action, kind, count"}
 
 
 def _edit() -> dict[str, Any]:

@@ -1,0 +1,139 @@
+"""The lead of a prompt: who is there, doing what, where, each person with their own words, as sentences that stand.
+
+In: the brief's subject, subjects, action and setting in the words of a sheet. Out: slot → pieces. How a language puts
+them is data in the sheet. Never in here: the look, the order of sentences.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from seedframe.styling.brief import Brief, Subject, Words
+from seedframe.styling.piece import Piece
+from seedframe.styling.places import placed
+from seedframe.styling.scene import kind_of, number_word, position_of
+from seedframe.styling.sheet import Sheet
+
+Say = Callable[[Words, str], str]
+Slots = dict[str, list[Piece]]
+
+
+def lead_slots(brief: Brief, sheet: Sheet, say: Say, *, prompt: str) -> Slots:
+    """The slots subject, action, together, cast, place and setting; `prompt` is the free text that goes before them."""
+    said = {field: say(words, f"brief.{field}") for field, words in brief.free.items()}
+    subject, action, setting = (said.get(field, "") for field in ("subject", "action", "setting"))
+    several = _several(brief, sheet, say)
+    cast: Slots = {}
+    if several and subject:
+        cast = {"cast": [Piece("cast", several, own=True)]}
+    elif several:
+        together = _together(action, brief, sheet)
+        joined = sheet.rule("subject").get("together_joined")
+        cast = {} if joined else {"together": [Piece("together", together, own=True)]}
+        subject, action = f"{several}{joined}{together}" if joined and together else several, ""
+    where = _where(setting, sheet, brief, lead="" if prompt else subject or action)
+    if several and not cast.get("cast") and not sheet.fronted:
+        where = {"place": [replace(piece, slot="place", bind=None) for piece in where["setting"]]}
+    idle = not (action or several or prompt)
+    lead = _present(subject, sheet, at="place" in where) if idle else Piece("subject", subject, own=True)
+    return {"subject": [lead], "action": _bound("action", action, sheet), **cast, **where}
+
+
+def _bound(slot: str, text: str, sheet: Sheet) -> list[Piece]:
+    rule = sheet.rule(slot)
+    bound = "bind" in rule and re.match(rule["bind"], text)
+    return [Piece(slot, text, own=True, bind=rule.get("bind_glue", "") if bound else None)]
+
+
+# Where
+
+
+def _where(setting: str, sheet: Sheet, brief: Brief, *, lead: str) -> Slots:
+    """The setting: a place in the lead sentence where it can be one, a sentence of its own where it cannot."""
+    rule = sheet.rule("setting")
+    told = brief.setting_lead
+    if not setting or told or not lead or "place" not in rule:
+        return {"setting": _scene(setting, sheet, told)}
+    found = placed(setting, rule["place"])
+    if not found:
+        return {"setting": _scene(setting, sheet, told)}
+    place, rest = found
+    if not sheet.fronted:
+        phrase = f"{place}{sheet.marks['piece']}{rest}" if rest else place
+        return {"setting": _bound("setting", phrase, sheet)}
+    return {"place": [Piece("place", place, own=True)], "setting": [Piece("setting", _rest(rest, rule), own=True)]}
+
+
+def _rest(text: str, rule: Mapping[str, Any]) -> str:
+    """What follows the place, a sentence of its own even where it only names things."""
+    return text if not text or re.search(rule["rest_clause"], text) else rule["rest_lead"] + text
+
+
+def _scene(text: str, sheet: Sheet, told: Words | None) -> list[Piece]:
+    rule = sheet.rule("setting")
+    first = text.partition(sheet.marks["piece"].strip())[0]
+    lead = rule.get("lead_backdrop" if re.search(rule.get("backdrop", r"(?!)"), first) else "lead", "")
+    if told:
+        lead = told.get(sheet.language) or ""
+    elif lead and re.match(rule["lead_unless"], text):
+        lead = ""
+    (piece,) = _bound("setting", text, sheet)
+    return [Piece("setting", lead + text if text else "", own=True, bind=piece.bind)]
+
+
+# Who
+
+
+def _present(text: str, sheet: Sheet, *, at: bool) -> Piece:
+    """A subject that does nothing still gets a verb: it is at the place, or it is what the picture shows."""
+    rule = sheet.rule("subject")
+    if not text or "present" not in rule:
+        return Piece("subject", text, own=True)
+    kind = kind_of(text)
+    if at:
+        verb = next(way["verb"] for way in rule["present"] if _is_way(way, kind, text))
+        return Piece("subject", verb + text, own=True, bind="")
+    form: str = rule["alone"].get(kind, rule["alone"][""])
+    return Piece("subject", text if re.search(rule["alone_unless"], text) else form.format(text=text), own=True)
+
+
+def _is_way(way: Mapping[str, Any], kind: str, text: str) -> bool:
+    return kind in way.get("kinds", (kind,)) and re.match(way.get("match", ""), text) is not None
+
+
+def _several(brief: Brief, sheet: Sheet, say: Say) -> str:
+    """Each of several subjects with its place, name, looks and doing, never mixed with another's."""
+    told = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
+    return str(sheet.rule("subject").get("several", "")).join(told)
+
+
+def _one(subject: Subject, place: int, sheet: Sheet, say: Say) -> str:
+    field = f"brief.subjects[{place}]"
+    known = position_of(subject.position.all) if subject.position else None
+    position = known[sheet.language] if known else say(subject.position, f"{field}.position") if subject.position else ""
+    name = (subject.name.get(sheet.language) or subject.name.all) if subject.name else ""
+    parts = ("other" if position and not known else "", "name" if name else "", "position" if position else "")
+    form: str = sheet.rule("subject")["forms"]["_".join(filter(None, parts))]
+    text = form.format(position=position, name=name, text=say(subject.text, f"{field}.text"))
+    action = say(subject.action, f"{field}.action") if subject.action else ""
+    alone = not (name or position) and sheet.marks["piece"].strip() not in text
+    return text + (_glue(action, sheet) if alone else sheet.marks["piece"]) + action if action else text
+
+
+def _glue(action: str, sheet: Sheet) -> str:
+    rule = sheet.rule("action")
+    return str(rule.get("bind_glue", "")) if re.match(rule["bind"], action) else sheet.marks["piece"]
+
+
+def _together(action: str, brief: Brief, sheet: Sheet) -> str:
+    """What several subjects do together, with those who do it."""
+    rule = sheet.rule("subject")
+    if not action or re.search(rule["together_unless"], action):
+        return action
+    kinds = {subject.kind or kind_of(subject.text.all) for subject in brief.subjects}
+    count = sum(subject.count or 1 for subject in brief.subjects)
+    form: str = rule["together"].get(kinds.pop() if len(kinds) == 1 else "", rule["together"][""])
+    return form.format(count=number_word(count, sheet.language), text=action)
