@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedframe.storyboard.continuity import Cast, Reference, identity, position_words, setting_words
-from seedframe.storyboard.values import Board, Element, Role, Scene, Shot, Text
+from seedframe.storyboard.values import Board, Character, Element, Role, Scene, Shot, Text
 from seedframe.storyboard.wording import joined, wording
 
 STILL = "image_use.video_still"
@@ -41,6 +41,8 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
     place = own.get("setting") or (setting_words(scene, reverse=shot.reverse) if scene else None)
     action, subject = own.get("action"), own.get("subject")
     lead = next((group for group in groups if group), None) if subject is None else None
+    if lead and lead is groups[0] and len(lead) > 1:
+        return _together(cast, shot, groups, place, action, own)
     if lead:
         subject = joined(map(identity, lead), wording()["and"]) or identity(lead[0])
     others = [identity(element) for group in groups[1:] if group is not lead for element in group]
@@ -50,6 +52,22 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
         subject, place = place, None
     details = _unique([*others, *position_words(cast, shot), *own.get("details", ())])
     return {"subject": subject, "action": action, "setting": place, "details": details}
+
+
+def _together(
+    cast: Cast, shot: Shot, groups: list[list[Element]], place: Text | None, action: Any, own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Several characters: each with name, identity and position of their own, so that nothing is mixed up."""
+    subjects = [_subject(cast.characters[name], shot.positions.get(name)) for name in shot.characters]
+    others = [identity(element) for group in groups[1:] for element in group]
+    details = _unique([*others, *own.get("details", ())])
+    return {"subject": None, "subjects": subjects, "action": action, "setting": place, "details": details}
+
+
+def _subject(who: Character, position: str | None) -> dict[str, Any]:
+    kind = None if who.kind == "other" else who.kind
+    told = {"text": identity(who), "name": who.name if who.text else None, "position": position, "kind": kind}
+    return {part: dict(value) if isinstance(value, Mapping) else value for part, value in told.items() if value}
 
 
 def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:

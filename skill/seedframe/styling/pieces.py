@@ -201,9 +201,10 @@ class Wording:
     def _lettering(self, item: Lettering) -> str:
         where = self.say(item.where, "brief.text.where") if item.where else self.sheet.forms["where"]
         look = item.type
-        name = look.wording(self.sheet.wording["name"]) if isinstance(look, Term) else ""
-        if isinstance(look, Words):
-            name = self.say(look, "brief.text.type")
+        name = look.get(self.sheet.language) or look.all if isinstance(look, Words) else ""
+        if isinstance(look, Term):
+            given = self.brief.given.get(look.id)
+            name = given and given.get(self.sheet.language) or look.wording(self.sheet.wording["name"])
         form = self.sheet.forms["text" if name else "text_plain"]
         told = form.format(where=where, content=item.content.translate(_INNER_QUOTES), type=name)
         return told.strip() if where else told.replace("  ", " ").strip()

@@ -69,7 +69,7 @@ _IMAGE = {"type": "integer", "minimum": 1, "description": "an integer from 1: th
 
 
 def brief_schema() -> dict[str, Any]:
-    """The advertised schema of `brief`: flat, closed, at most 1,300 bytes of compact JSON."""
+    """The advertised schema of `brief`: flat, closed, at most 1,360 bytes of compact JSON."""
     words = {"anyOf": [_TEXT, {"type": "object"}]}
     objects = {"type": "array", "items": {"type": "object"}}
     return {
