@@ -1,4 +1,4 @@
-"""Twenty briefs of different genres: what 5.0-lite and 4.5 are sent, to the letter, as a native director would write."""
+"""Twenty briefs of different genres: what 5.0-lite and 4.5 are sent, to the letter, worded as a native would."""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ def test_a_cup_has_no_hands_skin_or_feet_to_speak_of():
 
 
 def test_a_close_up_is_never_asked_to_show_the_feet():
-    seed = "blurry, extra fingers, distorted hands, watermark, text overlay, cropped feet, cut off at ankles, partial body"
+    seed = (
+        "blurry, extra fingers, distorted hands, watermark, text overlay, cropped feet, cut off at ankles, partial body"
+    )
 
     zh = sent("natural-zh", brief={"subject": "一位老人", "shot_size": "特写"}, negative=seed)
     prompt = sent("natural-zh", prompt="一位老人的面部特写，窗边的光", negative=seed).prompt
@@ -52,7 +54,11 @@ def test_a_close_up_is_never_asked_to_show_the_feet():
     [
         ({"zh": "一名侦探", "en": "a detective"}, "画面里只出现这一个人物", "one person only in frame"),
         ({"zh": "两名侦探", "en": "two detectives"}, "画面里只有这两个人", "only these two people in frame"),
-        ({"zh": "一位母亲和一个女孩", "en": "a mother and a girl"}, "画面里只有这两个人", "only these two people in frame"),
+        (
+            {"zh": "一位母亲和一个女孩", "en": "a mother and a girl"},
+            "画面里只有这两个人",
+            "only these two people in frame",
+        ),
     ],
     ids=["one", "two", "two named apart"],
 )
@@ -215,8 +221,14 @@ def test_a_place_is_part_of_the_sentence():
 
 
 def test_two_people_keep_their_names_places_and_looks_apart():
-    one = {"text": {"zh": "一位短发女刑警，穿灰色风衣", "en": "short-haired detective, grey trench coat"}, "position": "left"}
-    other = {"text": {"zh": "一位老刑警，穿棕色皮夹克", "en": "veteran detective, brown leather jacket"}, "position": "right"}
+    one = {
+        "text": {"zh": "一位短发女刑警，穿灰色风衣", "en": "short-haired detective, grey trench coat"},
+        "position": "left",
+    }
+    other = {
+        "text": {"zh": "一位老刑警，穿棕色皮夹克", "en": "veteran detective, brown leather jacket"},
+        "position": "right",
+    }
 
     zh, en = both(
         subjects=[

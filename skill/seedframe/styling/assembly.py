@@ -12,7 +12,7 @@ from typing import Any
 
 from seedframe.styling.language import han, words
 from seedframe.styling.notes import book
-from seedframe.styling.pieces import Piece
+from seedframe.styling.piece import Piece
 from seedframe.styling.sheet import Sheet
 from seedframe.styling.values import Counts
 

@@ -5,9 +5,10 @@ In: the caller's `brief` mapping. Out: a `Brief` and what was noticed while read
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from seedframe.messages import Message
@@ -102,7 +103,7 @@ class Brief:
     frames: tuple[Words, ...] = ()
     people: bool | None = None
     subjects: tuple[Subject, ...] = ()
-    given: Mapping[str, Words] = field(default_factory=dict)
+    given: Mapping[str, Words] = dataclasses.field(default_factory=dict)
     enrich: bool = False
     findings: tuple[Finding, ...] = ()
 
@@ -269,10 +270,10 @@ def _subject(raw: str | Mapping[str, Any]) -> Subject:
         return Subject(words_of(raw))
     own = {language: raw[language] for language in ("zh", "en") if language in raw}
     name, position, action = (_optional(raw.get(part)) for part in ("name", "position", "action"))
-    text = _optional(raw.get("text") or own or None)
+    text, kind, count = _optional(raw.get("text") or own or None), raw.get("kind"), raw.get("count")
     if text is None:
-        return Subject(name or action or Words(), None, position, action if name else None, raw.get("kind"), raw.get("count"))
-    return Subject(text, name, position, action, raw.get("kind"), raw.get("count"))
+        return Subject(name or action or Words(), None, position, action if name else None, kind, count)
+    return Subject(text, name, position, action, kind, count)
 
 
 def _edit(raw: Mapping[str, Any]) -> Edit:

@@ -25,21 +25,32 @@ def lead_slots(brief: Brief, sheet: Sheet, say: Say, *, prompt: str) -> Slots:
     """The slots subject, action, together, cast, place and setting; `prompt` is the free text that goes before them."""
     said = {field: say(words, f"brief.{field}") for field, words in brief.free.items()}
     subject, action, setting = (said.get(field, "") for field in ("subject", "action", "setting"))
-    several = _several(brief, sheet, say)
+    several, plain = _several(brief, sheet, say)
     cast: Slots = {}
-    if several and subject:
+    apart = bool(several) and not subject and not plain
+    if subject and several:
         cast = {"cast": [Piece("cast", several, own=True)]}
+    elif apart:
+        subject, action, cast = _apart(several, action, brief, sheet)
     elif several:
-        together = _together(action, brief, sheet)
-        joined = sheet.rule("subject").get("together_joined")
-        cast = {} if joined else {"together": [Piece("together", together, own=True)]}
-        subject, action = f"{several}{joined}{together}" if joined and together else several, ""
+        subject = several
     where = _where(setting, sheet, brief, lead="" if prompt else subject or action)
-    if several and not cast.get("cast") and not sheet.fronted:
+    if apart and not sheet.fronted:
         where = {"place": [replace(piece, slot="place", bind=None) for piece in where["setting"]]}
-    idle = not (action or several or prompt)
+    if not subject:
+        return {"action": [Piece("action", action, own=True)], **where}
+    idle = not (action or apart or prompt)
     lead = _present(subject, sheet, at="place" in where) if idle else Piece("subject", subject, own=True)
     return {"subject": [lead], "action": _bound("action", action, sheet), **cast, **where}
+
+
+def _apart(several: str, action: str, brief: Brief, sheet: Sheet) -> tuple[str, str, Slots]:
+    """Subjects told one by one, and what they do together behind them or in a sentence of its own."""
+    together = _together(action, brief, sheet)
+    joint = sheet.rule("subject").get("together_joined")
+    if joint and together:
+        return f"{several}{joint}{together}", "", {}
+    return several, "", {"together": [Piece("together", together, own=True)]}
 
 
 def _bound(slot: str, text: str, sheet: Sheet) -> list[Piece]:
@@ -104,16 +115,28 @@ def _is_way(way: Mapping[str, Any], kind: str, text: str) -> bool:
     return kind in way.get("kinds", (kind,)) and re.match(way.get("match", ""), text) is not None
 
 
-def _several(brief: Brief, sheet: Sheet, say: Say) -> str:
-    """Each of several subjects with its place, name, looks and doing, never mixed with another's."""
+def _several(brief: Brief, sheet: Sheet, say: Say) -> tuple[str, bool]:
+    """Each of several subjects with its place, name, looks and doing, never mixed with another's; plain when short."""
+    rule = sheet.rule("subject")
     told = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
-    return str(sheet.rule("subject").get("several", "")).join(told)
+    idle = [_idle(subject) for subject in brief.subjects]
+    if told and all(idle) and not any(sheet.marks["piece"].strip() in text for text in told):
+        *most, last = told
+        return str(rule["several_plain"]).join(filter(None, [sheet.marks["list"].join(most), last])), True
+    forms = [rule["idle" if place else "first_idle"] if rests else "{text}" for place, rests in enumerate(idle)]
+    return str(rule["several"]).join(form.format(text=text) for form, text in zip(forms, told, strict=True)), False
+
+
+def _idle(subject: Subject) -> bool:
+    """Nothing but its looks is told of it."""
+    return not (subject.name or subject.position or subject.action)
 
 
 def _one(subject: Subject, place: int, sheet: Sheet, say: Say) -> str:
     field = f"brief.subjects[{place}]"
     known = position_of(subject.position.all) if subject.position else None
-    position = known[sheet.language] if known else say(subject.position, f"{field}.position") if subject.position else ""
+    own = say(subject.position, f"{field}.position") if subject.position and not known else ""
+    position = known[sheet.language] if known else own
     name = (subject.name.get(sheet.language) or subject.name.all) if subject.name else ""
     parts = ("other" if position and not known else "", "name" if name else "", "position" if position else "")
     form: str = sheet.rule("subject")["forms"]["_".join(filter(None, parts))]

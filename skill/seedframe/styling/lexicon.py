@@ -26,8 +26,9 @@ _BREAK = re.compile(r"[,;!?()\n，。；、“”\"「」]|\.\s")
 class Term:
     """One term: its keyword (`en`), its Chinese name (`zh`) and the clause for Chinese prose (`zh_phrase`).
 
-    `plain` is what the word alone says in each language. The `*_object` forms are for pictures without people; `bare` clauses need no lead; terms of one `group` exclude each
-    other unless their `rank` is close; `look` is "photo", "drawn" or None; `leads` says a use opens an English prompt.
+    `plain` is what the word alone says, by language and form. The `*_object` forms are for pictures without people;
+    `bare` clauses need no lead; terms of one `group` exclude each other unless their `rank` is close; `look` is
+    "photo", "drawn" or None; `leads` says a use opens an English prompt.
     """
 
     id: str

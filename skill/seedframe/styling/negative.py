@@ -1,7 +1,7 @@
 """What the picture should not show: a short negative list where the model takes one, else positive wording.
 
-In: the caller's negative and wishes to avoid, and what the prompt asks for. Out: the negative to send, the wishes to
-word positively, findings. Never in here: what the scene is, the wording of a prompt, whether the wire carries the field.
+In: the caller's negative and wishes to avoid, and the scene. Out: the negative to send, the wishes to word positively,
+findings. Never in here: what the scene is, the wording of a prompt, whether the wire carries the field.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class Wording:
     # The caller's own words
 
     def say(self, words: Words, field: str) -> str:
-        """The words in the sheet's language, else as given, trimmed; a task for the host where the model wants others."""
+        """The words in the sheet's language, else as given; a task for the host where the model wants others."""
         text = words.get(self.sheet.language)
         want = self.frame.want
         if words.get(want) is None and not self.frame.as_is:
@@ -168,7 +168,7 @@ class Wording:
         if figures:
             return head if all(part in head for part in re.findall(r"\d+", given.all)) else None
         plain = term.plainly(form)
-        return plain if own is None or _within(own, plain) else None
+        return plain if own is None or _within(own, plain, self.sheet.rule("looks").get("fillers", ())) else None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -204,7 +204,7 @@ class Wording:
         name = look.get(self.sheet.language) or look.all if isinstance(look, Words) else ""
         if isinstance(look, Term):
             given = self.brief.given.get(look.id)
-            name = given and given.get(self.sheet.language) or look.wording(self.sheet.wording["name"])
+            name = (given and given.get(self.sheet.language)) or look.wording(self.sheet.wording["name"])
         form = self.sheet.forms["text" if name else "text_plain"]
         told = form.format(where=where, content=item.content.translate(_INNER_QUOTES), type=name)
         return told.strip() if where else told.replace("  ", " ").strip()
@@ -279,11 +279,12 @@ def _fitted(text: str, rule: Mapping[str, Any]) -> str:
     return form.format(text=text)
 
 
-def _within(word: str, wording: str) -> bool:
-    """Whether a wording holds the word as given; in English as a whole word."""
+def _within(word: str, wording: str, fillers: Sequence[str]) -> bool:
+    """Whether a wording says the word as given and, in English, adds nothing but words such as light or shot."""
     if han(word):
         return word in wording
-    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", wording, re.IGNORECASE) is not None
+    given = word.casefold().split()
+    return set(given) <= set(wording.casefold().split()) <= {*given, *fillers}
 
 
 def _led(pieces: list[Piece]) -> list[Piece]:

@@ -13,7 +13,7 @@ from typing import Any
 
 def placed(text: str, rule: Mapping[str, Any]) -> tuple[str, str] | None:
     """The place and the rest of a setting; None when its first clause is no place one can be in, on or before."""
-    first, mark, rest = text.partition(rule["comma"])
+    first, _, rest = text.partition(rule["comma"])
     if re.search(rule["never"], first, re.IGNORECASE):
         return None
     phrase = _phrase(re.sub(rule["strip"], "", first), rule, stripped=bool(re.match(rule["strip"], first)))
@@ -34,6 +34,6 @@ def _articled(place: str, head: str, rule: Mapping[str, Any]) -> str:
     """The place with a or an, where its language has articles and it names one thing without."""
     if "article" not in rule or re.match(rule["article"], place, re.IGNORECASE) or re.search(rule["plural"], head):
         return place
-    if place[0].isupper():
+    if place[0].isupper() and head.rsplit(maxsplit=1)[-1][0].isupper():
         return place
     return ("an " if place[0].casefold() in "aeiou" else "a ") + place

@@ -170,7 +170,7 @@ def _count_en(text: str) -> int | None:
 def _count_part(part: str, rules: Mapping[str, str]) -> int | None:
     if re.search(rules["pairs"], part, re.IGNORECASE):
         return 2
-    number = _number(part.split()[0].casefold())
+    number = _number(part.split(maxsplit=1)[0].casefold())
     if number:
         return number
     found = re.match(book()["kinds"]["head"]["en"], part, re.IGNORECASE)

@@ -194,8 +194,9 @@ def _reference() -> dict[str, Any]:
 def _subject() -> dict[str, Any]:
     kind = {"enum": list(KINDS), "description": ", ".join(KINDS)}
     count = {"type": "integer", "minimum": 1, "maximum": 99, "description": "an integer from 1 to 99"}
-    named = {**_WORDS, "properties": {**_EITHER["properties"], **dict.fromkeys(CAST, _WORDS), "kind": kind, "count": count}}
-    return {**named, "description": "text, or an object with text, name, position, action, kind, count"}
+    parts = {"zh": _SAID, "en": _SAID, **dict.fromkeys(CAST, _WORDS), "kind": kind, "count": count}
+    told = "text, or an object with text, name, position, action, kind, count"
+    return {**_WORDS, "properties": parts, "description": told}
 
 
 def _edit() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from seedframe.styling import reading, rules_call, rules_terms, rules_wording
 from seedframe.styling.assembly import fitted, measured
 from seedframe.styling.brief import Brief, Words, read_brief
 from seedframe.styling.case import Case
-from seedframe.styling.language import han, han_share, hollow, quoted
+from seedframe.styling.language import han, han_share, hollow
 from seedframe.styling.lexicon import Term, lexicon
 from seedframe.styling.negative import Ban, Negative, decided
 from seedframe.styling.notes import finding, limits, order
@@ -53,7 +53,8 @@ def style(wish: Wish) -> Styled:
         told=bool((wish.prompt or "").strip()) or brief.has_content,
         set_size=wish.group or brief.count,
     )
-    findings = (*brief.findings, *worded, *_limited(brief, sheet_), *_dropped(dropped), *negative.findings, *_ruled(case))
+    noticed = (*brief.findings, *worded, *_limited(brief, sheet_), *_dropped(dropped))
+    findings = (*noticed, *negative.findings, *_ruled(case))
     return Styled(
         prompt=prompt,
         negative=negative.send,
