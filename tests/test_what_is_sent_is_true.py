@@ -256,3 +256,28 @@ def test_a_brief_in_one_language_is_worded_whole_in_it():
     assert chinese.prompt == "一只赤狐蜷在雪地里睡觉。轮廓光勾勒出主体边缘。"
     assert "LANG_5" in codes(english)
     assert "LANG_45" in codes(chinese)
+
+
+@pytest.mark.parametrize(
+    ("brief", "prompt"),
+    [
+        ({"subject": "红烧肉", "setting": "青花瓷盘里", "lighting": "暖光"}, "青花瓷盘里有红烧肉。暖光照明。"),
+        ({"subject": "一座古塔", "setting": "雪后的西湖，湖面结着薄冰"}, "雪后的西湖边有一座古塔。湖面结着薄冰。"),
+        ({"action": "一个人在雨中奔跑", "setting": "城市街头"}, "城市街头，一个人在雨中奔跑。"),
+        ({"subject": "客房", "setting": "榻榻米上铺着两床被褥"}, "画面主体是客房。榻榻米上铺着两床被褥。"),
+        (
+            {"subjects": ["一位穿红裙的女人", "一只黑狗"], "action": "在海边散步", "time_of_day": "傍晚"},
+            "傍晚时分，一位穿红裙的女人和一只黑狗在海边散步。",
+        ),
+        (
+            {"subjects": ["一位妈妈，穿围裙", "一个小男孩，脸上沾着面粉"], "action": "一起揉面团", "setting": "厨房"},
+            "厨房里有一位妈妈，穿围裙；还有一个小男孩，脸上沾着面粉。两人一起揉面团。",
+        ),
+        (
+            {"subjects": ["a tall woman in a red coat", "a small boy, wet hair"], "setting": "park"},
+            "in a park, a tall woman in a red coat; a small boy, wet hair",
+        ),
+    ],
+)
+def test_every_sentence_stands_on_its_own(brief: dict[str, Any], prompt: str):
+    assert sent("keywords-en" if prompt.isascii() else "natural-zh", brief=brief).prompt == prompt

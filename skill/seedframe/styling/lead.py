@@ -25,7 +25,10 @@ def lead_slots(brief: Brief, sheet: Sheet, say: Say, *, prompt: str) -> Slots:
     """The slots subject, action, together, cast, place and setting; `prompt` is the free text that goes before them."""
     said = {field: say(words, f"brief.{field}") for field, words in brief.free.items()}
     subject, action, setting = (said.get(field, "") for field in ("subject", "action", "setting"))
-    several, plain = _several(brief, sheet, say)
+    where = _where(
+        setting, sheet, brief, lead="" if prompt else subject or action or ("several" if brief.subjects else "")
+    )
+    several, plain = _several(brief, sheet, say, at="place" in where and not subject)
     cast: Slots = {}
     apart = bool(several) and not subject and not plain
     if subject and several:
@@ -34,13 +37,13 @@ def lead_slots(brief: Brief, sheet: Sheet, say: Say, *, prompt: str) -> Slots:
         subject, action, cast = _apart(several, action, brief, sheet)
     elif several:
         subject = several
-    where = _where(setting, sheet, brief, lead="" if prompt else subject or action)
     if apart and not sheet.fronted:
         where = {"place": [replace(piece, slot="place", bind=None) for piece in where["setting"]]}
     if not subject:
         return {"action": [Piece("action", action, own=True)], **where}
     idle = not (action or apart or prompt)
-    lead = _present(subject, sheet, at="place" in where) if idle else Piece("subject", subject, own=True)
+    bind = "" if apart and sheet.fronted and "place" in where and _idle(brief.subjects[0]) else None
+    lead = _present(subject, sheet, at="place" in where) if idle else Piece("subject", subject, own=True, bind=bind)
     return {"subject": [lead], "action": _bound("action", action, sheet), **cast, **where}
 
 
@@ -115,7 +118,7 @@ def _is_way(way: Mapping[str, Any], kind: str, text: str) -> bool:
     return kind in way.get("kinds", (kind,)) and re.match(way.get("match", ""), text) is not None
 
 
-def _several(brief: Brief, sheet: Sheet, say: Say) -> tuple[str, bool]:
+def _several(brief: Brief, sheet: Sheet, say: Say, *, at: bool) -> tuple[str, bool]:
     """Each of several subjects with its place, name, looks and doing, never mixed with another's; plain when short."""
     rule = sheet.rule("subject")
     told = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
@@ -123,7 +126,8 @@ def _several(brief: Brief, sheet: Sheet, say: Say) -> tuple[str, bool]:
     if told and all(idle) and not any(sheet.marks["piece"].strip() in text for text in told):
         *most, last = told
         return str(rule["several_plain"]).join(filter(None, [sheet.marks["list"].join(most), last])), True
-    forms = [rule["idle" if place else "first_idle"] if rests else "{text}" for place, rests in enumerate(idle)]
+    first = rule.get("first_idle_at", rule["first_idle"]) if at else rule["first_idle"]
+    forms = [(rule["idle"] if place else first) if rests else "{text}" for place, rests in enumerate(idle)]
     return str(rule["several"]).join(form.format(text=text) for form, text in zip(forms, told, strict=True)), False
 
 

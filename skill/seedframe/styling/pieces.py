@@ -142,7 +142,7 @@ class Wording:
             return Piece(field, _fitted(text, rule), own=True, opening=rule.get("lead", ""))
         text, own = self._worded(item, rule)
         said = (item.wording(self.sheet.wording["name"]), text) if rule.get("said") else ()
-        opening = "" if item.bare else rule.get("lead") or ("" if own else rule.get("opening", ""))
+        opening = "" if item.bare else rule.get("lead") or ("" if own and not han(text) else rule.get("opening", ""))
         return Piece(field, text, opening=opening, said=said)
 
     def _worded(self, term: Term, rule: Mapping[str, Any]) -> tuple[str, bool]:
@@ -272,6 +272,9 @@ def _shared(pieces: list[Piece], rule: Mapping[str, Any]) -> list[Piece]:
 
 def _fitted(text: str, rule: Mapping[str, Any]) -> str:
     """The caller's words in the slot's form where they need it to read as part of a sentence."""
+    way = next((way for way in rule.get("ways", ()) if re.search(way["match"], text)), None)
+    if way:
+        return str(way["form"]).format(text=text)
     bare = "free" not in rule or re.search(rule.get("free_unless", r"(?!)"), text, re.IGNORECASE)
     if bare or not re.search(rule.get("free_if", ""), text, re.IGNORECASE):
         return text
