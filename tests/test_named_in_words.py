@@ -68,9 +68,19 @@ def test_each_identity_sentence_goes_out_with_its_name():
         characters=[AYU, ZHOU],
     )
 
-    assert [(brief["subject"], brief.get("action"), brief.get("details", [])) for brief in told(made)] == [
+    assert [
+        (brief.get("subject", brief.get("subjects")), brief.get("action"), brief.get("details", []))
+        for brief in told(made)
+    ] == [
         ({"zh": "窗边，阿雨（二十岁的短发女孩，黄雨衣）和老周（六十岁的修伞匠，灰布衫）对视"}, None, []),
-        ({"zh": "阿雨（二十岁的短发女孩，黄雨衣），以及老周（六十岁的修伞匠，灰布衫）"}, {"zh": "两人对视"}, []),
+        (
+            [
+                {"text": {"zh": "二十岁的短发女孩，黄雨衣"}, "name": "阿雨", "kind": "person"},
+                {"text": {"zh": "六十岁的修伞匠，灰布衫"}, "name": "老周", "kind": "person"},
+            ],
+            {"zh": "两人对视"},
+            [],
+        ),
         (
             {"zh": "阿雨（二十岁的短发女孩，黄雨衣）推开门"},
             None,

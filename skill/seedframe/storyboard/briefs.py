@@ -18,7 +18,7 @@ from seedframe.storyboard.continuity import (
     setting_words,
 )
 from seedframe.storyboard.naming import introduced
-from seedframe.storyboard.values import Board, Element, Role, Scene, Shot, Text
+from seedframe.storyboard.values import Board, Character, Element, Role, Scene, Shot, Text
 from seedframe.storyboard.wording import filled, joined, wording
 
 STILL = "image_use.video_still"
@@ -51,6 +51,8 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
     lead = next((group for group in groups if group), None) if subject is None else None
     action, named = _introductions(action, [each for group in groups for each in group] if subject is None else [])
     told = lead and any(element in named for element in lead)
+    if lead and lead is groups[0] and len(lead) > 1 and not told:
+        return _together(cast, shot, groups, place, own.get("action"), own)
     if lead and not told:
         subject = joined(map(named_identity, lead), wording()["and"]) or identity(lead[0])
     rest = [each for group in groups if told or group is not lead for each in group if each not in named]
@@ -86,6 +88,22 @@ def _introductions(action: Text | None, elements: Sequence[Element]) -> tuple[Te
             action = {language: str(text) for language, text in told.items()}
             done.append(element)
     return action, done
+
+
+def _together(
+    cast: Cast, shot: Shot, groups: list[list[Element]], place: Text | None, action: Any, own: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Several characters: each with name, identity and position of their own, so that nothing is mixed up."""
+    subjects = [_subject(cast.characters[name], shot.positions.get(name)) for name in shot.characters]
+    others = [named_identity(element) for group in groups[1:] for element in group]
+    details = _unique([*others, *own.get("details", ())])
+    return {"subject": None, "subjects": subjects, "action": action, "setting": place, "details": details}
+
+
+def _subject(who: Character, position: str | None) -> dict[str, Any]:
+    kind = None if who.kind == "other" else who.kind
+    told = {"text": identity(who), "name": who.name if who.text else None, "position": position, "kind": kind}
+    return {part: dict(value) if isinstance(value, Mapping) else value for part, value in told.items() if value}
 
 
 def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:

@@ -12,13 +12,13 @@ from typing import Any
 
 from seedframe.styling.language import han, words
 from seedframe.styling.notes import book
-from seedframe.styling.pieces import Piece
+from seedframe.styling.piece import Piece
 from seedframe.styling.sheet import Sheet
 from seedframe.styling.values import Counts
 
 Slots = Mapping[str, Sequence[Piece]]
 _CLOSED = tuple("。！？!?…")
-_LEADING = ("subject", "action")
+_LEADING = ("place", "subject", "action")
 
 
 def measured(text: str) -> Counts:
@@ -45,7 +45,7 @@ def joined(slots: Slots, sheet: Sheet) -> str:
     """The prompt of these slots."""
     kept = _unrepeated(slots, sheet)
     runs: list[list[Piece]] = []
-    for order in sheet.sentences:
+    for order in ordered(slots, sheet):
         for run in _runs([piece for slot in order for piece in kept.get(slot, ())], sheet):
             if runs and _leans(runs[-1], run, sheet):
                 runs[-1] += run
@@ -53,6 +53,13 @@ def joined(slots: Slots, sheet: Sheet) -> str:
                 runs.append(run)
     separator = "" if sheet.marks["end"] else sheet.marks["piece"]
     return separator.join(_sentence(run, sheet) for run in runs)
+
+
+def ordered(slots: Slots, sheet: Sheet) -> tuple[tuple[str, ...], ...]:
+    """The order of the slots: time and place open the lead sentence where they are phrases that can."""
+    unplaced = "setting" in slots and "place" not in slots
+    lead = "subject" in slots or "action" in slots
+    return sheet.sentences if unplaced or not lead or not sheet.fronted else sheet.fronted
 
 
 def _leans(before: Sequence[Piece], run: Sequence[Piece], sheet: Sheet) -> bool:
@@ -89,12 +96,12 @@ def _glue(before: Piece, piece: Piece, sheet: Sheet) -> str:
 
 
 def _binds(text: str, rule: Mapping[str, Any]) -> bool:
-    return rule.get("bind_unless", "，") not in text and len(text) <= rule.get("bind_within", len(text))
+    return not re.search(rule.get("bind_unless", "，"), text) and len(text) <= rule.get("bind_within", len(text))
 
 
 def _unrepeated(slots: Slots, sheet: Sheet) -> dict[str, list[Piece]]:
     """The pieces without those that repeat what stands elsewhere in the prompt."""
-    everything = [piece for order in sheet.sentences for slot in order for piece in slots.get(slot, ())]
+    everything = [piece for order in ordered(slots, sheet) for slot in order for piece in slots.get(slot, ())]
     own = {clause for piece in everything if piece.own for clause in _clauses(piece.text, sheet)}
     kept: dict[str, list[Piece]] = {}
     told: set[str] = set()
@@ -119,5 +126,5 @@ def _said(piece: Piece, everything: Sequence[Piece]) -> bool:
 
 def _names(text: str, word: str) -> bool:
     if word.isascii():
-        return re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) is not None
+        return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text, re.IGNORECASE) is not None
     return word in text

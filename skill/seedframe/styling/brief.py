@@ -5,17 +5,21 @@ In: the caller's `brief` mapping. Out: a `Brief` and what was noticed while read
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from seedframe.messages import Message
 from seedframe.styling.language import han, has_letters
 from seedframe.styling.lexicon import Lexicon, Term, key_of
 from seedframe.styling.notes import finding
 from seedframe.styling.schema import FREE, PICKED, check_brief, tidy_brief
 from seedframe.styling.values import Finding
 
+_CODE = re.compile(r"[A-Z]{2,4}|[a-z_]+\.[a-z0-9_]+|[a-z0-9]+(?:_[a-z0-9]+)+")
+"""An abbreviation (CU) or an id of the lexicon (lighting.rim, close_up): it names a term and is no wording."""
 _COMMAS = re.compile(r"\s*[,，、;；]\s*")
 
 
@@ -34,6 +38,18 @@ class Words:
     def all(self) -> str:
         """Everything said, for rules that read both languages."""
         return " / ".join(text for text in (self.zh, self.en) if text)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One of several subjects: what it looks like, its name, place in the frame and doing; `count` of a group."""
+
+    text: Words
+    name: Words | None = None
+    position: Words | None = None
+    action: Words | None = None
+    kind: Literal["person", "animal", "place", "thing"] | None = None
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,8 @@ class Brief:
     """A brief as understood.
 
     `avoid` holds ids of known wishes and the caller's own words for the others; `setting_lead` replaces the words a
-    sheet opens the setting with, empty for none.
+    sheet opens the setting with, empty for none. `given` holds the words a term was picked by, by id; a term picked by
+    its id is not in it. `enrich` asks for the lexicon's fuller wordings.
     """
 
     free: Mapping[str, Words]
@@ -85,12 +102,15 @@ class Brief:
     link: Words | None = None
     frames: tuple[Words, ...] = ()
     people: bool | None = None
+    subjects: tuple[Subject, ...] = ()
+    given: Mapping[str, Words] = dataclasses.field(default_factory=dict)
+    enrich: bool = False
     findings: tuple[Finding, ...] = ()
 
     @property
     def has_content(self) -> bool:
         """Whether it says what the picture is about."""
-        return bool(self.free or self.text or self.edits or self.frames)
+        return bool(self.free or self.subjects or self.text or self.edits or self.frames)
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -101,7 +121,13 @@ class Brief:
         """What is told in the caller's own words, preferably in one language; not rendered text or wishes to avoid."""
         picked = (item for items in self.picked.values() for item in items if isinstance(item, Words))
         edited = (words for edit in self.edits for words in (edit.target, edit.to) if words)
-        for words in (*self.free.values(), *self.details, *self.frames, *picked, *edited):
+        cast = (
+            words
+            for subject in self.subjects
+            for words in (subject.name, subject.position, subject.text, subject.action)
+            if words
+        )
+        for words in (*self.free.values(), *cast, *self.details, *self.frames, *picked, *edited):
             yield words.get(language) or words.all
 
 
@@ -111,9 +137,10 @@ def read_brief(raw: Mapping[str, Any], lexicon: Lexicon) -> Brief:
     check_brief(raw)
     reading = _Reading(lexicon)
     group = raw.get("group", {})
+    picked = reading.picked(raw)
     return Brief(
         free={field: words_of(raw[field]) for field in FREE if field in raw},
-        picked=reading.picked(raw),
+        picked=picked,
         setting_lead=_optional(raw.get("setting_lead")),
         details=tuple(map(words_of, _several(raw.get("details")))),
         must_keep=tuple(map(words_of, _listed(raw.get("must_keep")))),
@@ -125,6 +152,9 @@ def read_brief(raw: Mapping[str, Any], lexicon: Lexicon) -> Brief:
         link=_optional(group.get("link")),
         frames=tuple(map(words_of, group.get("items", ()))),
         people=raw.get("people"),
+        subjects=tuple(_subject(item) for item in raw.get("subjects", ())),
+        given=reading.given,
+        enrich=raw.get("enrich", False),
         findings=tuple(reading.findings),
     )
 
@@ -144,6 +174,7 @@ class _Reading:
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
         self.findings: list[Finding] = []
+        self.given: dict[str, Words] = {}
 
     def picked(self, raw: Mapping[str, Any]) -> dict[str, tuple[Term | Words, ...]]:
         """Field → items; a word of another field's vocabulary moves to that field."""
@@ -162,23 +193,32 @@ class _Reading:
 
     def _looked_up(self, field: str, item: str | Mapping[str, str]) -> list[Term | Words]:
         if not isinstance(item, str):
-            known = [self.lexicon.term(field, text) for text in item.values()]
-            return [next((term for term in known if term), words_of(item))]
+            known = (self.lexicon.term(field, text) for text in item.values())
+            term = next((term for term in known if term), None)
+            return [self._known(term, words_of(item)) if term else words_of(item)]
         whole = self.lexicon.term(field, item)
         if whole:
-            return [whole]
+            return [self._known(whole, words_of(item))]
         parts = [part for part in _COMMAS.split(item) if part]
         terms = [self.lexicon.term(field, part) for part in parts]
         if not any(terms):
             return [self._unknown(field, item)]
-        return [term or self._unknown(field, part) for term, part in zip(terms, parts, strict=True)]
+        return [
+            self._known(term, words_of(part)) if term else self._unknown(field, part)
+            for term, part in zip(terms, parts, strict=True)
+        ]
+
+    def _known(self, term: Term, words: Words) -> Term:
+        """The term, with the words that named it kept; an id names the lexicon's own wording."""
+        if not _CODE.fullmatch(words.all):
+            self.given.setdefault(term.id, words)
+        return term
 
     def _unknown(self, field: str, word: str) -> Words:
-        near = self.lexicon.near(field, word) or ["-"]
+        found = self.lexicon.near(field, word)
+        near = Message("styling.word-near", near=found) if found else ""
         self.findings.append(finding("WORD_UNKNOWN", field=field, word=word, near=near))
-        words = words_of(word)
-        named = words.zh is None and any(character.isdigit() for character in word)
-        return Words(zh=word, en=word) if named else words
+        return words_of(word)
 
 
 def _several(raw: Any) -> Iterable[Any]:
@@ -224,6 +264,17 @@ def _reference(place: int, raw: str | Mapping[str, Any], lexicon: Lexicon) -> Re
     role = lexicon.role_index.get(key_of(told)) if isinstance(told, str) else None
     known = {language: lexicon.roles[role][language] for language in ("zh", "en")} if role else told
     return Reference(raw.get("n", place), words_of(raw.get("take", known)), role)
+
+
+def _subject(raw: str | Mapping[str, Any]) -> Subject:
+    if isinstance(raw, str):
+        return Subject(words_of(raw))
+    own = {language: raw[language] for language in ("zh", "en") if language in raw}
+    name, position, action = (_optional(raw.get(part)) for part in ("name", "position", "action"))
+    text, kind, count = _optional(raw.get("text") or own or None), raw.get("kind"), raw.get("count")
+    if text is None:
+        return Subject(name or action or Words(), None, position, action if name else None, kind, count)
+    return Subject(text, name, position, action, kind, count)
 
 
 def _edit(raw: Mapping[str, Any]) -> Edit:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from seedframe.styling.lexicon import Lexicon, Term
-from seedframe.styling.negative import Scene
 from seedframe.styling.notes import limits
+from seedframe.styling.scene import Scene
 from seedframe.styling.sheet import Sheet
 from seedframe.styling.values import Counts, Finding, Wish
 

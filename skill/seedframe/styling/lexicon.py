@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from seedframe.resources import folder
 from seedframe.styling.language import han, hollow
 
+_OBJECTS = {"en_object": ",", "zh_phrase_object": "，"}
 _GAPS = re.compile(r"[\s\-_]+")
 _TOKEN = re.compile(r"[a-z0-9][a-z0-9'’./:&]*")
 _BREAK = re.compile(r"[,;!?()\n，。；、“”\"「」]|\.\s")
@@ -25,8 +26,9 @@ _BREAK = re.compile(r"[,;!?()\n，。；、“”\"「」]|\.\s")
 class Term:
     """One term: its keyword (`en`), its Chinese name (`zh`) and the clause for Chinese prose (`zh_phrase`).
 
-    The `*_object` forms are for pictures without people; `bare` clauses need no lead; terms of one `group` exclude each
-    other unless their `rank` is close; `look` is "photo", "drawn" or None; `leads` says a use opens an English prompt.
+    `plain` is what the word alone says, by language and form. The `*_object` forms are for pictures without people;
+    `bare` clauses need no lead; terms of one `group` exclude each other unless their `rank` is close; `look` is
+    "photo", "drawn" or None; `leads` says a use opens an English prompt.
     """
 
     id: str
@@ -35,6 +37,7 @@ class Term:
     zh_phrase: str
     en_object: str
     zh_phrase_object: str
+    plain: Mapping[str, str] = field(hash=False)
     names: tuple[str, ...]
     bare: bool
     group: str | None
@@ -46,6 +49,10 @@ class Term:
     def category(self) -> str:
         """The brief's field this term belongs to."""
         return self.id.partition(".")[0]
+
+    def plainly(self, form: str) -> str:
+        """What the word alone says, in the language and for the kind of picture of a wording's form."""
+        return self.plain.get(form) or self.plain[form.partition("_")[0]]
 
     def wording(self, form: str) -> str:
         """The wording called `form`: en, zh, zh_phrase, en_object or zh_phrase_object."""
@@ -165,6 +172,11 @@ def _term(entry: Mapping[str, Any]) -> Term:
         zh_phrase=clause,
         en_object=entry.get("en_object", entry["en"]),
         zh_phrase_object=entry.get("zh_phrase_object", clause),
+        plain={
+            "en": entry.get("plain_en", short),
+            "zh": entry.get("plain_zh", clause.partition("，")[0]),
+            **{name: entry[name].partition(mark)[0] for name, mark in _OBJECTS.items() if name in entry},
+        },
         names=tuple(dict.fromkeys(spelled)),
         bare=entry.get("zh_bare", False),
         group=entry.get("group"),

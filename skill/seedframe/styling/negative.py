@@ -1,7 +1,7 @@
 """What the picture should not show: a short negative list where the model takes one, else positive wording.
 
-In: the caller's negative and wishes to avoid, and what the prompt asks for. Out: the negative to send, the wishes to
-word positively, findings. Never in here: the wording of a prompt, whether the wire carries the field.
+In: the caller's negative and wishes to avoid, and the scene. Out: the negative to send, the wishes to word positively,
+findings. Never in here: what the scene is, the wording of a prompt, whether the wire carries the field.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from seedframe.styling.brief import Words, avoid_id
 from seedframe.styling.language import han
 from seedframe.styling.lexicon import Lexicon, key_of
 from seedframe.styling.notes import finding
+from seedframe.styling.scene import Scene, number_word
 from seedframe.styling.sheet import Sheet
 from seedframe.styling.values import Finding, HostTask
 
@@ -23,35 +24,11 @@ _SEPARATORS = re.compile(r"\s*[,，、;；\n]\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What a negative could contradict: people, rendered text, a close framing, wanted blur, a picture to be edited."""
-
-    people: bool = False
-    empty: bool = False
-    text: bool = False
-    close: bool = False
-    blur: bool = False
-    edit: bool = False
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """The names by which a sheet lists what contradicts the default."""
-        found = {"text": self.text, "close": self.close, "no_people": self.empty, "edit": self.edit, "blur": self.blur}
-        return tuple(name for name, holds in found.items() if holds)
-
-    def wants(self, entry: Mapping[str, Any]) -> bool:
-        """Whether a known wish makes sense in this scene."""
-        facts = {"people": self.people, "full_body": self.people and not self.close, "text": self.text}
-        return facts.get(entry.get("only", ""), True) and not facts.get(entry.get("unless", ""), False)
-
-
-@dataclass(frozen=True, slots=True)
 class Negative:
-    """The decision: `send` on the wire (None: nothing), `positive` into the prompt, `absent` named as missing there."""
+    """The decision: `send` on the wire (None: nothing) and `positive` into the prompt."""
 
     send: str | None = None
     positive: tuple[Words, ...] = ()
-    absent: tuple[Words, ...] = ()
     findings: tuple[Finding, ...] = ()
     tasks: tuple[HostTask, ...] = ()
 
@@ -67,60 +44,113 @@ class Ban:
     sheet: Sheet
     lexicon: Lexicon
 
+    @property
+    def sends(self) -> bool:
+        """Whether a negative prompt goes to the model."""
+        return self.sheet.negative["policy"] == "send" and self.supported
+
+
+@dataclass(frozen=True, slots=True)
+class _Avoided:
+    """What becomes of the wishes to avoid: said positively, sent as negative terms, meaningless here, or not sent."""
+
+    positive: tuple[Words, ...] = ()
+    terms: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
+    unsent: tuple[Finding, ...] = ()
+
+    def findings(self) -> tuple[Finding, ...]:
+        """The wishes that go nowhere, with the reason."""
+        unfit = (finding("AVOID_UNFIT", items=list(self.unfit)),) if self.unfit else ()
+        return (*unfit, *self.unsent)
+
 
 def decided(ban: Ban) -> Negative:
     """What becomes of the caller's negative and wishes to avoid."""
-    wishes = tuple(ban.lexicon.avoid[wish] for wish in ban.avoid if isinstance(wish, str))
-    positive = tuple(words for entry in wishes if (words := _positive(entry)))
-    unknown = tuple(item for item in ban.avoid if isinstance(item, Words))
-    if ban.sheet.negative["policy"] == "send" and ban.supported:
-        return _sent(ban, positive, unknown)
-    return _restated(ban, positive, unknown)
+    avoided = _avoided(ban)
+    return _sent(ban, avoided) if ban.sends else _restated(ban, avoided)
 
 
-def _sent(ban: Ban, positive: tuple[Words, ...], unknown: tuple[Words, ...]) -> Negative:
-    extra = [words.en for words in unknown if words.en]
-    untold = tuple(words for words in unknown if not words.en)
+def _avoided(ban: Ban) -> _Avoided:
+    """A known wish is said positively where that is true of this picture; the rest goes where the model reads it."""
+    positive: list[Words] = []
+    terms: list[str] = []
+    unfit: list[str] = []
+    unsent: list[Finding] = []
+    for item in ban.avoid:
+        entry = ban.lexicon.avoid[item] if isinstance(item, str) else None
+        name = _name(item, ban) if isinstance(item, str) else item.all
+        tokens = _terms(item, entry)
+        if entry and "parameter" in entry:
+            continue
+        if entry and not ban.scene.fits(entry, "only"):
+            unfit.append(name)
+        elif ban.sends and tokens and entry and "prefer" in entry:
+            terms += tokens
+        elif entry and (words := restated(entry, ban.scene)):
+            positive.append(words)
+        elif ban.sends and tokens:
+            terms += tokens
+        else:
+            unsent.append(finding("AVOID_RAW", entry.get("unsent") if entry else None, word=name))
+    return _Avoided(tuple(dict.fromkeys(positive)), tuple(terms), tuple(unfit), tuple(unsent))
+
+
+def restated(entry: Mapping[str, Any], scene: Scene) -> Words | None:
+    """The first positive wording of a known wish that is true of this picture."""
+    if not scene.fits(entry, "only"):
+        return None
+    way = next((way for way in entry.get("when", ()) if scene.fits(way)), None)
+    if way is None:
+        return None
+    said = {language: number_word(scene.count or 0, language) for language in ("zh", "en")}
+    return Words(zh=way["zh"].format(count=said["zh"]), en=way["en"].format(count=said["en"]))
+
+
+def _terms(item: str | Words, entry: Mapping[str, Any] | None) -> list[str]:
+    """The terms of a negative prompt that say a wish."""
+    if entry:
+        terms: list[str] = entry.get("negative") or [entry["aliases_en"][0]]
+        return terms
+    return [item.en] if isinstance(item, Words) and item.en else []
+
+
+def _name(item: str, ban: Ban) -> str:
+    return str(ban.lexicon.avoid[item][f"aliases_{ban.sheet.language}"][0])
+
+
+def _sent(ban: Ban, avoided: _Avoided) -> Negative:
     if ban.given is None:
-        send = _default(ban, extra)
-        return Negative(", ".join(send) or None, positive, untold, _raw(untold))
+        send = _default(ban, avoided.terms)
+        return Negative(", ".join(send) or None, avoided.positive, avoided.findings())
     items, tasks = _in_english(_parted(ban.given), ban)
-    send = _distinct([*items, *extra])
-    findings = (*_checked(send, ban), *_raw(untold))
-    return Negative(", ".join(send) or None, positive, untold, findings, tasks)
+    send = _distinct([*items, *avoided.terms])
+    findings = (*_checked(send, ban), *avoided.findings())
+    return Negative(", ".join(send) or None, avoided.positive, findings, tasks)
 
 
 def _default(ban: Ban, extra: Sequence[str]) -> list[str]:
-    """The sheet's default without what the scene contradicts; the caller's own wishes keep their place in the limit."""
+    """The sheet's default as far as it fits the scene; the caller's own wishes keep their place in the limit."""
     policy = ban.sheet.negative
-    against = {term for flag in ban.scene.flags for term in policy["contradicted"][flag]}
-    kept = [term for term in policy["default"] if term not in against]
+    kept = [entry["term"] for entry in policy["default"] if ban.scene.fits(entry, "only")]
     return _distinct([*kept[: max(policy["max"] - len(extra), 0)], *extra])
 
 
-def _restated(ban: Ban, positive: tuple[Words, ...], unknown: tuple[Words, ...]) -> Negative:
-    restated: list[Words] = []
+def _restated(ban: Ban, avoided: _Avoided) -> Negative:
+    said: list[Words] = []
     told: list[str] = []
     left: list[str] = []
     for item in _parted(ban.given or ""):
         entry = ban.lexicon.avoid.get(avoid_id(item, ban.lexicon) or "")
-        words = _positive(entry) if entry and ban.scene.wants(entry) else None
+        words = restated(entry, ban.scene) if entry else None
         if words:
-            restated.append(words)
+            said.append(words)
         (told if words else left).append(item)
-    findings = _raw(unknown)
+    findings = avoided.findings()
     if told or left:
         code = ban.sheet.negative["told"]
         findings = (finding(code, restated=told or ["-"], left=left or ["-"]), *findings)
-    return Negative(None, tuple(dict.fromkeys((*positive, *restated))), unknown, findings)
-
-
-def _positive(entry: Mapping[str, Any]) -> Words | None:
-    return Words(zh=entry["zh"], en=entry["en"]) if "zh" in entry else None
-
-
-def _raw(unknown: Iterable[Words]) -> tuple[Finding, ...]:
-    return tuple(finding("AVOID_RAW", word=words.all) for words in unknown)
+    return Negative(None, tuple(dict.fromkeys((*avoided.positive, *said))), findings)
 
 
 def _in_english(items: Iterable[str], ban: Ban) -> tuple[list[str], tuple[HostTask, ...]]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from seedframe.messages import Message
 from seedframe.styling.brief import Brief, Edit, Lettering, Words
-from seedframe.styling.language import quoted
+from seedframe.styling.language import han, quoted
+from seedframe.styling.lead import lead_slots
 from seedframe.styling.lexicon import Lexicon, Term
+from seedframe.styling.notes import finding
+from seedframe.styling.piece import Piece
 from seedframe.styling.schema import PICKED
 from seedframe.styling.sheet import Sheet
-from seedframe.styling.values import HostTask
+from seedframe.styling.values import Finding, HostTask
 
 _PANORAMA = 2.0
 _DOUBLED = re.compile(r"[，、；,;]\s*(?=[，。；、,;])")
@@ -26,24 +29,11 @@ _INNER_QUOTES = str.maketrans({"“": "‘", "”": "’", '"': "'"})
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A stretch of prompt.
-
-    `own` are the caller's words, never taken for a repetition; `opening` leads it when it opens a sentence; `said` are
-    words that make it superfluous when they stand elsewhere; `bind` glues it to the one before.
-    """
-
-    slot: str
-    text: str
-    own: bool = False
-    opening: str = ""
-    said: tuple[str, ...] = ()
-    bind: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Frame:
-    """What the call adds to a brief: ratio, size of the set, people in the picture, positive wordings of negatives."""
+    """What the call adds to a brief: ratio, size of the set, people in the picture, positive wordings of negatives.
+
+    `want` is the language the model wants; the brief may be worded in the other one.
+    """
 
     prompt: str = ""
     ratio: str | None = None
@@ -51,24 +41,25 @@ class Frame:
     keyframe: bool = False
     people: bool = False
     as_is: bool = False
-    absent: tuple[Words, ...] = ()
+    want: Literal["zh", "en"] = "zh"
     positive: tuple[Words, ...] = ()
 
 
 class Wording:
-    """Words a brief for one sheet. `tasks` collects what is missing in the sheet's language."""
+    """Words a brief for one sheet. `tasks` collects what is missing in the language the model wants."""
 
     def __init__(self, brief: Brief, sheet: Sheet, lexicon: Lexicon, frame: Frame) -> None:
         self.brief, self.sheet, self.lexicon, self.frame = brief, sheet, lexicon, frame
         self.tasks: list[HostTask] = []
+        self.enriched: list[str] = []
 
     def slots(self) -> dict[str, tuple[Piece, ...]]:
         """Every slot that has something to say."""
         brief = self.brief
         pieces: dict[str, Iterable[Piece]] = {
             "prompt": [Piece("prompt", self._trim(self.frame.prompt), own=True)],
-            **{field: [self._free(field, words)] for field, words in brief.free.items()},
-            "details": [self._own("details", words) for words in brief.details],
+            **lead_slots(brief, self.sheet, self.say, prompt=self.frame.prompt),
+            "details": self._details(),
             "references": self._references(),
             "edits": [Piece("edits", self._edit(edit), own=True) for edit in brief.edits],
             "text": [Piece("text", self._lettering(item), own=True) for item in brief.text],
@@ -86,42 +77,36 @@ class Wording:
         """Uses that open the prompt move to their own slot where the sheet has one."""
         if not any("image_use_lead" in sentence for sentence in self.sheet.sentences):
             return slots
-        clause = self.sheet.wording["clause"]
-        leads = {item.wording(clause) for item in self._items("image_use") if isinstance(item, Term) and item.leads}
-        uses = slots["image_use"]
+        uses = [(item, self._pick("image_use", item)) for item in self._items("image_use")]
+        leading = [isinstance(item, Term) and item.leads for item, _ in uses]
         return {
             **slots,
-            "image_use_lead": tuple(replace(piece, slot="image_use_lead") for piece in uses if piece.text in leads),
-            "image_use": tuple(piece for piece in uses if piece.text not in leads),
+            "image_use_lead": tuple(
+                replace(piece, slot="image_use_lead") for (_, piece), leads in zip(uses, leading, strict=True) if leads
+            ),
+            "image_use": tuple(piece for (_, piece), leads in zip(uses, leading, strict=True) if not leads),
         }
 
     # The caller's own words
 
     def say(self, words: Words, field: str) -> str:
-        """The words in the sheet's language, trimmed; without them, the other language and a task for the host."""
-        language = self.sheet.language
-        text = words.get(language)
-        if text is None:
-            text = words.all
-            if not self.frame.as_is:
-                message = Message("styling.host-write", field=field, language=_language(language), text=text)
-                self.tasks.append(HostTask(field, language, text, message))
-        return self._trim(text)
+        """The words in the sheet's language, else as given; a task for the host where the model wants others."""
+        text = words.get(self.sheet.language)
+        want = self.frame.want
+        if words.get(want) is None and not self.frame.as_is:
+            message = Message("styling.host-write", field=field, language=_language(want), text=words.all)
+            self.tasks.append(HostTask(field, want, words.all, message))
+        return self._trim(words.all if text is None else text)
 
     def _own(self, slot: str, words: Words) -> Piece:
         return Piece(slot, self.say(words, f"brief.{slot}"), own=True)
 
-    def _free(self, field: str, words: Words) -> Piece:
-        rule, text = self.sheet.rule(field), self.say(words, f"brief.{field}")
-        lead = rule.get("lead", "")
-        if lead and field == "setting" and self.brief.setting_lead:
-            lead = self.brief.setting_lead.get(self.sheet.language) or ""
-        elif lead and re.match(rule["lead_unless"], text):
-            lead = ""
-        elif lead and re.match(rule["place"], text):
-            lead = rule["place_lead"]
-        bound = "bind" in rule and re.match(rule["bind"], text)
-        return Piece(field, lead + text, own=True, bind=rule.get("bind_glue", "") if bound else None)
+    def _details(self) -> list[Piece]:
+        rule = self.sheet.rule("details")
+        pieces = [self._own("details", words) for words in self.brief.details]
+        if pieces and "nominal" in rule and re.match(rule["nominal"], pieces[0].text):
+            pieces[0] = replace(pieces[0], text=rule["nominal_lead"] + pieces[0].text)
+        return pieces
 
     def _trim(self, text: str) -> str:
         """Drop marks at the ends, which joining adds, and doubled commas, unless they may stand in a quotation."""
@@ -145,7 +130,7 @@ class Wording:
             pieces = _led(pieces)
         if pieces and "wrap_all" in rule:
             return [Piece(field, rule["wrap_all"].format(text=self._list([piece.text for piece in pieces])))]
-        if pieces and "wrap" in rule and isinstance(self._items(field)[0], Term):
+        if pieces and "wrap" in rule and (isinstance(self._items(field)[0], Term) or han(pieces[0].text)):
             head, comma, rest = pieces[0].text.partition(self.sheet.marks["piece"])
             pieces[0] = replace(pieces[0], text=rule["wrap"].format(text=head) + comma + rest)
         return pieces
@@ -153,15 +138,42 @@ class Wording:
     def _pick(self, field: str, item: Term | Words) -> Piece:
         rule = self.sheet.rule(field)
         if isinstance(item, Words):
-            text = self.say(item, f"brief.{field}")
-            if "free" not in rule or re.search(rule.get("free_unless", r"(?!)"), text):
-                return Piece(field, text, own=True)
-            return Piece(field, rule["free"].format(text=text), own=True, opening=rule.get("lead", ""))
-        wording = self.sheet.wording
-        text = item.wording(wording["clause" if self.frame.people else "object"])
-        said = (item.wording(wording["name"]), text) if rule.get("said") else ()
-        opening = "" if item.bare else rule.get("lead") or rule.get("opening", "")
+            text = self._trim(item.get(self.sheet.language) or item.all)
+            return Piece(field, _fitted(text, rule), own=True, opening=rule.get("lead", ""))
+        text, own = self._worded(item, rule)
+        said = (item.wording(self.sheet.wording["name"]), text) if rule.get("said") else ()
+        opening = "" if item.bare else rule.get("lead") or ("" if own and not han(text) else rule.get("opening", ""))
         return Piece(field, text, opening=opening, said=said)
+
+    def _worded(self, term: Term, rule: Mapping[str, Any]) -> tuple[str, bool]:
+        """The wording of a term, and whether it is the caller's own: as given, fuller only by id or when asked for."""
+        form = self.sheet.wording["clause" if self.frame.people else "object"]
+        full, given = term.wording(form), self.brief.given.get(term.id)
+        if given is None:
+            return full, False
+        plain = self._plain(term, given, form)
+        own = plain is None
+        if plain is None:
+            plain = _fitted(self._trim(given.get(self.sheet.language) or given.all), rule)
+        if (self.brief.enrich or rule.get("full")) and plain != full:
+            self.enriched.append(f"{given.all} → {full}")
+            return full, False
+        return plain, own
+
+    def _plain(self, term: Term, given: Words, form: str) -> str | None:
+        """The lexicon's plain wording where it says just what was given; None where only the given words do."""
+        head = term.wording(form).partition(self.sheet.marks["piece"].strip())[0]
+        figures = re.search(r"\d", given.all)
+        own = given.get(self.sheet.language)
+        if figures:
+            return head if all(part in head for part in re.findall(r"\d+", given.all)) else None
+        plain = term.plainly(form)
+        return plain if own is None or _within(own, plain, self.sheet.rule("looks").get("fillers", ())) else None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was worded more fully than it was given."""
+        return (finding("ENRICHED", items=list(self.enriched)),) if self.enriched else ()
 
     # Composed slots
 
@@ -189,9 +201,10 @@ class Wording:
     def _lettering(self, item: Lettering) -> str:
         where = self.say(item.where, "brief.text.where") if item.where else self.sheet.forms["where"]
         look = item.type
-        name = look.wording(self.sheet.wording["name"]) if isinstance(look, Term) else ""
-        if isinstance(look, Words):
-            name = self.say(look, "brief.text.type")
+        name = look.get(self.sheet.language) or look.all if isinstance(look, Words) else ""
+        if isinstance(look, Term):
+            given = self.brief.given.get(look.id)
+            name = (given and given.get(self.sheet.language)) or look.wording(self.sheet.wording["name"])
         form = self.sheet.forms["text" if name else "text_plain"]
         told = form.format(where=where, content=item.content.translate(_INNER_QUOTES), type=name)
         return told.strip() if where else told.replace("  ", " ").strip()
@@ -214,10 +227,7 @@ class Wording:
         return [Piece("ratio", self.sheet.forms[shape].format(ratio=self.frame.ratio))] if shape else []
 
     def _avoid(self) -> list[Piece]:
-        positive = [Piece("avoid", self.say(words, "brief.avoid")) for words in self.frame.positive]
-        items = [self.say(words, "brief.avoid") for words in self.frame.absent]
-        absent = [Piece("avoid", self.sheet.forms["absent"].format(items=self._list(items)), own=True)] if items else []
-        return [*positive, *absent]
+        return [Piece("avoid", self.say(words, "brief.avoid")) for words in self.frame.positive]
 
     def _must_keep(self) -> list[Piece]:
         items = [self.say(words, "brief.must_keep") for words in self.brief.must_keep]
@@ -258,6 +268,26 @@ def _shared(pieces: list[Piece], rule: Mapping[str, Any]) -> list[Piece]:
         else:
             merged.append(piece)
     return merged
+
+
+def _fitted(text: str, rule: Mapping[str, Any]) -> str:
+    """The caller's words in the slot's form where they need it to read as part of a sentence."""
+    way = next((way for way in rule.get("ways", ()) if re.search(way["match"], text)), None)
+    if way:
+        return str(way["form"]).format(text=text)
+    bare = "free" not in rule or re.search(rule.get("free_unless", r"(?!)"), text, re.IGNORECASE)
+    if bare or not re.search(rule.get("free_if", ""), text, re.IGNORECASE):
+        return text
+    form: str = rule["free"]
+    return form.format(text=text)
+
+
+def _within(word: str, wording: str, fillers: Sequence[str]) -> bool:
+    """Whether a wording says the word as given and, in English, adds nothing but words such as light or shot."""
+    if han(word):
+        return word in wording
+    given = word.casefold().split()
+    return set(given) <= set(wording.casefold().split()) <= {*given, *fillers}
 
 
 def _led(pieces: list[Piece]) -> list[Piece]:

@@ -44,10 +44,16 @@ PICKED = (
 """Fields whose words are looked up in the lexicon; an unknown word stays as it is."""
 LISTED = ("details", "must_keep", "avoid")
 """Fields that hold one or several free wordings."""
+CAST = ("text", "name", "position", "action")
+"""Words about each of several subjects; `text` says what it looks like."""
+KINDS = ("person", "animal", "place", "thing")
 OPERATIONS = ("add", "remove", "replace", "modify")
 
-_UNADVERTISED = ("camera_movement", "quality")
-"""Accepted, but not worth their bytes: a still does not move, and quality words help little."""
+_UNADVERTISED = {
+    "generate_image": ("camera_movement", "quality"),
+    "edit_image": ("camera_movement", "quality", "lens", "depth_of_field", "film_medium"),
+}
+"""Accepted, but not worth their bytes: a still does not move, quality words help little, an edit keeps its camera."""
 _TEXT = {"type": "string"}
 _SAID = {"type": "string", "pattern": r"\S", "description": "text"}
 _EITHER = {"properties": {"zh": _SAID, "en": _SAID}, "additionalProperties": False, "minProperties": 1}
@@ -75,7 +81,10 @@ def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
     """
     texts = {"type": "array", "items": _TEXT}
     own: dict[str, Any] = {
-        "generate_image": {"group": _object(link=_TEXT, items=texts)},
+        "generate_image": {
+            "subjects": {"type": "array", "items": _object(**dict.fromkeys(CAST, _TEXT))},
+            "enrich": {"type": "boolean"},
+        },
         "edit_image": {
             "must_keep": texts,
             "edits": {
@@ -94,7 +103,7 @@ def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
         "properties": {
             **dict.fromkeys(FREE, _TEXT),
             "details": texts,
-            **dict.fromkeys((name for name in PICKED if name not in _UNADVERTISED), _TEXT),
+            **dict.fromkeys((name for name in PICKED if name not in _UNADVERTISED[tool]), _TEXT),
             "avoid": texts,
             "people": {"type": "boolean"},
             "text": {"type": "array", "items": _object(content=_TEXT, where=_TEXT, type=_TEXT)},
@@ -126,6 +135,8 @@ def checked_brief_schema() -> dict[str, Any]:
             **dict.fromkeys((*PICKED, *LISTED), _MANY),
             "setting_lead": {**_WORDS, "pattern": ""},
             "people": {"type": "boolean", "description": "true or false"},
+            "enrich": {"type": "boolean", "description": "true or false"},
+            "subjects": _list(_subject()),
             "references": _list(_reference()),
             "text": _list(_item({"content": _SAID, "where": _WORDS, "type": _WORDS}, "content")),
             "edits": _list(_edit()),
@@ -245,6 +256,14 @@ def _reference() -> dict[str, Any]:
     entry = _item({"n": _IMAGE, "role": _WORDS, "take": _WORDS})
     told = "a role such as face, outfit or scene, or {n, role, take}"
     return {**entry, "description": told, "type": ["string", "object"], "pattern": r"\S"}
+
+
+def _subject() -> dict[str, Any]:
+    kind = {"enum": list(KINDS), "description": ", ".join(KINDS)}
+    count = {"type": "integer", "minimum": 1, "maximum": 99, "description": "an integer from 1 to 99"}
+    parts = {"zh": _SAID, "en": _SAID, **dict.fromkeys(CAST, _WORDS), "kind": kind, "count": count}
+    told = "text, or an object with text, name, position, action, kind, count"
+    return {**_WORDS, "properties": parts, "description": told}
 
 
 def _edit() -> dict[str, Any]:

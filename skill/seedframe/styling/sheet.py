@@ -18,13 +18,17 @@ from seedframe.resources import folder
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A style sheet: its language, the order of its sentences, and its rules per slot (raw, as in the file)."""
+    """A style sheet: its language, the order of its sentences, and its rules per slot (raw, as in the file).
+
+    `fronted` is the order for a lead sentence that opens with time and place; empty where there is no such order.
+    """
 
     name: str
     language: Literal["zh", "en"]
     wording: Mapping[str, str]
     marks: Mapping[str, str]
     sentences: tuple[tuple[str, ...], ...]
+    fronted: tuple[tuple[str, ...], ...]
     lean: Mapping[str, Any]
     slots: Mapping[str, Mapping[str, Any]]
     forms: Mapping[str, str]
@@ -58,6 +62,7 @@ def sheet(name: str) -> Sheet:
         wording=raw["wording"],
         marks=raw["marks"],
         sentences=tuple(tuple(slots) for slots in raw["sentences"]),
+        fronted=tuple(tuple(slots) for slots in raw["fronted"]),
         lean=raw["lean"],
         slots=raw["slots"],
         forms=raw["forms"],

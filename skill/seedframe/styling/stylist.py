@@ -14,12 +14,14 @@ from seedframe.styling import reading, rules_call, rules_terms, rules_wording
 from seedframe.styling.assembly import fitted, measured
 from seedframe.styling.brief import Brief, Words, read_brief
 from seedframe.styling.case import Case
-from seedframe.styling.language import han, han_share, hollow, quoted
+from seedframe.styling.language import han, han_share, hollow
 from seedframe.styling.lexicon import Term, lexicon
-from seedframe.styling.negative import Ban, Negative, Scene, decided
+from seedframe.styling.negative import Ban, Negative, decided
 from seedframe.styling.notes import finding, limits, order
 from seedframe.styling.pieces import Frame, Wording
+from seedframe.styling.scene import Scene, scene_of
 from seedframe.styling.sheet import Sheet, sheet
+from seedframe.styling.spoken import spoken_sheet
 from seedframe.styling.values import Finding, HostTask, Styled, Wish
 
 _NOTHING = Brief(free={}, picked={})
@@ -35,9 +37,9 @@ def style(wish: Wish) -> Styled:
     brief = _NOTHING if wish.brief is None or wish.brief == {} else read_brief(wish.brief, words)
     text = "\n".join((wish.prompt or "", *brief.own_words(sheet_.language)))
     terms = tuple(dict.fromkeys((*brief.terms, *(words.terms[name] for name in words.found(text)))))
-    scene = _scene(wish, brief, sheet_, terms, text)
+    scene = scene_of(brief, text, terms, words, edit=wish.edit)
     negative = decided(Ban(wish.negative, brief.avoid, wish.negative_supported, scene, sheet_, words))
-    prompt, dropped, tasks = _worded(wish, brief, sheet_, scene, negative)
+    prompt, dropped, tasks, worded = _worded(wish, brief, sheet_, scene, negative)
     case = Case(
         wish=wish,
         sheet=sheet_,
@@ -51,7 +53,8 @@ def style(wish: Wish) -> Styled:
         told=bool((wish.prompt or "").strip()) or brief.has_content,
         set_size=wish.group or brief.count,
     )
-    findings = (*brief.findings, *_limited(brief, sheet_), *_dropped(dropped), *negative.findings, *_ruled(case))
+    noticed = (*brief.findings, *worded, *_limited(brief, sheet_), *_dropped(dropped))
+    findings = (*noticed, *negative.findings, *_ruled(case))
     return Styled(
         prompt=prompt,
         negative=negative.send,
@@ -85,29 +88,14 @@ def _together(messages: Sequence[Message]) -> Message:
     return reduce(lambda first, second: Message("styling.and-then", first=first, second=second), messages)
 
 
-def _scene(wish: Wish, brief: Brief, sheet_: Sheet, terms: tuple[Term, ...], text: str) -> Scene:
-    present = {term.id for term in terms}
-    policy = sheet_.negative
-    shown = any(lexicon().roles[item.role].get("people") for item in brief.references if item.role)
-    people = shown or reading.people(hollow(text)) if brief.people is None else brief.people
-    return Scene(
-        people=people,
-        empty=brief.people is False or "people" in brief.avoid,
-        text=bool(brief.text or quoted(text)) or not present.isdisjoint(policy.get("text_terms", ())),
-        close=not present.isdisjoint(policy.get("close", ())),
-        blur=not present.isdisjoint(policy.get("blur", ())),
-        edit=wish.edit or bool(brief.edits),
-    )
-
-
 def _worded(
     wish: Wish, brief: Brief, sheet_: Sheet, scene: Scene, negative: Negative
-) -> tuple[str, tuple[str, ...], tuple[HostTask, ...]]:
+) -> tuple[str, tuple[str, ...], tuple[HostTask, ...], tuple[Finding, ...]]:
     own = wish.prompt or ""
     foreign = _foreign(own, sheet_) and not wish.as_is
     tasks = (_translation("prompt", own, sheet_),) if foreign else ()
     if brief is _NOTHING:
-        return _with_wishes(own, negative.positive, sheet_), (), tasks
+        return _with_wishes(own, negative.positive, sheet_), (), tasks, ()
     asked = wish.group or brief.count
     frame = Frame(
         prompt=own,
@@ -116,12 +104,13 @@ def _worded(
         keyframe=wish.keyframe,
         people=scene.people,
         as_is=wish.as_is,
-        absent=negative.absent,
+        want=sheet_.language,
         positive=negative.positive,
     )
-    wording = Wording(brief, sheet_, lexicon(), frame)
-    prompt, dropped = fitted(wording.slots(), sheet_)
-    return prompt, dropped, (*tasks, *wording.tasks)
+    spoken = spoken_sheet(brief, own, sheet_)
+    wording = Wording(brief, spoken, lexicon(), frame)
+    prompt, dropped = fitted(wording.slots(), spoken)
+    return prompt, dropped, (*tasks, *wording.tasks), wording.findings
 
 
 def _foreign(text: str, sheet_: Sheet) -> bool:
