@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 from aiolimiter import AsyncLimiter
 
-from seedframe.arriving import CHUNK, Arrival, Arrived, Parts, blotted, disk_full, unknown
+from seedframe.arriving import CHUNK, Arrival, Arrived, Parts, disk_full, unknown
 from seedframe.catalog import Backend, Offer
 from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConfigured, PictureError
 from seedframe.messages import Message
@@ -162,7 +162,7 @@ class Client:
         headers = self._headers()
         url = self._url(call.path)
         total = self._settings.timeout + 40.0 * (self._weight(call, offer) - 1)
-        arrival = Arrival(parts, arrived, self._settings.secrets)
+        arrival = Arrival(parts, arrived)
         await sent(Message("client.sent"))
         try:
             async with (
@@ -186,8 +186,7 @@ class Client:
             parts.close()
 
     def _refusal(self, response: httpx.Response) -> ApiError:
-        content = blotted(response.content, self._settings.secrets)
-        return failure(response.status_code, response.headers, content)
+        return failure(response.status_code, response.headers, response.content)
 
     def _timeout(self, total: float) -> httpx.Timeout:
         """Headers come with the first picture, so reading may take the whole time."""

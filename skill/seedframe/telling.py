@@ -81,9 +81,11 @@ class Outcome:
     created: float
 
     @property
-    def partial(self) -> bool:
-        """Whether less came than was asked for."""
-        return bool(self.missing)
+    def status(self) -> str:
+        """`partial`: less came than was asked for; `wrong_size`: all came, one far from the asked size; else `done`."""
+        if self.missing:
+            return "partial"
+        return "wrong_size" if any(picture.wrong_size for picture in self.pictures) else "done"
 
 
 def told_result(outcome: Outcome, prepared: Prepared, language: Language, secrets: Sequence[str]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def told_result(outcome: Outcome, prepared: Prepared, language: Language, secret
     request, replies = prepared.request, outcome.replies
     notes = (*outcome.notes, *(note for picture in outcome.pictures for note in picture.notes))
     facts = {
-        "status": "partial" if outcome.partial else "done",
+        "status": outcome.status,
         "id": outcome.entry,
         **told_request(prepared, language, more=tuple(dict.fromkeys(notes))),
         "emulated": any(reply.emulated for reply in replies),

@@ -1,7 +1,8 @@
 """What every command shares: running async work, telling errors, opening a studio, reading JSON.
 
 In: settings, a coroutine, an error. Out: text on stdout or stderr and an exit code. Never in here: a command.
-Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 partial · 4 money stands in the way · 5 unknown.
+Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 money stands in
+the way · 5 unknown.
 """
 
 from __future__ import annotations

@@ -8,14 +8,13 @@ Never in here: a socket, a decision what a cut stream means.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from seedframe.errors import ApiError
 from seedframe.wire.failures import find_envelope, from_envelope
-from seedframe.wire.replies import Slot, read_slot, reply_facts, slots_of, whole
+from seedframe.wire.replies import Slot, read_json, read_slot, reply_facts, slots_of, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def read_event(data: str, headers: Mapping[str, str]) -> Event:
     if data.strip() == "[DONE]":
         return Done()
     try:
-        body = json.loads(data)
+        body = read_json(data)
     except ValueError:
         return None
     if not isinstance(body, Mapping):

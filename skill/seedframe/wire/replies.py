@@ -95,13 +95,26 @@ def read_reply(status: int, headers: Mapping[str, str], document: bytes) -> Repl
     if status >= 400:
         raise failure(status, headers, document)
     try:
-        body = json.loads(document)
+        body = read_json(document)
     except ValueError:
         raise failure(status, headers, document) from None
     slots = slots_of(body)
     if not slots:
         raise _without_pictures(status, headers, body)
     return Reply(slots=slots, request_id=request_id(headers), emulated=is_emulated(headers), **reply_facts(body))
+
+
+def read_json(text: bytes | str) -> Any:
+    """JSON in any legal spelling. A name that stands twice keeps the last value that is not empty. ValueError."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in told or value not in (None, "", [], {}):
+            told[name] = value
+    return told
 
 
 def is_emulated(headers: Mapping[str, str]) -> bool:
@@ -129,7 +142,7 @@ def read_slot(index: int, item: Any) -> Slot:
     url, size = item.get("url"), item.get("size")
     if part is None and not url:
         return Slot(index, error=SlotError("", Message("wire.empty-slot"), None))
-    return Slot(index, str(url) if url else None, part, size=str(size) if size else None, layer=_layer(item))
+    return Slot(index, str(url).strip() if url else None, part, size=str(size) if size else None, layer=_layer(item))
 
 
 def slot_error(envelope: Envelope) -> SlotError:
