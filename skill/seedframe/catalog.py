@@ -184,6 +184,7 @@ class ApiErrorRow:
     error_class: str
     retry: Literal["never", "later", "inline", "without-parameter", "unknown"]
     billed: Literal["no", "unknown"]
+    source: str
     match: str | None
     wait_seconds: float | None
 
@@ -297,19 +298,29 @@ def catalog() -> Catalog:
     return Catalog(models=tuple(models), backends=tuple(_backend(data) for data in _data("backends")))
 
 
+_ROW = ("name", "status", "code", "type", "param", "message", "retry", "billed", "source")
+
+
 @cache
 def api_errors() -> tuple[ApiErrorRow, ...]:
     """The error table, in matching order: the first row whose code, status and pattern fit is meant."""
     table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
     return tuple(
         ApiErrorRow(
-            **{key: row[key] for key in ("name", "status", "code", "type", "param", "message", "retry", "billed")},
+            **{key: row[key] for key in _ROW},
             error_class=row["class"],
             match=row.get("match"),
             wait_seconds=row.get("wait_seconds"),
         )
         for row in table["rows"]
     )
+
+
+@cache
+def free_when_empty() -> frozenset[int]:
+    """The statuses whose answer without a body is recorded as one that nothing was billed for."""
+    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    return frozenset(row["status"] for row in table["wordless"] if row["billed"] == "no")
 
 
 @cache

@@ -183,15 +183,16 @@ def slot_failure(slot: Slot) -> SeedreamError:
     assert slot.error is not None
     if isinstance(slot.error.message, Message) and slot.error.paid:
         return PictureError(slot.error.message)
-    row = slot.error.row
+    row, odd = slot.error.row, slot.error.odd
     known = row is not None and row.retry != "unknown"  # the rest of the answer came, so nothing is open here
     return ApiError(
         slot.error.told,
         code=slot.error.code,
         status=200,
         kind=row.error_class if row else "other",
-        advice=row.advice if row and known else Message("wire.slot-free"),
-        facts={"picture": slot.index + 1, "billed": "no"},
+        retry="unknown" if odd else "never",
+        advice=row.advice if row and known else Message("wire.unlisted-advice" if odd else "wire.slot-free"),
+        facts={"picture": slot.index + 1, "billed": slot.error.billed},
     )
 
 
