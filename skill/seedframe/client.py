@@ -26,6 +26,7 @@ from seedframe.arriving import CHUNK, Arrival, Arrived, Parts, disk_full, unknow
 from seedframe.catalog import Backend, Offer
 from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConfigured, PictureError
 from seedframe.messages import Message
+from seedframe.quoting import LONGEST_NAME, quoted, quoted_values
 from seedframe.settings import Settings
 from seedframe.wire import Call, Reply, failure
 
@@ -112,7 +113,7 @@ class Client:
         listing = _json(response)
         if not response.is_success or not isinstance(listing, dict) or not isinstance(listing.get("data"), list):
             raise self._refusal(response)
-        return listing
+        return quoted_values(listing)
 
     async def probe(self, offer: Offer) -> ApiError | None:
         """Ask for a 1x1 picture: refused for its size when key and model are good, and never billed."""
@@ -256,11 +257,15 @@ class Client:
         except (ValueError, httpx.InvalidURL):
             raise PictureError(Message("client.odd-result-address", scheme="?", host="?")) from None
         if parts.scheme != "https" and (parts.scheme, parts.netloc) != (own.scheme, own.netloc):
-            raise PictureError(Message("client.odd-result-address", scheme=parts.scheme or "?", host=parts.netloc))
+            raise PictureError(
+                Message(
+                    "client.odd-result-address", scheme=parts.scheme or "?", host=quoted(parts.netloc, LONGEST_NAME)
+                )
+            )
 
     async def _receive(self, response: httpx.Response, target: Path, limit: int) -> None:
         """The body straight to the file. PictureError for a page or too many bytes, StoreError for a full disk."""
-        kind = response.headers.get("content-type", "")
+        kind = quoted(response.headers.get("content-type", ""), LONGEST_NAME)
         if kind.startswith("text/"):
             raise PictureError(Message("client.not-a-picture", kind=kind))
         size = 0
@@ -330,7 +335,7 @@ def _unreachable(url: str, why: str) -> InvalidRequest:
 
 def _why(error: BaseException) -> str:
     """A network error in words without addresses or secrets: httpx's name for it and its short text."""
-    text = str(error).split("\n")[0][:120]
+    text = quoted(error, 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -24,7 +24,7 @@ from seedframe.requests import ImageRequest
 from seedframe.wire import Reply, Slot
 
 _OWN_WORDS = frozenset({"pictures", "layers_manifest"})
-"""Facts that hold our own paths and numbers: long paths must not be taken for base64."""
+"""Facts that hold our own paths: long ones must not be taken for base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def told_result(outcome: Outcome, prepared: Prepared, language: Language, secret
     searched = [reply.searched for reply in replies if reply.searched is not None]
     if searched:
         facts["web_searches"] = sum(searched)
-    return {name: fact if name in _OWN_WORDS else redact(fact, secrets) for name, fact in facts.items()}
+    return {name: redact(fact, secrets, long_words=name in _OWN_WORDS) for name, fact in facts.items()}
 
 
 def told_request(prepared: Prepared, language: Language, *, more: tuple[Message, ...] = ()) -> dict[str, Any]:

@@ -73,7 +73,8 @@ def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]
 
 def told_words(message: str) -> str:
     """The service's sentence without its request id, signed addresses and pictures (it likes to repeat what it got)."""
-    return quoted(redact(_REQUEST_ID.sub("", message[:_LONGEST_MESSAGE]).strip().rstrip(".")))
+    words = _REQUEST_ID.sub("", message[:_LONGEST_MESSAGE]).strip().rstrip(".")
+    return quoted(redact(words, long_words=True))
 
 
 def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
@@ -129,7 +130,7 @@ def _from_text(text: str, depth: int) -> Envelope | None:
 def _nameless(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """A reply without an envelope: a proxy's page, an empty 404."""
     free = status in free_when_empty() and not body.strip()
-    beginning = quoted(redact(body[:_LONGEST_MESSAGE].decode("utf-8", "replace")), _BEGINNING)
+    beginning = quoted(redact(body[:_LONGEST_MESSAGE].decode("utf-8", "replace"), long_words=True), _BEGINNING)
     return ApiError(
         _redirected(status, headers) or Message("wire.nameless", status=status, beginning=beginning or "–"),
         code="",

@@ -166,7 +166,7 @@ def slots_of(body: Any) -> tuple[Slot, ...]:
 def read_slot(index: int, item: Any) -> Slot:
     """One entry of `data`, or one event of a stream."""
     if not isinstance(item, Mapping):
-        return Slot(index, error=SlotError("", quoted(redact(str(item)[:2000])), None, odd=True))
+        return Slot(index, error=SlotError("", quoted(redact(str(item)[:2000], long_words=True)), None, odd=True))
     envelope = find_envelope(item["error"]) if item.get("error") else None
     if envelope is not None:
         return Slot(index, error=slot_error(envelope))
