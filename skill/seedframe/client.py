@@ -29,6 +29,7 @@ from seedframe.messages import Message
 from seedframe.quoting import LONGEST_NAME, quoted, quoted_values
 from seedframe.settings import Settings
 from seedframe.wire import Call, Reply, failure
+from seedframe.wire.replies import is_emulated
 
 MAX_RETRIES = 2
 LONGEST_RETRY_AFTER = 60.0
@@ -38,6 +39,7 @@ BURST = 8
 CONNECTIONS = 32
 MODELS_TIMEOUT = 30.0
 FETCH_TIMEOUT = 20.0
+PROBE_TIMEOUT = 2.0
 
 Tell = Callable[[Message], Awaitable[None]]
 
@@ -100,6 +102,21 @@ class Client:
                 return Sent(reply, tuple(notes))
             notes.append(note)
             await tell(note)
+
+    async def is_emulated(self) -> bool:
+        """Whether a configured address is an emulator's; asked without a key, and only nearby or over plain http."""
+        configured = self._settings.first(self._backend.base_settings)
+        if not configured or not self._backend.charges:
+            return not self._backend.charges
+        parts = urlsplit(configured)
+        if parts.scheme != "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            return False
+        address = parts._replace(path="/_emulator/ledger", query="", fragment="").geturl()
+        try:
+            response = await self._http.get(address, timeout=PROBE_TIMEOUT)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return False
+        return is_emulated(response.headers)
 
     async def models(self) -> Any:
         """The service's catalogue, as it tells it (a listing, not an entitlement)."""
@@ -282,9 +299,9 @@ class Client:
     async def _pin(self, url: str) -> tuple[str, dict[str, str], dict[str, Any]]:
         """The URL by address instead of by name, so that what was checked is what is called."""
         parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname:
-            raise _unreachable(url, "not https")
-        port = parts.port or 443
+        if parts.scheme not in {"https", "http"} or not parts.hostname:
+            raise _unreachable(url, "not http(s)")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
         addresses = await self._resolve(parts.hostname, port)
         public = [address for address in addresses if ipaddress.ip_address(address).is_global]
         if not public or len(public) != len(addresses):

@@ -28,9 +28,9 @@ def sentence(facts: Mapping[str, Any], language: Language) -> str:
     return "\n".join(lines)
 
 
-def cost(price: Mapping[str, Any]) -> str:
-    """`0.22 CNY`, or a question mark where no price is published."""
-    return f"{price['amount'] or '?'} {price['currency']}"
+def cost(price: Mapping[str, Any]) -> str | Message:
+    """`0.22 CNY`, or that no price is published."""
+    return Message("report.unpublished") if price["amount"] is None else f"{price['amount']} {price['currency']}"
 
 
 def _paid(price: Mapping[str, Any]) -> str | Message:

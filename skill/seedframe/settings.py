@@ -141,8 +141,8 @@ def _money(name: str, value: str) -> Money:
 
 def _endpoints(name: str, value: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-    if not all(endpoint.strip().startswith("ep-") and model.strip() for endpoint, _, model in pairs):
-        raise wrong(name, value, "ep-20260101000000-abcde=4.5,ep-…=5.0-lite")
+    if not all(endpoint.strip() and model.strip() for endpoint, _, model in pairs):
+        raise wrong(name, value, "ep-20260101000000-abcde=4.5,my-gateway-id=5.0-lite")
     return {endpoint.strip(): model.strip() for endpoint, _, model in pairs}
 
 

@@ -103,6 +103,9 @@ def told_result(outcome: Outcome, prepared: Prepared, language: Language, secret
         "request_ids": [reply.request_id for reply in replies if reply.request_id],
         "created": framing.utc(outcome.created).isoformat(timespec="seconds"),
     }
+    if facts["emulated"]:
+        for picture in facts["pictures"]:
+            picture["trust"] = {"eligible": False, "reason": "backend", "expires_at": None}
     searched = [reply.searched for reply in replies if reply.searched is not None]
     if searched:
         facts["web_searches"] = sum(searched)
