@@ -143,6 +143,10 @@ class Studio:
         try:
             result = await self._fulfil(claim, prepared, tell)
             yield result
+        except SeedreamError as error:
+            self._leave(claim.entry.id)
+            error.redact(self.settings.secrets)
+            raise
         except BaseException:
             self._leave(claim.entry.id)
             raise
