@@ -1,6 +1,6 @@
 """One call of an MCP host in a process of its own: how much memory above rest it took, how long the loop stood still.
 
-Run as `bombed_server.py` with a JSON on stdin: `tool`, `arguments`, `environ`, `first` (arguments that load everything).
+Run as `bombed_server.py` with JSON on stdin: `tool`, `arguments`, `environ`, `first` (arguments that load everything).
 """
 
 from __future__ import annotations

@@ -300,10 +300,15 @@ async def test_uniall_takes_the_count_as_n_and_the_size_as_numbers(environ: dict
     async with called(environ, "uniall") as (studio, carrier):
         facts = await made(studio, **CAT, model="5.0-lite", ratio="16:9", count=3, seed=7)
     assert [words(body) for body in sent(carrier)] == [
-        {"model": "seedream-5.0-lite", "custom_size": {"width": 2560, "height": 1440}, "n": 3}
+        {
+            "model": "seedream-5.0-lite",
+            "custom_size": {"width": 2560, "height": 1440},
+            "n": 3,
+            "timeout_seconds": 380,
+        }
     ]
     assert paths(carrier) == ["/v1/images/generations"]
-    assert (facts["status"], len(facts["pictures"])) == ("done", 3)
+    assert (facts["status"], len(facts["pictures"])) == ("wrong_size", 3), "the emulator was told to shrink them"
     assert facts["cost"]["amount"] is None
     assert any("seed" in warning for warning in facts["warnings"])
 
@@ -329,8 +334,18 @@ async def test_uniall_edits_on_a_path_of_its_own_with_one_image_field_of_address
         )
     assert paths(carrier) == ["/v1/images/edits"] * 2
     assert [words(body) for body in sent(carrier)] == [
-        {"model": "seedream-4.5", "custom_size": {"width": 1920, "height": 1920}, "image": [REMOTE, REMOTE]},
-        {"model": "seedream-4.0", "custom_size": {"width": 1920, "height": 1920}, "image": REMOTE},
+        {
+            "model": "seedream-4.5",
+            "custom_size": {"width": 1920, "height": 1920},
+            "image": [REMOTE, REMOTE],
+            "timeout_seconds": 300,
+        },
+        {
+            "model": "seedream-4.0",
+            "custom_size": {"width": 1920, "height": 1920},
+            "image": REMOTE,
+            "timeout_seconds": 300,
+        },
     ]
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 FLOORS = (
-    {"limits", "messages", "private_files", "redaction", "resources", "scribe"},
+    {"limits", "messages", "private_files", "quoting", "redaction", "resources", "scribe"},
     {"errors"},
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
@@ -35,6 +35,7 @@ FLOORS = (
     {"references", "diagnosis"},
     {"prepared"},
     {"telling"},
+    {"bills"},
     {"job"},
     {"pipeline"},
     {"storyboard"},

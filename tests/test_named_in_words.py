@@ -75,8 +75,8 @@ def test_each_identity_sentence_goes_out_with_its_name():
         ({"zh": "窗边，阿雨（二十岁的短发女孩，黄雨衣）和老周（六十岁的修伞匠，灰布衫）对视"}, None, []),
         (
             [
-                {"text": {"zh": "二十岁的短发女孩，黄雨衣"}, "name": "阿雨", "kind": "person"},
-                {"text": {"zh": "六十岁的修伞匠，灰布衫"}, "name": "老周", "kind": "person"},
+                {"text": {"zh": "二十岁的短发女孩，黄雨衣"}, "name": {"zh": "阿雨"}, "kind": "person"},
+                {"text": {"zh": "六十岁的修伞匠，灰布衫"}, "name": {"zh": "老周"}, "kind": "person"},
             ],
             {"zh": "两人对视"},
             [],

@@ -146,7 +146,7 @@ def test_a_reference_that_is_not_there_is_found_before_anything_is_paid(plan: An
 def test_a_refused_frame_says_why_and_the_others_are_planned(plan: Any):
     given = plan(story(), SEEDFRAME_BACKEND="uniall")
     assert len(given.blocked) == 7
-    assert "https URL" in str(given.blocked[0].findings[0].message)
+    assert "by URL only" in str(given.blocked[0].findings[0].message)
     assert (given.cost, given.unpriced) == ({}, 10)
 
 

@@ -163,8 +163,9 @@ async def test_a_moderated_picture_says_its_code_its_number_that_it_is_free_and_
         said = report.sentence(result.facts, "en")
         (missing,) = result.facts["missing"]
     assert (
-        "missing picture 2 (not billed): no picture came in this place (OutputImageSensitiveContentDetected): The "
-        "request failed because the output image may contain sensitive information. The picture was made and withheld; "
+        "missing picture 2 (not billed): no picture came in this place (OutputImageSensitiveContentDetected), in "
+        "the service's own words: “The request failed because the output image may contain sensitive "
+        "information”. The picture was made and withheld; "
         "it is not billed. Reword the prompt; asking again is a new paid try."
     ) in said.split("\n")
     assert {name: missing[name] for name in ("index", "code", "billed")} == {

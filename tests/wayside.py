@@ -67,7 +67,7 @@ def site(pages: dict[str, Says], context: ssl.SSLContext | None = None) -> Itera
             for piece in body:
                 self.wfile.write(piece)
 
-        do_GET = do_POST = handle_one
+        do_GET = do_POST = handle_one  # noqa: N815 - named by http.server
 
     server = _Server(("127.0.0.1", 0), Handler)
     if context is not None:

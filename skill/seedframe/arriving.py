@@ -7,7 +7,7 @@ straight to its file. Never in here: a connection being made, a retry, a verdict
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,11 +18,11 @@ from seedframe.errors import ApiError, OutcomeUnknown, StoreError
 from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.network.bodies import OddEncoding, TooMuch, unpacked
-from seedframe.redaction import MARK, SHORTEST_SECRET
 from seedframe.wire import Piece, Reply, Scanner, Slot, SlotError, failure, read_event, read_reply, request_id
 from seedframe.wire.events import Closing, Done
 from seedframe.wire.replies import is_emulated
 
+BOM = b"\xef\xbb\xbf"
 _STREAM_BEGINNINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
 
 Arrived = Callable[[Slot], Awaitable[None]]
@@ -70,12 +70,11 @@ class Parts:
 
 
 class Arrival:
-    """One answer on its way. `arrived` is awaited for each slot; `secrets` are blotted out of whatever it says."""
+    """One answer on its way. `arrived` is awaited for each slot."""
 
-    def __init__(self, parts: Parts, arrived: Arrived, secrets: Sequence[str]) -> None:
+    def __init__(self, parts: Parts, arrived: Arrived) -> None:
         self._parts = parts
         self._arrived = arrived
-        self._secrets = secrets
         self._slots: dict[int, Slot] = {}
         self._headers: Mapping[str, str] = {}
 
@@ -88,10 +87,10 @@ class Arrival:
         head = b""
         async for piece in lean:
             head += piece
-            if head.strip():
+            if not BOM.startswith(head) and head.removeprefix(BOM).strip():
                 break
         if _is_stream(head, response.headers):
-            return await self._read_events(head, lean)
+            return await self._read_events(head.removeprefix(BOM), lean)
         document = head + b"".join([piece async for piece in lean])
         reply = read_reply(response.status_code, response.headers, document)
         for slot in reply.slots:
@@ -139,6 +138,8 @@ class Arrival:
     def _checked(self, slot: Slot) -> Slot:
         if slot.part is None or slot.part not in self._parts.broken:
             return slot
+        if slot.url:
+            return replace(slot, part=None)
         damaged = SlotError("BrokenBase64", Message("wire.broken-base64"), None, paid=True)
         return Slot(slot.index, error=damaged)
 
@@ -147,27 +148,19 @@ class Arrival:
         scanner, size = Scanner(), 0
         async for chunk in unpacked(response, limits().reply_bytes):
             self._parts.write(scanner.feed(chunk))
-            piece = blotted(scanner.take(), self._secrets)
+            piece = scanner.take()
             size += len(piece)
             if size > limits().document_bytes:
                 raise TooMuch(f"more than {limits().document_bytes} bytes beside the pictures")
             yield piece
         self._parts.write(scanner.close())
-        yield blotted(scanner.take(), self._secrets)
+        yield scanner.take()
 
     def _ordered(self) -> tuple[Slot, ...]:
         return tuple(self._slots[index] for index in sorted(self._slots))
 
     def _id(self) -> dict[str, Any]:
         return {"request_id": request_id(self._headers)}
-
-
-def blotted(text: bytes, secrets: Iterable[str]) -> bytes:
-    """An answer without the caller's keys, which some gateways repeat in their errors."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret.encode(), MARK.encode())
-    return text
 
 
 def unknown(why: str | Message) -> OutcomeUnknown:
@@ -193,7 +186,7 @@ async def _as_far_as_it_goes(lean: AsyncIterator[bytes]) -> bytes:
 
 
 def _is_stream(head: bytes, headers: Mapping[str, str]) -> bool:
-    beginning = head.lstrip()
+    beginning = head.removeprefix(BOM).lstrip()
     if beginning.startswith((b"{", b"[")):
         return False
     return beginning.startswith(_STREAM_BEGINNINGS) or "text/event-stream" in headers.get("content-type", "")

@@ -26,6 +26,8 @@ from seedframe.settings import Settings
 
 State = Literal["supported", "ignored", "refused"]
 ENDPOINT_ID = re.compile(r"ep-[\w-]+")
+_DATED = re.compile(r"(?:doubao-|dola-)?(?P<family>.+)-\d{6}")
+"""The vendor's ids: a prefix by region, the family, the day of the version."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +52,15 @@ class ReferenceLimits(PictureLimits):
     """What the service takes as input pictures: each one's limits, and those of all together.
 
     `with_outputs` is the limit on input pictures and pictures of one call together; above `warn_bytes` older
-    deployments refuse; `by` is how pictures are handed over.
+    deployments refuse; `by` is how pictures are handed over. `converted`: formats the
+    vendor documents, which we send as others all the same, since older deployments do not read them.
     """
 
     count: int = 14
     with_outputs: int = 15
     warn_bytes: int = 10_000_000
     by: Literal["inline", "url"] = "inline"
+    converted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +145,10 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Offer:
-    """A model as one backend sells it: the id to send and the limits of both together."""
+    """A model as one backend sells it: the id to send and the limits of both together.
+
+    `assumed`: the id is newer than the tables, and only its family is known.
+    """
 
     model: Model
     backend: Backend
@@ -151,6 +158,13 @@ class Offer:
     max_outputs: int
     parameters: Mapping[str, Parameter]
     response_format: str
+    assumed: bool = False
+
+    @property
+    def canonical_id(self) -> str:
+        """The id that stands for all ids the backend knows this model by."""
+        sold = self.model.ids.get(self.backend.ids, ())
+        return sold[0] if self.id in sold else self.id
 
     def supports(self, name: str) -> bool:
         """Whether the parameter is sent when it is given. Absence from the data is the gate."""
@@ -184,6 +198,7 @@ class ApiErrorRow:
     error_class: str
     retry: Literal["never", "later", "inline", "without-parameter", "unknown"]
     billed: Literal["no", "unknown"]
+    source: str
     match: str | None
     wait_seconds: float | None
 
@@ -209,6 +224,11 @@ class Catalog:
         """The backends whose bills add up: those that charge, or those that rehearse with list prices for nothing."""
         return tuple(other.name for other in self.backends if other.charges == backend.charges)
 
+    @property
+    def rehearsal(self) -> Backend:
+        """The backend in whose name calls are recorded that an emulator answers."""
+        return next(backend for backend in self.backends if not backend.charges)
+
     def backend(self, name: str) -> Backend:
         """The backend of that name; InvalidRequest with the list otherwise."""
         for backend in self.backends:
@@ -220,11 +240,13 @@ class Catalog:
         )
 
     def model(self, name: str) -> Model:
-        """The model of that short name, alias or service id; InvalidRequest with the list otherwise."""
+        """The model of that short name, alias or service id, also of another day; InvalidRequest otherwise."""
         wanted = name.strip().lower()
         for model in self.models:
             if wanted in _names(model):
                 return model
+        if (family := self.family(wanted)) is not None:
+            return family
         names = [model.name for model in self.models]
         raise InvalidRequest(
             Message("catalog.unknown-model", got=name, allowed=names),
@@ -234,21 +256,28 @@ class Catalog:
             advice=Message("catalog.unknown-model-advice"),
         )
 
+    def family(self, id: str) -> Model | None:
+        """The model of which a dated id is another version."""
+        dated = _DATED.fullmatch(id.strip().lower())
+        return next((model for model in self.models if dated and dated["family"] in _families(model)), None)
+
     def offer(self, name: str, backend: Backend, endpoints: Mapping[str, str] | None = None) -> Offer:
-        """The model of that name on that backend. `endpoints` binds `ep-…` ids to model names."""
+        """The model of that name on that backend. `endpoints` binds ids, `ep-…` or any other, to model names."""
         endpoint = name.strip()
-        if ENDPOINT_ID.fullmatch(endpoint):
-            bound = (endpoints or {}).get(endpoint)
-            if bound is None:
-                raise InvalidRequest(
-                    Message("catalog.unbound-endpoint", got=endpoint),
-                    field="model",
-                    got=endpoint,
-                    allowed=sorted(endpoints or {}),
-                    advice=Message("catalog.unbound-endpoint-advice", got=endpoint),
-                )
+        bound = (endpoints or {}).get(endpoint)
+        if bound is not None:
             return meet(self.model(bound), backend, id=endpoint)
+        if ENDPOINT_ID.fullmatch(endpoint):
+            raise InvalidRequest(
+                Message("catalog.unbound-endpoint", got=endpoint),
+                field="model",
+                got=endpoint,
+                allowed=sorted(endpoints or {}),
+                advice=Message("catalog.unbound-endpoint-advice", got=endpoint),
+            )
         model = self.model(name)
+        if endpoint.lower() not in _names(model):
+            return meet(model, backend, id=endpoint, assumed=True)
         sold = model.ids.get(backend.ids, ())
         if not sold:
             allowed = [m.name for m in self.models if backend.ids in m.ids]
@@ -264,7 +293,7 @@ class Catalog:
 
 
 @cache
-def meet(model: Model, backend: Backend, *, id: str) -> Offer:
+def meet(model: Model, backend: Backend, *, id: str, assumed: bool = False) -> Offer:
     """Both files together: the tighter limit wins, the backend's word on a parameter wins."""
     limits = backend.limits
     references = model.references
@@ -287,6 +316,7 @@ def meet(model: Model, backend: Backend, *, id: str) -> Offer:
         max_outputs=limits.get("outputs", model.parameters["count"].schema["maximum"]),
         parameters={name: _overruled(p, backend.parameters.get(name)) for name, p in model.parameters.items()},
         response_format=backend.response_format or model.response_format,
+        assumed=assumed,
     )
 
 
@@ -297,19 +327,29 @@ def catalog() -> Catalog:
     return Catalog(models=tuple(models), backends=tuple(_backend(data) for data in _data("backends")))
 
 
+_ROW = ("name", "status", "code", "type", "param", "message", "retry", "billed", "source")
+
+
 @cache
 def api_errors() -> tuple[ApiErrorRow, ...]:
     """The error table, in matching order: the first row whose code, status and pattern fit is meant."""
     table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
     return tuple(
         ApiErrorRow(
-            **{key: row[key] for key in ("name", "status", "code", "type", "param", "message", "retry", "billed")},
+            **{key: row[key] for key in _ROW},
             error_class=row["class"],
             match=row.get("match"),
             wait_seconds=row.get("wait_seconds"),
         )
         for row in table["rows"]
     )
+
+
+@cache
+def free_when_empty() -> frozenset[int]:
+    """The statuses whose answer without a body is recorded as one that nothing was billed for."""
+    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    return frozenset(row["status"] for row in table["wordless"] if row["billed"] == "no")
 
 
 @cache
@@ -322,6 +362,11 @@ def code_aliases() -> Mapping[str, str]:
 def _names(model: Model) -> set[str]:
     ids = (id for column in model.ids.values() for id in column)
     return {model.name.lower(), *(alias.lower() for alias in model.aliases), *(id.lower() for id in ids)}
+
+
+def _families(model: Model) -> set[str]:
+    dated = (_DATED.fullmatch(id.lower()) for column in model.ids.values() for id in column)
+    return {found["family"] for found in dated if found} | {alias.lower() for alias in model.aliases}
 
 
 def _overruled(parameter: Parameter, state: State | None) -> Parameter:
@@ -370,6 +415,7 @@ def _model(data: Mapping[str, Any]) -> Model:
             min_ratio=Fraction(references["ratio"]["min"]),
             max_ratio=Fraction(references["ratio"]["max"]),
             formats=tuple(references["formats"]),
+            converted=tuple(references.get("converted", ())),
         ),
         parameters={name: _parameter(name, entry) for name, entry in data["parameters"].items()},
         trust_days=data.get("seedance_trust", {}).get("days"),

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 from aiolimiter import AsyncLimiter
 
-from seedframe.arriving import Arrival, Arrived, Parts, blotted, disk_full, unknown
+from seedframe.arriving import Arrival, Arrived, Parts, disk_full, unknown
 from seedframe.catalog import Backend, Offer
 from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConfigured, PictureError
 from seedframe.limits import limits
@@ -30,9 +30,11 @@ from seedframe.network.certificates import VARIABLES
 from seedframe.network.fetch import Fetcher, NotAPicture, NotFetched, Origin, Resolve
 from seedframe.network.proxies import Proxies, Proxy
 from seedframe.network.transport import Routed
+from seedframe.quoting import quoted, quoted_values
 from seedframe.settings import Settings
 from seedframe.wire import Call, Reply, failure
 from seedframe.wire.documents import parse
+from seedframe.wire.replies import is_emulated
 
 MAX_RETRIES = 2
 LONGEST_RETRY_AFTER = 60.0
@@ -41,6 +43,7 @@ BURST = 8
 CONNECTIONS = 32
 MODELS_TIMEOUT = 30.0
 ACCEPTED_ENCODINGS = "gzip, deflate"
+PROBE_TIMEOUT = 2.0
 
 Tell = Callable[[Message], Awaitable[None]]
 
@@ -111,6 +114,21 @@ class Client:
         """How many seconds the service gets for its whole answer: more for more pictures."""
         return self._settings.timeout + 40.0 * (self._weight(call, offer) - 1)
 
+    async def is_emulated(self) -> bool:
+        """Whether a configured address is an emulator's; asked without a key, and only nearby or over plain http."""
+        configured = self._settings.first(self._backend.base_settings)
+        if not configured or not self._backend.charges:
+            return not self._backend.charges
+        parts = urlsplit(configured)
+        if parts.scheme != "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            return False
+        address = parts._replace(path="/_emulator/ledger", query="", fragment="").geturl()
+        try:
+            _, headers, _ = await self._ask("GET", address, with_key=False, within=PROBE_TIMEOUT)
+        except (ConnectionFailed, httpx.InvalidURL):
+            return False
+        return is_emulated(headers)
+
     async def models(self) -> Any:
         """The service's catalogue, as it tells it (a listing, not an entitlement)."""
         path = self._backend.paths.get("models")
@@ -127,7 +145,7 @@ class Client:
             or not isinstance(listing.get("data"), list)
         ):
             raise failure(status, headers, content)
-        return listing
+        return quoted_values(listing)
 
     async def probe(self, offer: Offer) -> ApiError | None:
         """Ask for a 1x1 picture: refused for its size when key and model are good, and never billed."""
@@ -190,20 +208,20 @@ class Client:
             await self._fetcher.fetch(url, write, most=most, within=within, origin=origin)
 
     async def _ask(
-        self, method: str, url: str, body: Any = None, *, with_key: bool = True
+        self, method: str, url: str, body: Any = None, *, with_key: bool = True, within: float = MODELS_TIMEOUT
     ) -> tuple[int, httpx.Headers, bytes]:
         """A small question that is never billed: status, headers and body, bounded."""
         await self._prepare()
         headers = self._headers() if with_key else {}
         try:
             async with (
-                asyncio.timeout(MODELS_TIMEOUT),
-                self._http.stream(method, url, json=body, headers=headers, timeout=MODELS_TIMEOUT) as response,
+                asyncio.timeout(within),
+                self._http.stream(method, url, json=body, headers=headers, timeout=within) as response,
             ):
                 content = await document(response, limits().document_bytes)
         except (httpx.HTTPError, TimeoutError) as error:
             raise _no_connection(error, self.proxy(url)) from error
-        return response.status_code, response.headers, blotted(content, self._settings.secrets)
+        return response.status_code, response.headers, content
 
     async def _prepare(self) -> None:
         """What can be wrong with the way out is found before anything is noted as sent. NotConfigured."""
@@ -214,7 +232,7 @@ class Client:
         headers = self._headers()
         url = self._url(call.path)
         total = self.patience(call, offer)
-        arrival, departure = Arrival(parts, arrived, self._settings.secrets), Departure()
+        arrival, departure = Arrival(parts, arrived), Departure()
         await sent(Message("client.sent"))
         try:
             async with (
@@ -381,7 +399,7 @@ def _no_connection(error: BaseException, proxy: Proxy | None) -> ConnectionFaile
 
 def _why(error: BaseException) -> str:
     """A network error in words without addresses or secrets: httpx's name for it and its short text."""
-    text = str(error).split("\n")[0][:120]
+    text = quoted(error, 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -19,10 +19,11 @@ In: messages and the facts an agent needs to do better. Out: exceptions. Never i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from seedframe.messages import Language, Message
+from seedframe.redaction import redact
 
 
 class SeedreamError(RuntimeError):
@@ -36,6 +37,13 @@ class SeedreamError(RuntimeError):
         self.facts = dict(facts or {})
         super().__init__(message, advice)
 
+    def redact(self, secrets: Iterable[str]) -> None:
+        """Take keys out of what it says and of its facts, before it is handed to a caller's program."""
+        known = tuple(secrets)
+        self.message = _redacted(self.message, known)
+        self.facts = redact(self.facts, known, long_words=True)
+        self.args = (self.message, self.advice)
+
     def text(self, language: Language = "en") -> str:
         """The whole story in one language."""
         key = "errors.failed-with-advice" if self.advice else "errors.failed"
@@ -48,6 +56,14 @@ class SeedreamError(RuntimeError):
     def kind(self) -> str:
         """The name machines read, e.g. `InvalidRequest`."""
         return type(self).__name__
+
+
+def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, Message):
+        return Message(value.key, **{name: _redacted(item, secrets) for name, item in value.values.items()})
+    if isinstance(value, list | tuple):
+        return [_redacted(item, secrets) for item in value]
+    return redact(value, secrets, long_words=True) if isinstance(value, str) else value
 
 
 class InvalidRequest(SeedreamError):

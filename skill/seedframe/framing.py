@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seedframe import pictures
-from seedframe.geometry import Box, FramePlan, Size, frame_plan, nearest_named, ratio_text
+from seedframe.geometry import Box, FramePlan, Size, frame_plan, is_far, nearest_named, ratio_text
 from seedframe.messages import Language, Message
 from seedframe.requests import ImageRequest
 from seedframe.store import Saved, Seal, Store
@@ -49,6 +49,7 @@ class Picture:
     layer: Layer | None
     notes: tuple[Message, ...]
     preview: bytes | None
+    wrong_size: bool = False
 
     def as_dict(self, language: Language) -> dict[str, Any]:
         """JSON-ready facts."""
@@ -73,6 +74,8 @@ class Picture:
             facts["original"] = str(self.original.path)
         if self.provenance_ended:
             facts["provenance_ended"] = True
+        if self.wrong_size:
+            facts["wrong_size"] = True
         if self.layer:
             facts["layer"] = {"z_index": self.layer.z_index, "box": self.layer.box, "name": self.layer.name}
         if self.notes:
@@ -123,6 +126,7 @@ def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: 
         layer=slot.layer,
         notes=_notes(slot, request, header, plan),
         preview=None,
+        wrong_size=_is_wrong_size(slot, request, header.displayed),
     )
     # The disk takes what came while a processor reads it.
     sealing = _sealers().submit(store.seal, part)
@@ -206,6 +210,16 @@ def _distrust(request: ImageRequest, method: str) -> str | None:
     return None if method == "bytes" else "changed"
 
 
+def _expected(slot: Slot, request: ImageRequest) -> Size | None:
+    """The size that was asked for in pixels; None where the model chooses, and for layers."""
+    return None if slot.layer is not None else request.frame.expected
+
+
+def _is_wrong_size(slot: Slot, request: ImageRequest, got: Size) -> bool:
+    expected = _expected(slot, request)
+    return expected is not None and is_far(got, expected)
+
+
 def _framed(part: Path) -> Path:
     return part.with_name(part.name + ".framed")
 
@@ -213,7 +227,7 @@ def _framed(part: Path) -> Path:
 def _notes(slot: Slot, request: ImageRequest, header: pictures.Header, plan: FramePlan) -> tuple[Message, ...]:
     """Where the file is not what was asked for or said."""
     layers = slot.layer is not None
-    expected = None if layers else request.frame.expected
+    expected = _expected(slot, request)
     notes = list(
         pictures.differences(header, expected=expected, expected_format=None if layers else request.image_format)
     )

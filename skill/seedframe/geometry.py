@@ -25,6 +25,10 @@ TOLERANCE = 0.01
 EXACTNESS = 1e-3
 """A cut leaves at most this error in width/height, wherever the sides allow it."""
 
+FAR_RATIO = Fraction(2, 100)
+FAR_PIXELS = Fraction(80, 100)
+"""What a picture may differ from the asked size in shape, and which share of its pixels must be there."""
+
 GRIDS = (16, 8, 2, 1)
 """Sides are multiples of the first of these that costs little area: codecs and crops work in blocks of 16 and 8."""
 
@@ -229,6 +233,11 @@ def nearest_named(ratio: Fraction) -> str:
 def mismatch(size: Size, ratio: Fraction) -> float:
     """|width/height - ratio|."""
     return abs(float(size.ratio - ratio))
+
+
+def is_far(got: Size, asked: Size) -> bool:
+    """Whether a picture is another one than asked for: its shape is off by more than 2 %, or a fifth is missing."""
+    return abs(got.ratio / asked.ratio - 1) > FAR_RATIO or got.pixels < asked.pixels * FAR_PIXELS
 
 
 def exact_size(ratio: Fraction, near_pixels: int, limits: Limits) -> Size:

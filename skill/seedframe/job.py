@@ -11,11 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from seedframe import framing, telling
+from seedframe import bills, framing, telling
 from seedframe.arriving import Parts, disk_full
 from seedframe.catalog import Offer
 from seedframe.client import Client
@@ -98,6 +97,7 @@ class Job:
                 self._entry.id, request_id=ids[0] if ids else None, billed_images=bill.pictures, amount=bill.amount
             )
         await asyncio.gather(*self._landing)
+        self._missing = bills.as_counted(self._missing, self._replies)
         if not self._pictures:
             raise self._reason()
         facts = await asyncio.to_thread(self._finish, self._outcome(bill))
@@ -167,7 +167,7 @@ class Job:
             billed = telling.billed_after(error, left=left)
             self._missing.append(Missing(offset, error, billed, call.outputs))
             return
-        self._replies.append(sent.reply)
+        self._replies.append(bills.placed(sent.reply, offset, call.outputs, self._request))
         self._notes.extend(sent.notes)
         self._notice_absent(sent.reply, call.outputs)
 
@@ -196,8 +196,8 @@ class Job:
         except OSError as error:
             self._missing.append(Missing(index, _spoiled(disk_full(self._folder, error), index), "yes"))
         except SeedreamError as error:
-            unpaid = slot.error is not None and not slot.error.paid
-            self._missing.append(Missing(index, _spoiled(error, index), "no" if unpaid else "yes"))
+            billed = "yes" if slot.error is None else slot.error.billed
+            self._missing.append(Missing(index, _spoiled(error, index), billed))
         else:
             self._pictures.append(picture)
             self._say(Message("pipeline.saved", number=index + 1, path=picture.saved.path))
@@ -244,29 +244,12 @@ class Job:
 
     def _bill(self) -> Bill:
         """What the replies say was billed; pictures whose fate is not known count as billed."""
-        doubtful = sum(missing.pictures for missing in self._missing if missing.billed == "unknown")
-        pictures = sum(reply.pictures_billed for reply in self._replies) + doubtful
-        return Bill(pictures, self._amount(pictures), sure=not doubtful)
-
-    def _amount(self, pictures: int) -> Decimal | None:
-        """The list price of that many pictures of the size that came."""
-        offer, request = self._request.offer, self._request
-        if request.price_override is not None or not pictures:
-            return (request.price_override or Decimal(0)) * pictures
-        sizes = [telling.size_told(slot) for reply in self._replies for slot in reply.slots] + [request.frame.expected]
-        pixels = max((size.pixels for size in sizes if size), default=request.most_pixels)
-        together = len(self._prepared.calls) == 1
-        price = offer.price(
-            pixels=min(pixels, offer.limits.max_pixels),
-            outputs=pictures if together else 1,
-            references=len(self._prepared.references),
-            layers=request.layers,
-        )
-        return price.amount if together or price.amount is None else price.amount * pictures
+        return bills.total(self._replies, self._missing, self._request, len(self._prepared.references))
 
     def _outcome(self, bill: Bill) -> Outcome:
         missing = sorted(self._missing, key=lambda missing: missing.index)
-        return Outcome(self._entry.id, self._made(), missing, self._replies, self._notes, bill, self._shop.now())
+        notes = [*self._notes, *bills.remarks(self._replies)]
+        return Outcome(self._entry.id, self._made(), missing, self._replies, notes, bill, self._shop.now())
 
     def _write_records(self, outcome: Outcome) -> dict[str, Any]:
         """The result's facts; the layers' manifest and the sidecars are written on the way."""

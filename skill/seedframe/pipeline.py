@@ -82,6 +82,8 @@ class Studio:
         self.store = Store(settings.output_dir)
         images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
         self._shop = Workshop(settings, client, journal, self.store, now, images, asyncio.Semaphore(downloads), admit)
+        self._asking = asyncio.Lock()
+        self._emulated: bool | None = None
         self._paying: dict[str, asyncio.Task[Result]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -143,14 +145,26 @@ class Studio:
         if request.dry_run:
             yield Result(self._dry_facts(prepared))
             return
+        prepared = replace(prepared, emulated=await self._is_emulated())
         claim = await self._confirmed_claim(prepared)
         try:
             result = await self._fulfil(claim, prepared, tell)
             yield result
+        except SeedreamError as error:
+            self._leave(claim.entry.id)
+            error.redact(self.settings.secrets)
+            raise
         except BaseException:
             self._leave(claim.entry.id)
             raise
         await asyncio.shield(self.journal.delivered(claim.entry.id))
+
+    async def _is_emulated(self) -> bool:
+        """Whether a backend that charges is stood in for by an emulator; asked once."""
+        async with self._asking:
+            if self._emulated is None:
+                self._emulated = await self.client.is_emulated()
+        return self._emulated and self.catalog.backend(self.settings.backend).charges
 
     async def prepare(self, request: ImageRequest) -> Prepared:
         """Rooms 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend."""
@@ -178,15 +192,14 @@ class Studio:
 
     async def _claim(self, prepared: Prepared) -> Claim:
         request = prepared.request
+        payer = self.catalog.rehearsal if prepared.emulated else request.offer.backend
         return await self.journal.claim(
             prepared.fingerprint,
             request={"tool": request.tool, **prepared.shown(self.settings.secrets)},
-            backend=request.offer.backend.name,
+            backend=payer.name,
             model=request.offer.model.name,
             price=request.price,
-            budget=_budget(
-                self.settings.budget, request.price.currency, self.catalog.same_purse(request.offer.backend)
-            ),
+            budget=_budget(self.settings.budget, request.price.currency, self.catalog.same_purse(payer)),
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,

@@ -32,17 +32,26 @@ class Prepared:
     calls: tuple[Call, ...]
     warnings: tuple[Message, ...]
     key: str | None = None
+    emulated: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """What makes two wishes the same wish: all that is sent and its framing; or its `key` instead."""
+        """What makes two requests the same: all that is sent and its framing; or its `key` instead.
+
+        Ids of one model, blanks around the words and how long one waits make no difference; an emulator does.
+        """
         if self.key is not None:
             return fingerprint_of_key(self.key)
         wish = self.request.frame
         body = {**self.calls[0].body, "image": [reference.sha256 for reference in self.references]}
+        body = {name: value.strip() if isinstance(value, str) else value for name, value in body.items()}
+        body["model"] = self.request.offer.canonical_id
+        body.pop("timeout_seconds", None)
         frame = {"ratio": wish.ratio and ratio_text(wish.ratio), "frame": wish.frame and str(wish.frame)}
         anchor = [wish.anchor.x, wish.anchor.y]
         who = {"backend": self.request.offer.backend.name, "calls": len(self.calls), "path": self.calls[0].path}
+        if self.emulated:
+            who["emulated"] = True
         return fingerprint({**who, **frame, "anchor": anchor, "body": body})
 
     def shown(self, secrets: tuple[str, ...]) -> dict[str, Any]:
@@ -84,6 +93,7 @@ def build_calls(
         negative=styled.negative,
         images=[reference.value for reference in references],
         outputs=request.count // request.calls,
+        timeout=settings.timeout,
         response_format=settings.response_format or request.offer.response_format,
     )
     return (call,) * request.calls

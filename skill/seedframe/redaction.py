@@ -1,7 +1,9 @@
 """What must never be shown or stored, taken out: keys, signed addresses, pictures as text.
 
 In: any JSON-like value, free text, log records, and the secrets a door knows. Out: the same with marks in their place.
-Never in here: the environment, a decision about what is shown where.
+It stands where text leaves the process: a tool's result and progress, the command line's output, the log, the payment
+record, sidecars and board files. What comes in is left as it is, since only whole texts show a key that arrived in
+pieces. Never in here: the environment, a decision about what is shown where.
 """
 
 from __future__ import annotations
@@ -11,13 +13,21 @@ import binascii
 import hashlib
 import logging
 import re
+import sys
 import traceback
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
 
 MARK = "[redacted]"
 # Shorter values are no keys, and blanking them would tear words apart.
 SHORTEST_SECRET = 4
+_LARGE = 1_000_000
+"""Characters that only our own texts have, those with pictures in them; what the service says never comes near."""
+
+_SHORTEST_HALF = 8
+"""A cut may leave the beginning of a key; shorter beginnings give nothing away."""
+
 # A run this long is no word and no path; a picture as text is thousands of characters.
 _LONGEST_WORD = 256
 _DATA_URI = re.compile(r"data:(?P<mime>[\w.+-]+/[\w.+-]+)?(?:;[\w.=+-]+)*,(?P<body>[^\s\"'<>\\]*)", re.IGNORECASE)
@@ -30,10 +40,12 @@ _QUERY = re.compile(
     re.IGNORECASE,
 )
 _SIGNED = re.compile(
-    r"(?P<name>\bX-(?:Tos|Amz|Goog|Oss|Cos)-[\w-]+)(?P<is>\s*[=:]\s*|[\"']\s*:\s*[\"'])[^&\s\"',;]+", re.IGNORECASE
+    r"(?P<name>X-(?:Tos|Amz|Goog|Oss|Cos)-[\w-]+)(?P<is>\s*[=:]\s*|[\"']\s*:\s*[\"']|%(?:25)*3D|\\+u003D)"
+    r"(?:[^&\s\"',;\\]|\\[^\"'])+",
+    re.IGNORECASE,
 )
 _HEADER = re.compile(
-    r"(?P<name>\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:(?:Bearer|Basic)\s+)?[^\s\"',;}]+", re.IGNORECASE
+    r"(?P<name>\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:(?:Bearer|Basic)\s+)?(?:[^\s\"',;}\\]|\\[^\"'])+", re.IGNORECASE
 )
 # A digit tells a token from the words after "standard bearer".
 _BEARER = re.compile(r"(?P<scheme>\b(?:Bearer|Basic)\s+)(?=[\w.~+/=-]*\d)[\w.~+/=-]{12,}", re.IGNORECASE)
@@ -42,20 +54,64 @@ _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:authorization|api[_-]?key|access[_-]?key|secret|password|(?:access|auth|session)[_-]?token)$",
     re.IGNORECASE,
 )
-_TELLTALE = re.compile(rf"[:=]|bearer|basic|sk-|[A-Za-z0-9+/_-]{{{_LONGEST_WORD}}}", re.IGNORECASE)
+_TELLTALE = re.compile(rf"[:=]|%(?:25)*3D|bearer|basic|sk-|[A-Za-z0-9+/_-]{{{_LONGEST_WORD}}}", re.IGNORECASE)
 """What every pattern above needs; most texts have none of it."""
 
 _MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
 
 
-def redact(value: Any, secrets: Iterable[str] = ()) -> Any:
+def redact(value: Any, secrets: Iterable[str] = (), *, long_words: bool = False) -> Any:
     """The same value, safe to show and to store; tuples come back as lists, bytes as a description of them.
 
-    `secrets` are keys known to the caller; they go wherever they stand. Queries of addresses, bearer tokens, values
-    under key-like names, data URIs and long base64 go without being named.
+    `secrets` are keys known to the caller; they go wherever they stand, also JSON-escaped, URL-encoded or cut off at
+    the end. Queries of addresses, bearer tokens, values under key-like names, data URIs and long base64 go without
+    being named. `long_words` keeps what only looks like base64: our own text, in which paths may be long.
     """
     known = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
-    return _redact(value, known)
+    return _redact(value, _Rules(tuple(known), long_words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What is known to the caller."""
+
+    secrets: tuple[str, ...]
+    long_words: bool
+
+
+class RedactedStream:
+    """A text stream from which nothing secret leaves; everything but writing is the stream's own.
+
+    It has no `buffer`: nothing can be written around it.
+    """
+
+    def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
+        self._stream = stream
+        self._secrets = tuple(secrets)
+        if stream.encoding and stream.encoding.lower() in {"ascii", "us-ascii", "ansi_x3.4-1968"}:
+            stream.reconfigure(encoding="utf-8")  # type: ignore[attr-defined]
+
+    @property
+    def plain(self) -> TextIO:
+        """The stream itself, for a protocol that redacts by itself."""
+        return self._stream
+
+    def write(self, text: str) -> int:
+        """Write the text without what must not be shown; gives its length as it was."""
+        if not isinstance(text, str):
+            raise TypeError(f"text is written here, not {type(text).__name__}")
+        self._stream.write(redact(text, self._secrets, long_words=True))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write every line."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in {"buffer", "_stream"}:
+            raise AttributeError(name)
+        return getattr(self._stream, name)
 
 
 class Redacting(logging.Filter):
@@ -85,7 +141,7 @@ def _said(record: logging.LogRecord) -> str:
         return f"{record.msg} {record.args!r}"
 
 
-def _redact(value: Any, secrets: list[str]) -> Any:
+def _redact(value: Any, secrets: _Rules) -> Any:
     if isinstance(value, str):
         return _text(value, secrets)
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -97,25 +153,113 @@ def _redact(value: Any, secrets: list[str]) -> Any:
     return value
 
 
-def _named(name: Any, value: Any, secrets: list[str]) -> Any:
+def _named(name: Any, value: Any, secrets: _Rules) -> Any:
     if isinstance(name, str) and isinstance(value, str) and value and _SECRET_NAME.search(name):
         return MARK
     return _redact(value, secrets)
 
 
-def _text(text: str, secrets: list[str]) -> str:
-    for secret in secrets:
+def _text(text: str, rules: _Rules) -> str:
+    for secret in rules.secrets:
         text = text.replace(secret, MARK)
+    if len(text) < _LARGE:  # before anything is cut out that a key may reach into
+        text = _without_spellings(text, rules.secrets)
     if not _TELLTALE.search(text):
         return text
     text = _DATA_URI.sub(_data_uri, text)
-    text = _BASE64.sub(lambda found: _decoded(found[0], None), text)
+    if not rules.long_words:
+        text = _BASE64.sub(lambda found: _decoded(found[0], None), text)
+    if len(text) >= _LARGE:
+        text = _without_spellings(text, rules.secrets)
     text = _USER.sub(rf"\g<scheme>{MARK}@", text)
     text = _QUERY.sub(rf"\g<address>?{MARK}", text)
     text = _SIGNED.sub(rf"\g<name>\g<is>{MARK}", text)
     text = _HEADER.sub(rf"\g<name>{MARK}", text)
     text = _BEARER.sub(rf"\g<scheme>{MARK}", text)
     return _KEY_SHAPE.sub(MARK, text)
+
+
+_ESCAPED = re.compile(
+    r"\\+u(?P<u>[0-9a-fA-F]{4})|\\+x(?P<x>[0-9a-fA-F]{2})|%(?:25)*(?P<percent>[0-7][0-9a-fA-F])"
+    r"|&#(?:(?P<decimal>\d{1,7})|[xX](?P<hex>[0-9a-fA-F]{1,6}))(?:;|(?=&))|\\+(?![ux])"
+)
+"""One character written otherwise: JSON-escaped or URL-encoded at any depth, as a byte, as an HTML entity."""
+
+_CUT = re.compile(r"(?:\\+[ux]?[0-9a-fA-F]{0,3}|%[0-9a-fA-F]?|&(?:#[xX]?[0-9a-fA-F]*)?)?(?:…|\Z)")
+"""Where a text was cut, perhaps in the middle of such a character."""
+
+
+def _without_spellings(text: str, secrets: Sequence[str]) -> str:
+    """The text without its keys in any spelling, and without the beginning of one that a cut has left."""
+    if not secrets:
+        return text
+    plain, starts, stops = _unescaped(text)
+    spans = [span for secret in secrets for span in _found(plain, secret)]
+    spans += [span for cut in _CUT.finditer(plain) for secret in secrets for span in _half(plain, cut.start(), secret)]
+    kept: list[str] = []
+    last = 0
+    for start, stop in _merged(spans):
+        kept += (text[last : starts[start]], MARK)
+        last = stops[stop - 1]
+    return "".join([*kept, text[last:]])
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans in order, those that overlap as one."""
+    begun: tuple[int, int] | None = None
+    for start, stop in sorted(spans):
+        if begun and start < begun[1]:
+            begun = begun[0], max(begun[1], stop)
+            continue
+        if begun:
+            yield begun
+        begun = start, stop
+    if begun:
+        yield begun
+
+
+def _unescaped(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
+    """The text with every character as itself, and where each of them begins and ends in the text given."""
+    if not _ESCAPED.search(text):
+        return text, range(len(text)), range(1, len(text) + 1)
+    letters: list[str] = []
+    starts: list[int] = []
+    stops: list[int] = []
+    last = 0
+    for found in _ESCAPED.finditer(text):
+        letters.append(text[last : found.start()])
+        starts += range(last, found.start())
+        stops += range(last + 1, found.start() + 1)
+        last = found.end()
+        code = _code(found)
+        if code is not None:
+            letters.append(chr(code) if code <= sys.maxunicode else "?")
+            starts.append(found.start())
+            stops.append(last)
+    letters.append(text[last:])
+    return "".join(letters), [*starts, *range(last, len(text))], [*stops, *range(last + 1, len(text) + 1)]
+
+
+def _code(found: re.Match[str]) -> int | None:
+    """The number of the character; None for backslashes before one that stands for itself."""
+    if found["decimal"] is not None:
+        return int(found["decimal"])
+    digits = found["u"] or found["x"] or found["percent"] or found["hex"]
+    return int(digits, 16) if digits else None
+
+
+def _found(plain: str, secret: str) -> Iterator[tuple[int, int]]:
+    start = plain.find(secret)
+    while start >= 0:
+        yield start, start + len(secret)
+        start = plain.find(secret, start + len(secret))
+
+
+def _half(plain: str, end: int, secret: str) -> Iterator[tuple[int, int]]:
+    for length in range(len(secret) - 1, _SHORTEST_HALF - 1, -1):
+        if plain.endswith(secret[:length], 0, end):
+            yield end - length, end
+            return
 
 
 def _data_uri(found: re.Match[str]) -> str:

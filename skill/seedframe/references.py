@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +26,7 @@ from seedframe.requests import ImageRequest
 from seedframe.store import Store
 
 EARLIER = "seedframe:"
+_REMOTE = ("https://", "http://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +79,12 @@ async def gather(request: ImageRequest, desk: Desk) -> tuple[Reference, ...]:
 
 
 async def _gather(wanted: str, part: Path, rules: _Rules, desk: Desk, *, stay: bool) -> Reference:
-    if stay and wanted.startswith("https://"):
-        return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest())
+    plain = (Message("references.plain-http", url=_shown_url(wanted)),) if wanted.startswith("http://") else ()
+    if stay and wanted.startswith(_REMOTE):
+        return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest(), plain)
     source, shown = await _local(wanted, part, rules.limits, desk)
-    return await asyncio.to_thread(_inline, source, shown, part, rules)
+    reference = await asyncio.to_thread(_inline, source, shown, part, rules)
+    return replace(reference, notes=(*plain, *reference.notes))
 
 
 def _needs_alpha(request: ImageRequest) -> bool:
@@ -103,11 +106,9 @@ async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: Desk) -
     if wanted.startswith("data:"):
         await asyncio.to_thread(_write_data_uri, wanted, part)
         return part, "data URI"
-    if wanted.startswith("https://"):
+    if wanted.startswith(_REMOTE):
         await desk.client.fetch_reference(wanted, part, limits.max_bytes)
         return part, _shown_url(wanted)
-    if wanted.startswith("http://"):
-        raise _refused("references.https-only", _shown_url(wanted), "https://…")
     named = await asyncio.to_thread(find, wanted, places(desk.store.root))
     return await asyncio.to_thread(_allowed_file, named, desk.roots), wanted
 

@@ -28,9 +28,9 @@ def sentence(facts: Mapping[str, Any], language: Language) -> str:
     return "\n".join(lines)
 
 
-def cost(price: Mapping[str, Any]) -> str:
-    """`0.22 CNY`, or a question mark where no price is published."""
-    return f"{price['amount'] or '?'} {price['currency']}"
+def cost(price: Mapping[str, Any]) -> str | Message:
+    """`0.22 CNY`, or that no price is published."""
+    return Message("report.unpublished") if price["amount"] is None else f"{price['amount']} {price['currency']}"
 
 
 def _paid(price: Mapping[str, Any]) -> str | Message:
@@ -63,11 +63,14 @@ def error_text(error: SeedreamError, language: Language) -> str:
 
 
 def _headline(facts: Mapping[str, Any], language: Language) -> str:
-    key = "report.partial" if facts["status"] == "partial" else "report.done"
+    key = _HEADLINES.get(facts["status"], "report.done")
     count, paid = len(facts["pictures"]), _paid(facts["cost"])
     headline = Message(key, count=count, model=facts["model"], cost=paid).text(language)
     marks = [name for name in ("emulated", "replayed", "joined") if facts.get(name)]
     return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
+
+
+_HEADLINES = {"partial": "report.partial", "wrong_size": "report.wrong-size"}
 
 
 def _shown(picture: Mapping[str, Any]) -> dict[str, Any]:

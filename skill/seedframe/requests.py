@@ -146,6 +146,8 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
     _validate(tool, offer, legal, catalog)
     _check_reference_kind(legal, offer)
     notes = [frame.why] if frame.scaled_from and frame.why else []
+    if offer.assumed:
+        notes.append(Message("catalog.assumed", id=offer.id, model=offer.model.name))
     return _request(tool, offer, frame, given, tuple(warnings + notes), settings)
 
 
@@ -285,6 +287,9 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
     kept, warnings = {}, []
     for name, value in given.items():
         state = offer.parameters[name].state if name in offer.parameters else "supported"
+        if name in offer.parameters and value == offer.parameters[name].extra.get("off"):
+            warnings.append(Message("requests.off", name=name, value=value, model=offer.model.name))
+            continue
         if _is_neutral(name, value, state, offer):
             continue
         if state == "refused" and value is not False:
@@ -428,7 +433,7 @@ def _check_reference_kind(given: Mapping[str, Any], offer: Offer) -> None:
     if offer.references.by != "url":
         return
     for image in given.get("images", ()):
-        if not str(image).startswith("https://"):
+        if not str(image).strip().startswith(("https://", "http://")):
             raise InvalidRequest(
                 Message("requests.url-only", backend=offer.backend.title),
                 field="images",

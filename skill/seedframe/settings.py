@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from seedframe.errors import NotConfigured
 from seedframe.limits import limits
@@ -73,8 +74,20 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Values that must never be shown: whatever looks like a key among the variables."""
-        return tuple(value for name, value in self.environ.items() if name.endswith(("_KEY", "_TOKEN", "_SECRET")))
+        """Values that must never be shown: what looks like a key among the variables, and passwords in addresses."""
+        named = (value for name, value in self.environ.items() if name.upper().endswith(_SECRET_ENDINGS))
+        return tuple(dict.fromkeys((*named, *filter(None, map(_password, self.environ.values())))))
+
+
+_SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASSWD", "PGPASSWORD")
+
+
+def _password(value: str) -> str | None:
+    """The password of an address such as a proxy's or a database's; None for anything else."""
+    try:
+        return urlsplit(value).password if "://" in value else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +150,8 @@ def _money(name: str, value: str) -> Money:
 
 def _endpoints(name: str, value: str) -> dict[str, str]:
     pairs = [part.partition("=") for part in value.split(",") if part.strip()]
-    if not all(endpoint.strip().startswith("ep-") and model.strip() for endpoint, _, model in pairs):
-        raise wrong(name, value, "ep-20260101000000-abcde=4.5,ep-…=5.0-lite")
+    if not all(endpoint.strip() and model.strip() for endpoint, _, model in pairs):
+        raise wrong(name, value, "ep-20260101000000-abcde=4.5,my-gateway-id=5.0-lite")
     return {endpoint.strip(): model.strip() for endpoint, _, model in pairs}
 
 

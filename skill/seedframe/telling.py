@@ -24,7 +24,7 @@ from seedframe.requests import ImageRequest
 from seedframe.wire import Reply, Slot
 
 _OWN_WORDS = frozenset({"pictures", "layers_manifest"})
-"""Facts that hold our own paths and numbers: long paths must not be taken for base64."""
+"""Facts that hold our own paths: long ones must not be taken for base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,11 @@ class Outcome:
     created: float
 
     @property
-    def partial(self) -> bool:
-        """Whether less came than was asked for."""
-        return bool(self.missing)
+    def status(self) -> str:
+        """`partial`: less came than was asked for; `wrong_size`: all came, one far from the asked size; else `done`."""
+        if self.missing:
+            return "partial"
+        return "wrong_size" if any(picture.wrong_size for picture in self.pictures) else "done"
 
 
 def told_result(outcome: Outcome, prepared: Prepared, language: Language, secrets: Sequence[str]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def told_result(outcome: Outcome, prepared: Prepared, language: Language, secret
     request, replies = prepared.request, outcome.replies
     notes = (*outcome.notes, *(note for picture in outcome.pictures for note in picture.notes))
     facts = {
-        "status": "partial" if outcome.partial else "done",
+        "status": outcome.status,
         "id": outcome.entry,
         **told_request(prepared, language, more=tuple(dict.fromkeys(notes))),
         "emulated": any(reply.emulated for reply in replies),
@@ -101,10 +103,13 @@ def told_result(outcome: Outcome, prepared: Prepared, language: Language, secret
         "request_ids": [reply.request_id for reply in replies if reply.request_id],
         "created": framing.utc(outcome.created).isoformat(timespec="seconds"),
     }
+    if facts["emulated"]:
+        for picture in facts["pictures"]:
+            picture["trust"] = {"eligible": False, "reason": "backend", "expires_at": None}
     searched = [reply.searched for reply in replies if reply.searched is not None]
     if searched:
         facts["web_searches"] = sum(searched)
-    return {name: fact if name in _OWN_WORDS else redact(fact, secrets) for name, fact in facts.items()}
+    return {name: redact(fact, secrets, long_words=name in _OWN_WORDS) for name, fact in facts.items()}
 
 
 def told_request(prepared: Prepared, language: Language, *, more: tuple[Message, ...] = ()) -> dict[str, Any]:
@@ -181,15 +186,16 @@ def slot_failure(slot: Slot) -> SeedreamError:
     assert slot.error is not None
     if isinstance(slot.error.message, Message) and slot.error.paid:
         return PictureError(slot.error.message)
-    row = slot.error.row
+    row, odd = slot.error.row, slot.error.odd
     known = row is not None and row.retry != "unknown"  # the rest of the answer came, so nothing is open here
     return ApiError(
         slot.error.told,
         code=slot.error.code,
         status=200,
         kind=row.error_class if row else "other",
-        advice=row.advice if row and known else Message("wire.slot-free"),
-        facts={"picture": slot.index + 1, "billed": "no"},
+        retry="unknown" if odd else "never",
+        advice=row.advice if row and known else Message("wire.unlisted-advice" if odd else "wire.slot-free"),
+        facts={"picture": slot.index + 1, "billed": slot.error.billed},
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from seedframe import __version__
-from seedframe.cli.common import fail, say
+from seedframe.cli.common import fail, redacted_output, say
 from seedframe.errors import NotConfigured
 from seedframe.messages import Language
 from seedframe.settings import Settings, language_of
@@ -55,6 +55,12 @@ class _Program(click.Group):
         super().__init__(no_args_is_help=True, **options)
         self._language = language
         self._unasked = ["service", "pictures", "books", "storyboard", "tools"]
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run it; whatever is written meanwhile, also by an error nobody caught, leaves without keys."""
+        settings = extra.get("obj")
+        with redacted_output(settings.secrets if isinstance(settings, Settings) else ()):
+            return super().main(*args, **extra)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, from the first module that has it."""

@@ -1,7 +1,8 @@
 """What every command shares: running async work, telling errors, opening a studio, reading JSON.
 
 In: settings, a coroutine, an error. Out: text on stdout or stderr and an exit code. Never in here: a command.
-Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 partial · 4 money stands in the way · 5 unknown.
+Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 money stands in
+the way · 5 unknown.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
@@ -26,6 +27,7 @@ from seedframe.errors import (
     SpendingRefused,
 )
 from seedframe.messages import Language, Message
+from seedframe.redaction import RedactedStream
 from seedframe.settings import Settings
 
 EXIT_PARTIAL = 3
@@ -38,6 +40,28 @@ _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
     (NotConfigured, 2),
     (SeedreamError, 1),
 )
+
+
+@contextmanager
+def redacted_output(secrets: Sequence[str]) -> Iterator[None]:
+    """While it lasts, everything the process writes to stdout and stderr is redacted."""
+    plain = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast("TextIO", RedactedStream(stream, secrets)) for stream in plain)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = plain
+
+
+@contextmanager
+def plain_output() -> Iterator[None]:
+    """For a protocol on stdout, whose own exit redacts; stderr stays redacted."""
+    outer = sys.stdout
+    sys.stdout = outer.plain if isinstance(outer, RedactedStream) else outer
+    try:
+        yield
+    finally:
+        sys.stdout = outer
 
 
 def say(key: str, language: Language, **values: Any) -> str:

@@ -18,6 +18,7 @@ from seedframe.cli.common import EXIT_PARTIAL, json_option, read_json, run, say,
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
 
+NOT_AS_ASKED = frozenset({"partial", "wrong_size"})
 _KINDS: Mapping[str, Any] = {"string": str, "integer": int, "number": float}
 
 
@@ -61,7 +62,7 @@ def _make(tool: str) -> Callable[..., None]:
     def command(settings: Settings, /, as_json: bool, **given: Any) -> None:
         arguments = {name: value for name, value in given.items() if value not in (None, ())}
         status = run(_run_tool(settings, tool, arguments, as_json=as_json), settings, as_json=as_json)
-        sys.exit(EXIT_PARTIAL if status == "partial" else 0)
+        sys.exit(EXIT_PARTIAL if status in NOT_AS_ASKED else 0)
 
     return command
 

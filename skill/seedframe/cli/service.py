@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from seedframe.cli.common import fail, in_process_backend, json_option, run, say, studio
+from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings
@@ -181,7 +181,8 @@ def _serve(settings: Settings) -> None:
     gc.freeze()
     gc.enable()
     server = build_server(lambda: studio(settings), settings.language, settings)
-    asyncio.run(serve_stdio(server))
+    with plain_output():
+        asyncio.run(serve_stdio(server))
 
 
 @click.pass_obj

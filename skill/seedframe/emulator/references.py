@@ -18,11 +18,13 @@ from seedframe.catalog import ReferenceLimits
 from seedframe.emulator.refusal import Refusal, invalid
 from seedframe.emulator.wishes import Reference
 from seedframe.geometry import Size
+from seedframe.pictures.headers import sniff
 
 THUMBNAIL = 320
 DATA_URI = re.compile(r"data:image/([a-z0-9.+-]+);base64,(.*)", re.DOTALL)
 REMOTE = re.compile(r"https?://[^\s/]+\S*")
-MIME_NAMES = {"jpg": "jpeg", "x-ms-bmp": "bmp"}
+MIME_NAMES = {"jpg": "jpeg", "x-ms-bmp": "bmp", "heif": "heic"}
+KINDS = {"MPO": "jpeg", "HEIF": "heic"}
 
 OPAQUE = 255
 UNREADABLE = (
@@ -81,16 +83,38 @@ def _measured(source: str, content: bytes, declared: str | None, limits: Referen
     if len(content) > limits.max_bytes:
         raise Refusal("image-oversized")
     try:
+        if (sniffed := sniff(content[:32])) == "heic" and not _reads_heic():
+            return _trusted(source, sniffed, declared, limits)
         picture: Image.Image = Image.open(io.BytesIO(content))
-        kind = (picture.format or "").lower().replace("mpo", "jpeg")
+        kind = KINDS.get(picture.format or "", (picture.format or "").lower())
         size = Size(*picture.size)
-        if kind not in limits.formats or declared not in {None, kind}:
-            raise Refusal("image-format")
+        _check_kind(kind, declared, limits)
         _check_size(size, limits)
         thumbnail, transparent = _small_copy(picture)
     except UNREADABLE:
         raise Refusal("image-format") from None
     return Reference(source, thumbnail, size, kind, transparent)
+
+
+def _check_kind(kind: str, declared: str | None, limits: ReferenceLimits) -> None:
+    if kind not in {*limits.formats, *limits.converted} or declared not in {None, kind}:
+        raise Refusal("image-format")
+
+
+def _reads_heic() -> bool:
+    """Whether HEIC can be decoded here: an optional dependency does it."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
+def _trusted(source: str, kind: str, declared: str | None, limits: ReferenceLimits) -> Reference:
+    """A picture of a kind that is taken and cannot be looked at."""
+    _check_kind(kind, declared, limits)
+    return Reference(source, format=kind)
 
 
 def _small_copy(picture: Image.Image) -> tuple[bytes, bool]:

@@ -175,7 +175,7 @@ class Ledger:
                 after=_MAY_REPLY,
                 money="keep" if amount is None else "book",
                 amount=amount,
-                request_id=request_id,
+                request_id=request_id and redact(request_id, self._secrets),
                 billed_images=billed_images,
             )
 

@@ -7,6 +7,7 @@ when it is there (measured 2026-11). Never in here: base64 of a full picture, an
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 import mcp.types as t
@@ -15,6 +16,7 @@ from seedframe import report
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.pipeline import Result
+from seedframe.redaction import redact
 
 PREVIEW_BUDGET = 700_000
 """Base64 characters of all previews of one result: a host refuses results over 1 MB."""
@@ -46,9 +48,20 @@ def defect(reference: str, language: Language) -> t.CallToolResult:
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 
+def redacted(result: t.CallToolResult, secrets: Sequence[str]) -> t.CallToolResult:
+    """The same result without what must not be shown, in its text."""
+    return result.model_copy(update={"content": [_redacted(block, secrets) for block in result.content]})
+
+
 def plain(text: str) -> t.CallToolResult:
     """One block of text."""
     return t.CallToolResult(content=[t.TextContent(type="text", text=text)])
+
+
+def _redacted(block: t.ContentBlock, secrets: Sequence[str]) -> t.ContentBlock:
+    if not isinstance(block, t.TextContent):
+        return block
+    return block.model_copy(update={"text": redact(block.text, secrets, long_words=True)})
 
 
 def _shown(result: Result) -> list[bytes]:

@@ -57,6 +57,11 @@ class Desk:
         self._opening = asyncio.Lock()
         self._studio: Studio | None = None
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no answer may show; nothing is known before there are settings."""
+        return self._studio.settings.secrets if self._studio else ()
+
     async def studio(self) -> Studio:
         """The one studio of this process."""
         async with self._opening:
@@ -158,12 +163,22 @@ class _Caller:
         self._language = language
 
     async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
+        """The only way out of a tool: whatever it says leaves without keys."""
+        from seedframe.server import answers
+
+        try:
+            result = await self._answer(ctx, params)
+        except QuestionPending as question:
+            return question.result
+        return answers.redacted(result, ctx.lifespan_context.secrets)
+
+    async def _answer(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
         from seedframe.server import answers
 
         try:
             return await self._call(ctx, params)
-        except QuestionPending as question:
-            return question.result
+        except QuestionPending:
+            raise
         except SeedreamError as error:
             return answers.refusal(error, self._language)
         except MCPError:
@@ -191,7 +206,7 @@ class _Caller:
 
     async def _make(self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]) -> t.CallToolResult:
         studio = await ctx.lifespan_context.studio()
-        progress = Progress(ctx, self._language)
+        progress = Progress(ctx, self._language, studio.settings.secrets)
         async with progress.beating():
             try:
                 return await self._hand_over(studio, params.name, arguments, progress)
@@ -206,7 +221,7 @@ class _Caller:
         from seedframe.server import storyboard_tool
 
         studio = await ctx.lifespan_context.studio()
-        progress = Progress(ctx, self._language)
+        progress = Progress(ctx, self._language, studio.settings.secrets)
         async with progress.beating():
             try:
                 return await storyboard_tool.answer(arguments, studio.settings, self._language, progress.tell)

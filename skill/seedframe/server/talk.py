@@ -7,7 +7,7 @@ Never in here: what a call does, what it costs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.types.version import MODERN_PROTOCOL_VERSIONS
 
 from seedframe.messages import Language, Message
+from seedframe.redaction import redact
 
 BEAT_SECONDS = 10.0
 CONSENT = "consent"
@@ -27,9 +28,10 @@ Context = ServerRequestContext[Any]
 class Progress:
     """Strictly increasing, never complete; silent once the host has left, since the paid work goes on without it."""
 
-    def __init__(self, ctx: Context, language: Language) -> None:
+    def __init__(self, ctx: Context, language: Language, secrets: Sequence[str]) -> None:
         self._ctx = ctx
         self._language = language
+        self._secrets = secrets
         self._steps = 0
         self._open = True
 
@@ -39,7 +41,8 @@ class Progress:
             return
         self._steps += 1
         try:
-            await self._ctx.session.report_progress(1 - 1 / (self._steps + 1), 1, message.text(self._language))
+            words = redact(message.text(self._language), self._secrets, long_words=True)
+            await self._ctx.session.report_progress(1 - 1 / (self._steps + 1), 1, words)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             self._open = False
 

@@ -39,6 +39,7 @@ from seedframe.journal.money import told
 from seedframe.messages import LANGUAGES, Message
 from seedframe.pipeline import Studio
 from seedframe.prepared import fingerprint_of_key
+from seedframe.redaction import redact
 from seedframe.requests import check
 from seedframe.settings import Settings
 from seedframe.store import Store
@@ -280,7 +281,7 @@ class Worker:
             except Stopped:
                 raise asyncio.CancelledError from None
             except SeedreamError as error:
-                return _failed(error)
+                return self._failed(error)
             except Exception as error:
                 # A defect of ours ends one frame, not the board; an open token stays as it is, and can be asked again.
                 log.exception("a frame failed")
@@ -392,8 +393,8 @@ class Worker:
             await self._book.settle(token, "lost", entry.booked)
         else:
             await self._book.settle(token, "unknown")
-            return {**_failed(error), "end": "unknown"}
-        return _failed(error)
+            return {**self._failed(error), "end": "unknown"}
+        return self._failed(error)
 
     async def _save(self, frame: Ready, wish: Told, paid: Told) -> Told:
         """The file under the name that tells its size, also where another size came than was asked for."""
@@ -408,6 +409,11 @@ class Worker:
         if told["end"] != "over":
             await self._book.end(frame, Ending(told["end"], told.get("path"), told.get("raw_path"), told.get("error")))
         return {}
+
+    def _failed(self, error: SeedreamError) -> Told:
+        """The end of a frame as it is kept in the board's database: without keys."""
+        words = {language: error.text(language) for language in LANGUAGES}
+        return {"end": "failed", "error": redact(words, self._settings.secrets, long_words=True)}
 
     # What frames share
 
@@ -450,10 +456,6 @@ def _spent(token: Token) -> Told:
     if token.state == "unknown":
         return _ended("unknown", Message("board_run.unknown"))
     return _ended("failed", Message("board_run.lost")) if token.state == "lost" else OVER
-
-
-def _failed(error: SeedreamError) -> Told:
-    return {"end": "failed", "error": {language: error.text(language) for language in LANGUAGES}}
 
 
 def _ended(state: State, why: Message) -> Told:

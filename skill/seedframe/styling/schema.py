@@ -54,7 +54,7 @@ _UNADVERTISED = {
     "edit_image": ("camera_movement", "quality", "lens", "depth_of_field", "film_medium"),
 }
 """Accepted, but not worth their bytes: a still does not move, quality words help little, an edit keeps its camera."""
-_TEXT = {"type": "string"}
+_TEXT: dict[str, Any] = {"type": "string"}
 _SAID = {"type": "string", "pattern": r"\S", "description": "text"}
 _EITHER = {"properties": {"zh": _SAID, "en": _SAID}, "additionalProperties": False, "minProperties": 1}
 _WORDS: dict[str, Any] = {
@@ -79,7 +79,7 @@ def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
     Each tool shows what it is for; what the other shows is taken as well. A text may hold both languages
     (`中文 | English`, see `tidy_brief`), so that hosts which only send texts can say everything.
     """
-    texts = {"type": "array", "items": _TEXT}
+    texts: dict[str, Any] = {"type": "array", "items": _TEXT}
     own: dict[str, Any] = {
         "generate_image": {
             "subjects": {"type": "array", "items": _object(**dict.fromkeys(CAST, _TEXT))},

@@ -30,6 +30,10 @@ ESSENTIAL = frozenset(
 """What a wish is about: without it the picture would be another one, so it is never dropped to please the service."""
 
 
+FURTHER_PICTURE_SECONDS = 40
+"""How much longer each further picture of a call may take."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One POST: which path of the backend, its JSON body, how many pictures it may return."""
@@ -56,9 +60,18 @@ def build(
     images: Sequence[str],
     outputs: int,
     response_format: str,
+    timeout: float = 300.0,
 ) -> Call:
-    """The POST for `outputs` pictures. `images` are data URIs or URLs in the order the prompt counts them."""
-    return _DIALECTS[request.offer.backend.dialect](request, prompt, negative, images, outputs, response_format)
+    """The POST for `outputs` pictures. `images` are data URIs or URLs in the order the prompt counts them.
+
+    `timeout` is the seconds one picture may take, for backends that are told.
+    """
+    call = _DIALECTS[request.offer.backend.dialect](request, prompt, negative, images, outputs, response_format)
+    told = request.offer.backend.limits.get("timeout")
+    if told is None:
+        return call
+    seconds = int(timeout + FURTHER_PICTURE_SECONDS * (outputs - 1))
+    return replace(call, body={**call.body, told: seconds})
 
 
 def _ark(

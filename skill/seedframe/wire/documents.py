@@ -18,17 +18,25 @@ _NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 
 def parse(document: bytes | str) -> Any:
-    """The value of a document."""
+    """The value of a document. A name that stands twice keeps the last value that is not empty."""
     text = document if isinstance(document, str) else document.decode("utf-8")
     if sum(map(text.count, ",[{")) > limits().document_values:
         raise ValueError("too many values")
     try:
-        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK))
+        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK), object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if too_deep(text, limits().document_depth):
         raise ValueError("nested too deeply")
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    read: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in read or value not in (None, "", [], {}):
+            read[name] = value
+    return read
 
 
 def too_deep(text: str, most: int) -> bool:

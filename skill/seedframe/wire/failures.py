@@ -14,16 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seedframe.catalog import ApiErrorRow, api_errors, code_aliases
+from seedframe.catalog import ApiErrorRow, api_errors, code_aliases, free_when_empty
 from seedframe.errors import ApiError
 from seedframe.limits import limits
 from seedframe.messages import Message
+from seedframe.quoting import quoted, quoted_name
 from seedframe.redaction import redact
 from seedframe.wire.documents import parse
 
 _REQUEST_ID = re.compile(r"[Rr]equest [Ii][Dd]:\s*(\S+?)\.?\s*$")
 _UNSUPPORTED = re.compile(r"parameter `(\w+)` is not supported")
 _NESTED_LEVELS = 4
+_LONGEST_MESSAGE = 20_000
+_BEGINNING = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +51,31 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
 
 
 def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]) -> ApiError:
-    """The error an envelope means; `status` 200 is an error told inside a success."""
+    """The error an envelope means; `status` 200 is an error told inside a success.
+
+    Only a row of the table proves that nothing was billed: any other answer to a paid request leaves that open.
+    """
     row = find_row(envelope, status)
     unsupported = _UNSUPPORTED.search(envelope.message)
-    told = told_words(envelope.message)
+    code, param = quoted_name(envelope.code), unsupported[1] if unsupported else envelope.param
     known: dict[str, Any] = {
-        "code": envelope.code,
+        "code": code,
         "status": status,
-        "param": unsupported[1] if unsupported else envelope.param,
+        "param": param and quoted_name(param),
         "request_id": request_id(headers, envelope.message),
         "retry_after": _seconds(headers.get("retry-after")),
     }
-    message = Message("wire.refused", code=envelope.code or status, told=told)
+    message = Message("wire.refused", code=code or status, told=told_words(envelope.message))
     if row is None:
-        unknown = status >= 500
-        return ApiError(message, kind="other", retry="unknown" if unknown else "never", **known)
+        return ApiError(message, kind="other", retry="unknown", advice=Message("wire.unlisted-advice"), **known)
     facts = {"row": row.name, "billed": row.billed, "wait_seconds": row.wait_seconds}
     return ApiError(message, kind=row.error_class, retry=row.retry, advice=row.advice, facts=facts, **known)
 
 
 def told_words(message: str) -> str:
     """The service's sentence without its request id, signed addresses and pictures (it likes to repeat what it got)."""
-    words: str = redact(_REQUEST_ID.sub("", message).strip().rstrip("."))
-    return clipped(words, limits().error_text)
-
-
-def clipped(text: str, most: int) -> str:
-    """A text of at most that many characters."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+    words = _REQUEST_ID.sub("", message[:_LONGEST_MESSAGE]).strip().rstrip(".")
+    return quoted(redact(words, long_words=True))
 
 
 def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
@@ -94,7 +94,7 @@ def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
         return inner
     code, param = str(document.get("code") or document.get("type") or ""), document.get("param")
     most = limits().error_name
-    return Envelope(clipped(code, most), message, clipped(str(param), most) if param else None)
+    return Envelope(code[:most], message, str(param)[:most] if param else None)
 
 
 def find_row(envelope: Envelope, status: int) -> ApiErrorRow | None:
@@ -111,9 +111,9 @@ def find_row(envelope: Envelope, status: int) -> ApiErrorRow | None:
 def request_id(headers: Mapping[str, str], message: str = "") -> str | None:
     """The service's id of a request: from the header, else from the end of its message."""
     named = headers.get("x-request-id")
-    found = _REQUEST_ID.search(message)
-    name = named or (found[1] if found else None)
-    return name and clipped(name, limits().error_name)
+    found = _REQUEST_ID.search(message[-_LONGEST_MESSAGE:])
+    id = named or (found[1] if found else None)
+    return (quoted_name(id) or None) if id else None
 
 
 def _from_text(text: str, depth: int) -> Envelope | None:
@@ -131,18 +131,26 @@ def _from_text(text: str, depth: int) -> Envelope | None:
 
 def _nameless(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """A reply without an envelope: a proxy's page, an empty 404."""
-    unknown = status >= 500 or status < 400
-    beginning = redact(re.sub(r"\s+", " ", body[:120].decode("utf-8", "replace")).strip())
+    free = status in free_when_empty() and not body.strip()
+    beginning = quoted(redact(body[:_LONGEST_MESSAGE].decode("utf-8", "replace"), long_words=True), _BEGINNING)
     return ApiError(
-        Message("wire.nameless", status=status, beginning=beginning or "–"),
+        _redirected(status, headers) or Message("wire.nameless", status=status, beginning=beginning or "–"),
         code="",
         status=status,
         kind="other",
-        retry="unknown" if unknown else "never",
+        retry="never" if free else "unknown",
         request_id=request_id(headers),
         retry_after=_seconds(headers.get("retry-after")),
-        advice=Message("wire.nameless-advice"),
+        advice=Message("wire.redirected-advice" if 300 <= status < 400 else "wire.nameless-advice"),
     )
+
+
+def _redirected(status: int, headers: Mapping[str, str]) -> Message | None:
+    """To follow it would be a second POST, with the key, to somebody else."""
+    if not 300 <= status < 400 or "location" not in headers:
+        return None
+    host = headers["location"].partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return Message("wire.redirected", status=status, host=quoted_name(host) or "–")
 
 
 def _seconds(text: str | None) -> float | None:

@@ -7,6 +7,7 @@ Never in here: a download, a file, a retry.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from seedframe.catalog import ApiErrorRow
 from seedframe.errors import ApiError
 from seedframe.limits import limits
 from seedframe.messages import Message
+from seedframe.quoting import quoted, quoted_name
 from seedframe.redaction import redact
 from seedframe.wire.documents import parse
 from seedframe.wire.failures import (
@@ -32,16 +34,27 @@ from seedframe.wire.scanner import PART
 
 @dataclass(frozen=True, slots=True)
 class SlotError:
-    """Why one picture of a reply is missing. Failed and withheld ones are not billed; `paid` ones came damaged."""
+    """Why one picture of a reply is missing. Failed and withheld ones are not billed; `paid` ones came damaged.
+
+    `odd`: the place holds nothing the vendor documents, so that it proves nothing about money.
+    """
 
     code: str
     message: str | Message
     row: ApiErrorRow | None
     paid: bool = False
+    odd: bool = False
+
+    @property
+    def billed(self) -> str:
+        """What the place by itself proves about money: yes, no, unknown."""
+        return "yes" if self.paid else "unknown" if self.odd else "no"
 
     @property
     def told(self) -> Message:
-        """The reason in the service's words, under our frame."""
+        """The reason: the service's words as a quote, or ours."""
+        if isinstance(self.message, Message):
+            return Message("wire.slot-odd", why=self.message)
         return Message("wire.slot-failed", code=self.code or "–", told=self.message)
 
 
@@ -69,15 +82,20 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole reply. `billed` is the service's own count (None where it says nothing).
+    """A whole reply. `billed` is the service's own count (None where it says nothing or no number).
 
-    `complete` is False when its end did not come; `failure` is then what the service said instead, if anything.
+    `odd_count` is what it says instead of a number. `first` is the place of its first picture in the request, `most`
+    how many pictures it may hold: a count beyond that is none. `complete` is False when its end did not come;
+    `failure` is then what the service said instead, if anything.
     """
 
     slots: tuple[Slot, ...]
     model: str | None = None
     created: int | None = None
     billed: int | None = None
+    odd_count: str | None = None
+    first: int = 0
+    most: int | None = None
     searched: int | None = None
     request_id: str | None = None
     emulated: bool = False
@@ -85,10 +103,26 @@ class Reply:
     failure: ApiError | None = None
 
     @property
+    def counted(self) -> int | None:
+        """The service's own count where it can be true."""
+        if self.billed is None or self.billed < 0 or (self.most is not None and self.billed > self.most):
+            return None
+        return self.billed
+
+    @property
+    def came(self) -> int:
+        """How many pictures are in it, damaged ones too."""
+        return sum(slot.error is None or slot.error.paid for slot in self.slots)
+
+    @property
     def pictures_billed(self) -> int:
         """The service's own count, or else one for each picture that came."""
-        came = sum(slot.error is None or slot.error.paid for slot in self.slots)
-        return came if self.billed is None else self.billed
+        return self.came if self.counted is None else self.counted
+
+    @property
+    def nonsense(self) -> str | None:
+        """The count it tells where that cannot be true."""
+        return self.odd_count if self.billed is None or self.counted is not None else quoted_name(self.billed)
 
 
 def read_reply(status: int, headers: Mapping[str, str], document: bytes) -> Reply:
@@ -123,7 +157,7 @@ def slots_of(body: Any) -> tuple[Slot, ...]:
 def read_slot(index: int, item: Any) -> Slot:
     """One entry of `data`, or one event of a stream."""
     if not isinstance(item, Mapping):
-        return Slot(index, error=SlotError("", redact(str(item))[:200], None))
+        return Slot(index, error=SlotError("", quoted(redact(str(item)[:2000], long_words=True)), None, odd=True))
     envelope = find_envelope(item["error"]) if item.get("error") else None
     if envelope is not None:
         return Slot(index, error=slot_error(envelope))
@@ -131,22 +165,31 @@ def read_slot(index: int, item: Any) -> Slot:
     part = int(inline.removeprefix(PART)) if re.fullmatch(PART + r"\d+", inline) else None
     url, size = item.get("url"), item.get("size")
     if part is None and not url:
-        return Slot(index, error=SlotError("", Message("wire.empty-slot"), None))
-    return Slot(index, str(url) if url else None, part, size=str(size) if size else None, layer=_layer(item))
+        return Slot(index, error=SlotError("", Message("wire.empty-slot"), None, odd=True))
+    return Slot(
+        index,
+        str(url).strip() if url else None,
+        part,
+        size=quoted_name(size) if size else None,
+        layer=_layer(item),
+    )
 
 
 def slot_error(envelope: Envelope) -> SlotError:
     """The error of one slot, with its row of the table."""
-    return SlotError(envelope.code, told_words(envelope.message), find_row(envelope, 400))
+    return SlotError(quoted_name(envelope.code), told_words(envelope.message), find_row(envelope, 400))
 
 
 def reply_facts(body: Mapping[str, Any]) -> dict[str, Any]:
     """What a body says beside its pictures."""
     usage = _mapping(body.get("usage"))
+    billed = whole(usage.get("generated_images"))
+    odd = "generated_images" in usage and billed is None
     return {
-        "model": str(body["model"]) if body.get("model") else None,
+        "model": quoted_name(body["model"]) if body.get("model") else None,
         "created": whole(body.get("created")),
-        "billed": whole(usage.get("generated_images")),
+        "billed": billed,
+        "odd_count": quoted_name(json.dumps(usage["generated_images"])[:200]) if odd else None,
         "searched": whole(_mapping(usage.get("tool_usage")).get("web_search")),
     }
 
@@ -165,8 +208,13 @@ def _layer(item: Mapping[str, Any]) -> Layer | None:
     if z_index is None:
         return None
     box = _mapping(item.get("bounding_box")).get("absolute")
-    words = (str(item[name]) if item.get(name) else None for name in ("name", "description"))
-    return Layer(z_index, tuple(box) if isinstance(box, list) else None, *words)
+    words = (quoted(item[name]) if item.get(name) else None for name in ("name", "description"))
+    return Layer(z_index, _box(box), *words)
+
+
+def _box(told: Any) -> tuple[float, ...] | None:
+    numbers = isinstance(told, list) and all(type(side) in {int, float} for side in told)
+    return tuple(told) if numbers else None
 
 
 def _without_pictures(status: int, headers: Mapping[str, str], body: Any) -> ApiError:

@@ -7,6 +7,7 @@ document that is left, where each string reads `part:<number>`. Never in here: a
 from __future__ import annotations
 
 import binascii
+import json
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -17,10 +18,26 @@ from seedframe.limits import limits
 PART = "part:"
 """What stands in the document where a picture was; followed by its number."""
 
-_KEY = re.compile(rb'"b64_json"\s*:\s*"')
-_LONGEST_KEY = 64
+
+def _spelled(name: str) -> bytes:
+    r"""A pattern for every way JSON may write a name: each character as itself or as its `\uXXXX`."""
+    return b"".join(rb"(?:%b|\\u(?i:%04x))" % (re.escape(letter).encode(), ord(letter)) for letter in name)
+
+
+_NAME = rb'"' + _spelled("b64_json") + rb'"'
+_KEY = re.compile(_NAME + rb'\s*:\s*"')
+_KEY_CUT = re.compile(_NAME + rb"\s*(?::\s*)?\Z")
+_LONGEST_NAME = len('"b64_json"') * len(r"\u0062")
+_LONGEST_PAUSE = 65_536
+"""Bytes between a key and its value that are waited for; no writer of JSON puts more."""
+
 _PREFIX = b"data:"
 _LONGEST_PREFIX = 256
+_CLOSED = re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL)
+"""A string's inside up to its closing quote, or up to an escape that is cut off."""
+
+_ESCAPE_CUT = re.compile(rb"(?<!\\)(?:\\\\)*(\\(?:u[0-9a-fA-F]{0,3})?)\Z")
+_BLANKS = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +56,7 @@ class Scanner:
     def __init__(self) -> None:
         self._rest = bytearray()
         self._pending = b""
+        self._told = b""
         self._part = -1
         self._inside = False
         self._broken = False
@@ -72,7 +90,7 @@ class Scanner:
         found = _KEY.search(data) if self._part + 1 < limits().reply_slots else None
         if found:
             self._part += 1
-            self._inside, self._broken, self._at_start = True, False, True
+            self._inside, self._broken, self._at_start, self._told = True, False, True, b""
             self._size = 0
             self._rest += data[: found.end()] + f"{PART}{self._part}".encode()
             return data[found.end() :]
@@ -82,40 +100,46 @@ class Scanner:
         return b""
 
     def _value(self, data: bytes) -> Generator[Piece, None, bytes]:
-        end = data.find(b'"')
-        body, after = (data, b"") if end < 0 else (data[:end], data[end:])
-        if self._at_start and body.startswith(_PREFIX[: len(body)] if len(body) < len(_PREFIX) else _PREFIX):
-            comma = body.find(b",")
-            if comma < 0 and end < 0:
-                self._broken = self._broken or len(data) > _LONGEST_PREFIX
-                self._pending = b"" if self._broken else data
-                self._at_start = not self._broken
+        end = _end_of_string(data)
+        closed = end < len(data)
+        text = self._told + self._unescaped(data[:end], closed=closed)
+        self._told = b""
+        if self._at_start:
+            if not closed and _is_open_prefix(text):
+                self._told = text
                 return b""
-            body = body[comma + 1 :]
-        self._at_start = False
-        text = body if end >= 0 else self._whole_groups(body)
-        decoded = self._decode(text)
-        if end < 0:
-            if decoded:
+            if text.startswith(_PREFIX):
+                text = text.partition(b",")[2]
+            self._at_start = False
+        if not closed:
+            whole = len(text) - len(text) % 4
+            text, self._told = text[:whole], text[whole:]
+            if decoded := self._decode(text):
                 yield Piece(self._part, decoded)
             return b""
         self._inside = False
-        yield Piece(self._part, decoded, last=True, broken=self._broken)
-        return after
+        yield Piece(self._part, self._decode(text), last=True, broken=self._broken)
+        return data[end:]
 
-    def _whole_groups(self, body: bytes) -> bytes:
-        """As much as ends on a group of four; escapes are undone first, a lone backslash waits for its letter."""
-        waiting = body[-1:] if body.endswith(b"\\") else b""
-        text = _unescaped(body[: len(body) - len(waiting)])
-        cut = len(text) - len(text) % 4
-        self._pending = text[cut:] + waiting
-        return text[:cut]
+    def _unescaped(self, text: bytes, *, closed: bool) -> bytes:
+        """The characters a piece of a JSON string means, without blanks; an escape that is cut off waits."""
+        if b"\\" in text:
+            cut = None if closed else _ESCAPE_CUT.search(text)
+            if cut:
+                self._pending = cut[1]
+                text = text[: cut.start(1)]
+            try:
+                text = json.loads(b'"' + text + b'"', strict=False).encode("ascii")
+            except ValueError:  # also characters that are no base64
+                self._broken = True
+                return b""
+        return text.translate(None, _BLANKS) if any(blank in text for blank in _BLANKS) else text
 
     def _decode(self, text: bytes) -> bytes:
         if self._broken or not text:
             return b""
         try:
-            data = _decoder()(_unescaped(text))
+            data = _decoder()(text)
         except (binascii.Error, ValueError):
             self._broken = True
             return b""
@@ -126,18 +150,38 @@ class Scanner:
 
 def _possible_key(data: bytes) -> int:
     """How many bytes at the end could be the beginning of a key that continues in the next chunk."""
-    tail = data[-_LONGEST_KEY:]
-    for at in range(len(tail)):
-        rest = tail[at:]
-        if rest[:1] == b'"' and (b'"b64_json"'.startswith(rest) or re.fullmatch(rb'"b64_json"\s*:?\s*', rest)):
-            return len(rest)
-    return 0
+    whole = _KEY_CUT.search(data, max(0, len(data) - _LONGEST_PAUSE))
+    if whole:
+        return len(data) - whole.start()
+    start = max(0, len(data) - _LONGEST_NAME)
+    quotes = (at for at in range(start, len(data)) if data[at : at + 1] == b'"')
+    return next((len(data) - at for at in quotes if _begins_name(data[at:])), 0)
 
 
-def _unescaped(text: bytes) -> bytes:
-    if b"\\" not in text:
-        return text
-    return text.replace(b"\\/", b"/").replace(b"\\n", b"").replace(b"\\r", b"")
+def _begins_name(text: bytes) -> bool:
+    """Whether a string that is cut off may turn out to be the name; an escape that is cut off may be any letter."""
+    cut = _ESCAPE_CUT.search(text)
+    try:
+        told = json.loads((text[: cut.start(1)] if cut else text) + b'"')
+    except ValueError:
+        return False
+    return "b64_json".startswith(told)
+
+
+def _is_open_prefix(text: bytes) -> bool:
+    """Whether a value begins, or may begin, with `data:…,` and the comma has not come yet."""
+    return _PREFIX.startswith(text[: len(_PREFIX)]) and b"," not in text and len(text) < _LONGEST_PREFIX
+
+
+def _end_of_string(data: bytes) -> int:
+    """Where the closing quote stands, or the end of what has come."""
+    end = data.find(b'"')
+    if end < 0:
+        return len(data)
+    if data[end - 1 : end] != b"\\":
+        return end
+    closed = _CLOSED.match(data)
+    return closed.end() if closed and data[closed.end() : closed.end() + 1] == b'"' else len(data)
 
 
 def _strict(text: bytes) -> bytes:
