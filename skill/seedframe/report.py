@@ -66,7 +66,7 @@ def _headline(facts: Mapping[str, Any], language: Language) -> str:
     key = "report.partial" if facts["status"] == "partial" else "report.done"
     count, paid = len(facts["pictures"]), _paid(facts["cost"])
     headline = Message(key, count=count, model=facts["model"], cost=paid).text(language)
-    marks = [name for name in ("emulated", "replayed", "joined") if facts.get(name)]
+    marks = [name for name in ("emulated", "replayed", "fetched", "joined") if facts.get(name)]
     return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
 
 

@@ -54,7 +54,7 @@ class _Program(click.Group):
     def __init__(self, language: Language, **options: Any) -> None:
         super().__init__(no_args_is_help=True, **options)
         self._language = language
-        self._unasked = ["service", "pictures", "books", "storyboard", "tools"]
+        self._unasked = ["service", "pictures", "books", "fetching", "storyboard", "tools"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, from the first module that has it."""
