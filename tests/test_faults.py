@@ -254,7 +254,7 @@ def test_the_table_has_exactly_these_rows() -> None:
 
 
 def test_the_table_is_long_enough_to_be_believed() -> None:
-    assert len(written()) + len(demanded()) >= 80
+    assert len(written()) >= 80
 
 
 def test_each_fault_is_one_post_unless_the_answer_proves_that_nothing_was_billed() -> None:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from seedframe import framing, pictures, telling
 from seedframe.arriving import Parts, disk_full
@@ -121,13 +122,13 @@ class Landing:
 
     async def bring(self, kept: Kept, part: Path | None = None) -> None:
         """A kept picture to one file, or one reason why not."""
-        index, remote = kept.slot, not kept.address.startswith(FILE)
+        index = kept.slot
         part = part or self._part_of(kept)
         try:
             picture = await self._saved(kept, part)
         except (SeedreamError, OSError) as error:
             told = error if isinstance(error, SeedreamError) else disk_full(self.folder, error)
-            until = kept.expires if remote and kept.expires > self._shop.now() else None
+            until = kept.expires if _leads_somewhere(kept) and kept.expires > self._shop.now() else None
             self.missing.append(Missing(index, _spoiled(told, index, kept=until is not None), "yes", until=until))
         else:
             self.pictures.append(picture)
@@ -200,6 +201,15 @@ def write_records(
         except StoreError as error:
             warning = Message("pipeline.no-record", why=error.message).text(settings.language)
             facts["warnings"] = [*facts["warnings"], warning]
+
+
+def _leads_somewhere(kept: Kept) -> bool:
+    """Whether going there again may bring the picture: an address of the web, and one that can be read."""
+    try:
+        parts = urlsplit(kept.address)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
 
 
 def _copied(part: Path, folder: Path) -> Path:

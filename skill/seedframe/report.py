@@ -7,7 +7,7 @@ Never in here: a door's own format (MCP blocks, terminal colours), base64 of a p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedframe.errors import PromptRejected, SeedreamError
@@ -43,7 +43,7 @@ def _absence(missing: Mapping[str, Any], language: Language) -> str:
     return f"{line} {missing['advice']}" if missing.get("advice") else line
 
 
-def machine_text(facts: Mapping[str, Any]) -> str:
+def machine_text(facts: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """Compact JSON."""
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
 

@@ -7,7 +7,7 @@ Never in here: how a picture is brought, a payment.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,19 @@ def commands(language: Language) -> tuple[click.Command, ...]:
 @click.pass_obj
 def _fetch(settings: Settings, as_json: bool, entry: str | None, every: bool, out: Path | None) -> None:
     told, code = run(_fetched(settings, entry, every, out), settings, as_json=as_json)
-    for one in told:
-        text = report.sentence(one, settings.language) if "status" in one else one["message"]
-        click.echo(report.machine_text(one) if as_json else text)
-    if not told and not as_json:
-        click.echo(say("cli_fetch.nothing", settings.language))
+    if as_json:
+        click.echo(report.machine_text(told if every else told[0]))
+    else:
+        _say(told, settings.language)
     sys.exit(code)
+
+
+def _say(told: Sequence[Mapping[str, Any]], language: Language) -> None:
+    for one in told:
+        failed = "status" not in one
+        click.echo(one["message"] if failed else report.sentence(one, language), err=failed)
+    if not told:
+        click.echo(say("cli_fetch.nothing", language))
 
 
 async def _fetched(

@@ -249,7 +249,7 @@ class Journal:
 
     async def entry(self, id: str) -> Entry | None:
         """The entry of that id, or None."""
-        return await self._look(self._ledger.entry, id)
+        return await self._look(self._ledger.today, id)
 
     async def entries(
         self,

@@ -170,6 +170,11 @@ class Ledger:
         row = self._db.execute("SELECT * FROM calls WHERE id = ?", (id,)).fetchone()
         return row and _entry(row)
 
+    def today(self, id: str) -> Entry | None:
+        """The entry of that id, after what lay at the service too long has been given up."""
+        self._expire()
+        return self.entry(id)
+
     def claim_fetch(self, id: str) -> Fetch | Join:
         """Ask to bring the pictures of one entry. InvalidRequest where there is nothing to bring any more."""
         self.recover()
@@ -352,7 +357,7 @@ class Ledger:
             try:
                 with immediate(self._db):
                     self._enter(document)
-            except (sqlite3.IntegrityError, KeyError, TypeError, AttributeError):
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, KeyError, TypeError, AttributeError):
                 self.spool.put_aside(document)
             else:
                 self.spool.forget(document)
@@ -545,7 +550,7 @@ class Ledger:
     def _settle(self, entry: Entry, shares: Shares, *, billed: bool) -> None:
         self._slots.settle(entry.id, shares.chosen, shares.left, billed=billed)
         to = entry.state if shares.left else shares.ends_as(entry)
-        images = entry.billed_images if billed or entry.billed_images is None else shares.images
+        images = entry.billed_images if billed else shares.images
         self._step(
             entry.id,
             to,
