@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seedframe import pictures
-from seedframe.errors import StoreError
+from seedframe.errors import PictureError, SeedreamError, StoreError
 from seedframe.geometry import Box, FramePlan, Size, frame_plan, nearest_named, ratio_text
 from seedframe.messages import Language, Message
 from seedframe.requests import ImageRequest
@@ -91,13 +91,30 @@ class Place:
 
 
 def finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: Store, now: datetime) -> Picture:
-    """Verify, frame, save. The part is gone afterwards, unless it failed: it may be all there is of a paid picture."""
+    """Verify, frame, save. The part is gone afterwards, unless it is whole and the disk took no more.
+
+    In that case it may be all there is of a paid picture.
+    """
     try:
         picture = _finish(part, slot, request, place, store, now)
+    except PictureError:
+        if not is_whole(part):
+            part.unlink(missing_ok=True)
+        raise
+    else:
         part.unlink(missing_ok=True)
         return picture
     finally:
         _framed(part).unlink(missing_ok=True)
+
+
+def is_whole(part: Path) -> bool:
+    """Whether what arrived is a picture from end to end (a full disk can look like a damaged one while it is cut)."""
+    try:
+        pictures.verify(part)
+    except (SeedreamError, OSError):
+        return False
+    return True
 
 
 def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: Store, now: datetime) -> Picture:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from seedframe import framing, pictures, telling
+from seedframe import framing, telling
 from seedframe.arriving import Parts, disk_full
 from seedframe.catalog import Offer
 from seedframe.client import Client
@@ -144,7 +144,7 @@ class Landing:
             if part.is_relative_to(self.folder):
                 return await self._finished(part, slot, kept.slot, self._shop.store, self._place(kept.slot))
         except (SeedreamError, OSError) as error:
-            if not await self._shop.in_thread(_is_picture, part):
+            if not await self._shop.in_thread(framing.is_whole, part):
                 raise
             return await self._rescued(part, slot, kept.slot, error)
         return await self._rescued(part, slot, kept.slot, None)
@@ -216,15 +216,6 @@ def _copied(part: Path, folder: Path) -> Path:
     import shutil
 
     return Path(shutil.copyfile(part, folder / part.name))
-
-
-def _is_picture(part: Path) -> bool:
-    """Whether what arrived is whole, so that only the disk can be to blame."""
-    try:
-        pictures.verify(part)
-    except (SeedreamError, OSError):
-        return False
-    return True
 
 
 def _facts(slot: Slot) -> dict[str, Any]:
