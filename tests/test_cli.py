@@ -40,6 +40,7 @@ COMMANDS = {
     "demo",
     "journal",
     "costs",
+    "fetch",
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from seedframe.catalog import Price
-from seedframe.errors import BudgetExceeded, EarlierOutcomeUnknown
+from seedframe.errors import BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost
 from seedframe.journal import IN_FLIGHT, Begin, Budget, Join, Replay
 from seedframe.journal.ledger import Ledger, Wish
 
@@ -47,7 +47,7 @@ class Sharing(RuleBasedStateMachine):
         asked = Wish(wish, {}, "ark", "5.0-lite", 1, Price(price, "CNY"), BUDGET, fresh)
         try:
             claimed = ledger.claim(asked)
-        except (BudgetExceeded, EarlierOutcomeUnknown):
+        except (BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost):
             return multiple()
         entry = claimed.entry
         match claimed:

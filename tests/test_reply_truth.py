@@ -47,6 +47,7 @@ DONE = {"status": "done", "pictures": [True], "journal": "delivered", "money": (
 FREE = {"billed": "no", "journal": "failed", "money": ("0", "0")}
 OPEN = {"billed": "unknown", "journal": "unknown", "money": ("0", "0.22")}
 LOST = {"error": "PictureError", "billed": "yes", "journal": "lost", "money": ("0.22", "0")}
+KEPT = {**LOST, "error": "Undelivered", "journal": "undelivered"}
 
 
 def reseller(inner: Any) -> dict[str, Any]:
@@ -141,7 +142,7 @@ async def test_the_empty_answer_of_a_path_that_is_not_there_costs_nothing(open_s
 async def test_what_does_not_decode_is_no_picture_but_paid(open_studio: OpenStudio, fault: str, how: str) -> None:
     carrier = transport(paint="instant", script=scripted(fault))
     async with open_studio(transport=carrier, SEEDFRAME_RESPONSE_FORMAT=how) as studio:
-        assert await outcome(studio) == LOST
+        assert await outcome(studio) == (KEPT if how == "url" else LOST)
     assert (carrier.app.state.ledger.posts, carrier.app.state.ledger.images) == (1, 1)
 
 
@@ -159,7 +160,7 @@ async def test_cut_base64_is_no_picture_but_paid(open_studio: OpenStudio) -> Non
         pytest.param("download-404", "the finished picture could not be downloaded: HTTP 404.", id="gone"),
     ],
 )
-async def test_a_paid_and_lost_picture_says_its_number_the_reason_and_that_it_is_paid(
+async def test_a_paid_picture_that_was_not_brought_says_its_number_the_reason_and_how_it_is_had_free(
     open_studio: OpenStudio, fault: str, why: str
 ) -> None:
     carrier = transport(paint="instant", script=scripted(fault))
@@ -168,14 +169,14 @@ async def test_a_paid_and_lost_picture_says_its_number_the_reason_and_that_it_is
             async with studio.make("generate_image", CAT):
                 pass
     text = str(caught.value)
-    assert text.startswith(f"Seedream generation failed: picture 1 came and cannot be used: {why}")
-    assert text.endswith(" It is paid. Asking again makes a new picture and costs again.")
+    assert f"it is not on your disk: picture 1 came and cannot be used: {why}" in text
+    assert f"`seedframe fetch {caught.value.facts['entry']}`: both fetch it and pay nothing" in text
 
 
 async def test_a_download_that_breaks_off_is_tried_again_since_it_costs_nothing(open_studio: OpenStudio) -> None:
     carrier = transport(paint="instant", script=scripted("download-cut"))
     async with open_studio(transport=carrier) as studio:
-        assert await outcome(studio) == LOST
+        assert await outcome(studio) == KEPT
     assert (carrier.app.state.ledger.posts, carrier.app.state.ledger.downloads) == (1, 5)
 
 
@@ -229,35 +230,36 @@ async def test_one_lost_call_of_several_leaves_the_others_and_an_honest_bill(ope
     }
 
 
-async def test_a_disk_that_takes_no_picture_says_what_became_of_the_money(
+async def test_a_place_that_takes_no_picture_is_refused_before_anything_is_paid(
     open_studio: OpenStudio, environ: dict[str, str]
 ) -> None:
-    from seedframe import report
-
-    async with open_studio(transport=Canned(Answer.says({"data": [PICTURE]}))) as studio:
+    service = Canned(Answer.says({"data": [PICTURE]}))
+    async with open_studio(transport=service) as studio:
         folder = Path(environ["SEEDFRAME_OUTPUT_DIR"])
         folder.mkdir()
         (folder / "taken").write_text("a file where a folder is wanted")
-        with pytest.raises(SeedreamError) as caught:
-            async with studio.make("generate_image", {**CAT, "save_as": "taken/cat"}):
-                pass
-        (entry,) = await studio.journal.entries()
-    facts = report.error_facts(caught.value)
-    assert (caught.value.kind, facts["billed"], facts["cost"]["amount"]) == ("StoreError", "yes", "0.22")
-    assert (entry.state, str(entry.booked)) == ("lost", "0.22")
-    assert "It is paid and lost." in str(caught.value)
+        assert await outcome(studio, save_as="taken/cat") == {"error": "StoreError", **FREE}
+    assert service.posts == []
 
 
-async def test_a_full_disk_while_the_answer_comes_leaves_the_outcome_open(
-    open_studio: OpenStudio, environ: dict[str, str]
+async def test_a_picture_that_comes_inline_and_finds_no_disk_is_saved_elsewhere_and_said(
+    open_studio: OpenStudio, environ: dict[str, str], tmp_path: Path
 ) -> None:
     async def pieces() -> Any:
         (folder,) = Path(environ["SEEDFRAME_OUTPUT_DIR"]).glob(".seedframe/*")
         folder.rmdir()
         yield b'{"data":[{"b64_json":"' + inline().encode() + b'"}],"usage":{"generated_images":1}}'
 
-    async with open_studio(transport=Canned(Answer(pieces))) as studio:
-        assert await outcome(studio) == {"error": "StoreError", **OPEN}
+    async with (
+        open_studio(transport=Canned(Answer(pieces))) as studio,
+        studio.make("generate_image", {**CAT, "save_as": "cat"}) as result,
+    ):
+        facts = result.facts
+    rescued = tmp_path / "rescued" / "cat.jpg"
+    assert (facts["status"], facts["pictures"][0]["path"]) == ("done", str(rescued))
+    assert (rescued.read_bytes()[:3], rescued.with_name("cat.jpg.json").exists()) == (b"\xff\xd8\xff", True)
+    pictures = environ["SEEDFRAME_OUTPUT_DIR"]
+    assert facts["warnings"] == [f"picture 1 found no room in {pictures} and was saved as {rescued} instead."]
 
 
 async def test_a_picture_whose_record_cannot_be_written_is_still_a_picture(

@@ -61,7 +61,7 @@ FIRST_OF_THREE = {
     "pictures": ["1"],
     "missing": [(1, "unknown", None), (2, "unknown", None)],
     "bill": (3, "0.66", True),
-    "journal": ("delivered", "0.66", True),
+    "journal": ("partial-unknown", "0.22", True),
 }
 
 

@@ -26,12 +26,17 @@ def placed(reply: Reply, first: int, outputs: int, request: ImageRequest) -> Rep
 
 def total(replies: Sequence[Reply], missing: Sequence[Missing], request: ImageRequest, references: int) -> Bill:
     """The whole bill; pictures whose fate is not known count as billed, and make it `at most`."""
-    answered = {reply.first + slot.index for reply in replies for slot in reply.slots}
-    lost = sum(one.pictures for one in missing if one.billed == "unknown" and one.index not in answered)
-    open_places = sum(_odd(reply) for reply in replies if reply.counted is None)
     sure = sum(reply.pictures_billed for reply in replies)
-    pictures = sure + lost + open_places
-    return Bill(pictures, _amount(pictures, replies, request, references), sure=pictures == sure)
+    pictures = sure + len(doubtful(replies, missing))
+    return Bill(pictures, amount(pictures, replies, request, references), sure=pictures == sure)
+
+
+def doubtful(replies: Sequence[Reply], missing: Sequence[Missing]) -> list[int]:
+    """The numbers, from 0, of pictures that may have been billed and of which nothing is known."""
+    answered = {reply.first + slot.index for reply in replies for slot in reply.slots}
+    lost = [one for one in missing if one.billed == "unknown" and one.index not in answered]
+    odd = [reply.first + number for reply in replies if reply.counted is None for number in _odd(reply)]
+    return sorted({*(number for one in lost for number in one.numbers), *odd})
 
 
 def as_counted(missing: Iterable[Missing], replies: Sequence[Reply]) -> list[Missing]:
@@ -67,11 +72,11 @@ def _withheld(one: Missing) -> Missing:
     return replace(one, error=error, billed="yes")
 
 
-def _odd(reply: Reply) -> int:
-    return sum(slot.error is not None and slot.error.odd for slot in reply.slots)
+def _odd(reply: Reply) -> list[int]:
+    return [slot.index for slot in reply.slots if slot.error is not None and slot.error.odd]
 
 
-def _amount(pictures: int, replies: Sequence[Reply], request: ImageRequest, references: int) -> Decimal | None:
+def amount(pictures: int, replies: Sequence[Reply], request: ImageRequest, references: int) -> Decimal | None:
     """The list price of that many pictures of the size that came."""
     offer = request.offer
     if request.price_override is not None or not pictures:

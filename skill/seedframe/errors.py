@@ -7,10 +7,12 @@
     ├── SpendingRefused             budget, confirmation or an open question about money; nothing was sent
     │   ├── BudgetExceeded
     │   ├── ConfirmationNeeded
-    │   └── EarlierOutcomeUnknown   the same request was sent before and its end is not known
+    │   ├── EarlierOutcomeUnknown   the same request was sent before and its end is not known
+    │   └── PaidAndLost             the same request was paid before and its picture can no longer be had
     ├── ApiError                    the service answered no
     ├── ConnectionFailed            the request never left this machine; nothing was billed
     ├── OutcomeUnknown              the request left and no trustworthy answer came; it may be billed
+    ├── Undelivered                 paid; the picture lies at the service and can be fetched free for 24 hours
     ├── PictureError                a picture is damaged, too large or not what it claims
     └── StoreError                  the disk did not take it
 
@@ -98,6 +100,10 @@ class EarlierOutcomeUnknown(SpendingRefused):
     """The same request left before and nobody knows how it ended: paying again must be said explicitly."""
 
 
+class PaidAndLost(SpendingRefused):
+    """The same request was paid for and its picture is lost: paying again must be said explicitly."""
+
+
 class ApiError(SeedreamError):
     """The service refused or failed. `retry` is whether the error table proves that nothing was billed."""
 
@@ -127,6 +133,10 @@ class ConnectionFailed(SeedreamError):
 
 class OutcomeUnknown(SeedreamError):
     """The request left, and what became of it is not known. Never repeated by itself."""
+
+
+class Undelivered(SeedreamError):
+    """A paid picture was not brought to the disk yet: the same request, or `seedframe fetch`, brings it free."""
 
 
 class PictureError(SeedreamError):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seedframe import pictures
+from seedframe.errors import PictureError, SeedreamError, StoreError
 from seedframe.geometry import Box, FramePlan, Size, frame_plan, is_far, nearest_named, ratio_text
 from seedframe.messages import Language, Message
 from seedframe.requests import ImageRequest
@@ -93,12 +94,30 @@ class Place:
 
 
 def finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: Store, now: datetime) -> Picture:
-    """Verify, frame, save. The part is gone afterwards, whatever happens."""
+    """Verify, frame, save. The part is gone afterwards, unless it is whole and the disk took no more.
+
+    In that case it may be all there is of a paid picture.
+    """
     try:
-        return _finish(part, slot, request, place, store, now)
-    finally:
+        picture = _finish(part, slot, request, place, store, now)
+    except PictureError:
+        if not is_whole(part):
+            part.unlink(missing_ok=True)
+        raise
+    else:
         part.unlink(missing_ok=True)
+        return picture
+    finally:
         _framed(part).unlink(missing_ok=True)
+
+
+def is_whole(part: Path) -> bool:
+    """Whether what arrived is a picture from end to end (a full disk can look like a damaged one while it is cut)."""
+    try:
+        pictures.verify(part)
+    except (SeedreamError, OSError):
+        return False
+    return True
 
 
 def _finish(part: Path, slot: Slot, request: ImageRequest, place: Place, store: Store, now: datetime) -> Picture:
@@ -166,7 +185,11 @@ def _frame(
     seal = sealing.result()
     saved = store.commit(target, place.stem, report.format)
     beside = saved.path.with_name(f"{saved.path.stem}.original")
-    original = store.commit(part, beside, picture.format, seal)
+    try:
+        original = store.commit(part, beside, picture.format, seal)
+    except StoreError:
+        saved.path.unlink(missing_ok=True)  # half of what belongs together
+        raise
     wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
     return replace(
         picture,

@@ -14,10 +14,12 @@ end what is paid for; the next identical wish gets it. Never in here: a door's f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -30,11 +32,15 @@ from seedframe import framing, pictures
 from seedframe.catalog import Catalog, catalog
 from seedframe.client import CONNECTIONS, Client, Tell
 from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, StoreError
-from seedframe.job import Admit, Job, Workshop
-from seedframe.journal import IN_FLIGHT, Begin, Budget, Claim, Entry, Join, Journal, State
+from seedframe.fetching import Fetching, delivery_of
+from seedframe.job import Job
+from seedframe.journal import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Journal, State
+from seedframe.journal.schema import BUSY_SECONDS
+from seedframe.landing import Admit, Workshop
 from seedframe.lookup import LATEST
 from seedframe.messages import Message
 from seedframe.prepared import Prepared, build_calls, styled_words
+from seedframe.readiness import Free, free_bytes
 from seedframe.references import Desk, gather
 from seedframe.requests import ImageRequest, check, with_shape_of
 from seedframe.settings import Money, Settings
@@ -52,9 +58,13 @@ PATIENCE = 4
 MOST_RECENT = 50
 """So many calls back the last picture is looked for."""
 
-_PAID_ALREADY: frozenset[State] = IN_FLIGHT | {"saved"}
+_PAID_ALREADY: frozenset[State] = IN_FLIGHT | {"saved", "undelivered"}
 
 log = logging.getLogger(__name__)
+
+
+_Work = Callable[[Callable[[Message], None]], Coroutine[Any, Any, Result]]
+_Started = tuple["asyncio.Task[Result]", "asyncio.Queue[Message | None]"]
 
 
 async def silent(_message: Message) -> None:
@@ -74,6 +84,7 @@ class Studio:
         *,
         admit: Admit | None = None,
         downloads: int = DOWNLOADS_AT_ONCE,
+        free: Free = free_bytes,
     ) -> None:
         self.settings = settings
         self.catalog = facts
@@ -81,10 +92,12 @@ class Studio:
         self.journal = journal
         self.store = Store(settings.output_dir)
         images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
-        self._shop = Workshop(settings, client, journal, self.store, now, images, asyncio.Semaphore(downloads), admit)
-        self._asking = asyncio.Lock()
+        at_once = asyncio.Semaphore(downloads)
+        self._shop = Workshop(settings, client, journal, self.store, now, images, at_once, free, admit)
+        self._emulated_asked = asyncio.Lock()
         self._emulated: bool | None = None
         self._paying: dict[str, asyncio.Task[Result]] = {}
+        self._asking: Counter[str] = Counter()
         self._leaving: set[asyncio.Task[None]] = set()
 
     @classmethod
@@ -99,14 +112,17 @@ class Studio:
         grace: float | None = None,
         admit: Admit | None = None,
         connections: int = CONNECTIONS,
+        busy: float = BUSY_SECONDS,
+        free: Free = free_bytes,
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
-        `admit` is asked before each POST, for whoever shares a rate limit with other processes.
+        `admit` is asked before each POST, for whoever shares a rate limit with other processes. A payment record that
+        somebody has locked is waited for, `busy` s at most. `free` tells the room a folder's disk has, in bytes.
         """
         facts = catalog()
         async with AsyncExitStack() as stack:
-            journal = await Journal.open(settings.journal, now=now, secrets=settings.secrets)
+            journal = await Journal.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
             stack.push_async_callback(journal.close)
             if settings.keep_history is not None:
                 await journal.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
@@ -114,7 +130,7 @@ class Studio:
             client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
             stack.push_async_callback(client.close)
             downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
-            studio = cls(settings, facts, client, journal, now, admit=admit, downloads=downloads)
+            studio = cls(settings, facts, client, journal, now, admit=admit, downloads=downloads, free=free)
             await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
@@ -146,22 +162,76 @@ class Studio:
             yield Result(self._dry_facts(prepared))
             return
         prepared = replace(prepared, emulated=await self._is_emulated())
-        claim = await self._confirmed_claim(prepared)
+        result = self._claimed_result(prepared, arguments, tell)
+        async with self._handed_over(result) as given:
+            yield given
+
+    @asynccontextmanager
+    async def fetch(self, entry: str, *, tell: Tell = silent) -> AsyncIterator[Result]:
+        """Bring the paid pictures that an entry has left at the service; nothing is sent and nothing is paid.
+
+        The block hands the result over, as in `make`. Undelivered when they still cannot be brought, InvalidRequest
+        when there is nothing to bring.
+        """
+        noted = await self.journal.delivery(entry)
+        claim = await self.journal.claim_fetch(entry)
+        async with self._handed_over(self._fetched_again(claim, noted, tell)) as given:
+            yield given
+
+    @asynccontextmanager
+    async def _handed_over(self, fulfilling: Awaitable[tuple[str, Result]]) -> AsyncIterator[Result]:
+        """A block that ends well has delivered the result; one that is cancelled or fails has not."""
         try:
-            result = await self._fulfil(claim, prepared, tell)
-            yield result
+            entry, result = await fulfilling
         except SeedreamError as error:
-            self._leave(claim.entry.id)
             error.redact(self.settings.secrets)
             raise
+        try:
+            yield result
+        except BaseException:
+            self._leave(entry)
+            raise
+        await asyncio.shield(self.journal.delivered(entry))
+
+    async def _claimed_result(self, prepared: Prepared, arguments: Mapping[str, Any], tell: Tell) -> tuple[str, Result]:
+        fingerprint = prepared.fingerprint
+        self._asking[fingerprint] += 1
+        try:
+            claim = await self._confirmed_claim(prepared, arguments)
+            work = self._started(claim, prepared)
+        finally:
+            self._asking -= Counter([fingerprint])
+        try:
+            return claim.entry.id, await self._fulfil(claim, work, prepared.request.preview, tell)
         except BaseException:
             self._leave(claim.entry.id)
             raise
-        await asyncio.shield(self.journal.delivered(claim.entry.id))
+
+    async def _fetched_again(self, claim: Fetch | Join, noted: Mapping[str, Any], tell: Tell) -> tuple[str, Result]:
+        preview = "none"
+        try:
+            work = None
+            if isinstance(claim, Fetch):
+                work = self._start(claim.entry, self._fetching(claim.entry, noted))
+            return claim.entry.id, await self._fulfil(claim, work, preview, tell)
+        except BaseException:
+            if claim.entry.id not in self._paying and isinstance(claim, Fetch):
+                await asyncio.shield(self.journal.abandon(claim.entry.id))
+            self._leave(claim.entry.id)
+            raise
+
+    def _fetching(self, entry: Entry, noted: Mapping[str, Any]) -> _Work:
+        """The work of bringing an entry's pictures, from what was noted when it was paid."""
+        backend = self.catalog.backend(entry.backend).name
+        settings = replace(self.settings, backend=backend, ratio=noted.get("ratio"))
+        arguments = {**noted["arguments"], "preview": "none"}
+        request = check(noted["tool"], arguments, catalog=self.catalog, settings=settings)
+        sent = {name: value for name, value in entry.request.items() if name != "tool"}
+        return lambda say: Fetching(self._shop, entry, request, noted["told"], sent, say).run()
 
     async def _is_emulated(self) -> bool:
         """Whether a backend that charges is stood in for by an emulator; asked once."""
-        async with self._asking:
+        async with self._emulated_asked:
             if self._emulated is None:
                 self._emulated = await self.client.is_emulated()
         return self._emulated and self.catalog.backend(self.settings.backend).charges
@@ -177,22 +247,24 @@ class Studio:
         notes = tuple(note for reference in references for note in reference.notes)
         return Prepared(request, styled, references, calls, (*request.warnings, *notes))
 
-    async def _confirmed_claim(self, prepared: Prepared) -> Claim:
+    async def _confirmed_claim(self, prepared: Prepared, arguments: Mapping[str, Any]) -> Claim:
         """Consent is for paying: what is under way or paid already is handed over without asking."""
         missing = self._missing_consent(prepared.request)
         if missing is None:
-            return await self._claim(prepared)
+            return await self._claim(prepared, arguments)
         if not await self.journal.entries(states=_PAID_ALREADY, fingerprint=prepared.fingerprint, limit=1):
             raise missing
-        claim = await self._claim(prepared)
+        claim = await self._claim(prepared, arguments)
         if isinstance(claim, Begin):  # somebody else took it meanwhile: this one would be a new payment
             await self.journal.failed(claim.entry.id, told_failure(missing))
             raise missing
         return claim
 
-    async def _claim(self, prepared: Prepared) -> Claim:
+    async def _claim(self, prepared: Prepared, arguments: Mapping[str, Any]) -> Claim:
         request = prepared.request
         payer = self.catalog.rehearsal if prepared.emulated else request.offer.backend
+        told = told_request(prepared, self.settings.language)
+        parts = self.settings.output_dir.absolute().parts
         return await self.journal.claim(
             prepared.fingerprint,
             request={"tool": request.tool, **prepared.shown(self.settings.secrets)},
@@ -203,24 +275,42 @@ class Studio:
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
+            delivery=delivery_of(arguments, request, told, ratio=self.settings.ratio, folder=parts),
         )
 
-    async def _fulfil(self, claim: Claim, prepared: Prepared, tell: Tell) -> Result:
-        preview = prepared.request.preview
+    def _started(self, claim: Claim, prepared: Prepared) -> _Started | None:
+        """The work of a claim that is this caller's to do, in a task that outlives a caller who leaves."""
         if isinstance(claim, Begin):
-            return await self._begin(claim.entry, prepared, tell)
+            return self._start(claim.entry, lambda say: Job(self._shop, claim.entry, prepared, say).run())
+        if isinstance(claim, Fetch):
+            told = told_request(prepared, self.settings.language)
+            sent = prepared.shown(self.settings.secrets)
+            request = prepared.request
+            return self._start(
+                claim.entry, lambda say: Fetching(self._shop, claim.entry, request, told, sent, say).run()
+            )
+        return None
+
+    def _start(self, entry: Entry, work: _Work) -> _Started:
+        said: asyncio.Queue[Message | None] = asyncio.Queue()
+        task = asyncio.create_task(work(said.put_nowait))
+        self._paying[entry.id] = task
+        task.add_done_callback(lambda done: self._forget(entry.id, done))
+        task.add_done_callback(lambda _: said.put_nowait(None))
+        return task, said
+
+    async def _fulfil(self, claim: Claim, work: _Started | None, preview: str, tell: Tell) -> Result:
+        if isinstance(claim, Fetch):
+            await tell(Message("payments.fetching"))
+        if work is not None:
+            return await self._listened(*work, tell)
         if isinstance(claim, Join):
             await tell(Message("pipeline.joined"))
             return await self._joined(claim.entry, preview)
         return await self._restored(claim.entry, preview, replayed=True)
 
-    async def _begin(self, entry: Entry, prepared: Prepared, tell: Tell) -> Result:
-        """The paid part, in a task that outlives a caller who leaves; what it says is told for as long as one stays."""
-        said: asyncio.Queue[Message | None] = asyncio.Queue()
-        task = asyncio.create_task(Job(self._shop, entry, prepared, said.put_nowait).run())
-        self._paying[entry.id] = task
-        task.add_done_callback(lambda done: self._forget(entry.id, done))
-        task.add_done_callback(lambda _: said.put_nowait(None))
+    async def _listened(self, task: asyncio.Task[Result], said: asyncio.Queue[Message | None], tell: Tell) -> Result:
+        """The end of paid work; what it says is told for as long as the caller stays."""
         while (message := await said.get()) is not None:
             await tell(message)
         return await task
@@ -235,6 +325,10 @@ class Studio:
         own = self._paying.get(entry.id)
         if own is not None:
             await asyncio.wait([own])
+        elif entry.owner == self.journal.owner and not self._asking[entry.fingerprint]:
+            # Its task is gone and could not say so: nobody would ever end it.
+            with contextlib.suppress(StoreError):
+                await self.journal.abandon(entry.id)
         try:
             finished = await self.journal.finished(entry.id, timeout=self.settings.timeout * PATIENCE)
         except TimeoutError:

@@ -353,7 +353,8 @@ def _error_row(row: ApiErrorRow) -> tuple[object, ...]:
 def _faults(rows: Sequence[Mapping[str, object]]) -> str:
     if not rows:
         return ""
-    told = "## Fault table\n\nMeasured by the tests: each fault was played by the emulator.\n\n"
+    told = "## Fault table\n\nMeasured by the tests: each fault was really played, then the payment record was "
+    told += "opened anew and the same request made again. Money is what the record says.\n\n"
     return told + _table(list(rows[0]), [list(row.values()) for row in rows])
 
 

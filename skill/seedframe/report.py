@@ -7,7 +7,7 @@ Never in here: a door's own format (MCP blocks, terminal colours), base64 of a p
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seedframe.errors import PromptRejected, SeedreamError
@@ -43,7 +43,7 @@ def _absence(missing: Mapping[str, Any], language: Language) -> str:
     return f"{line} {missing['advice']}" if missing.get("advice") else line
 
 
-def machine_text(facts: Mapping[str, Any]) -> str:
+def machine_text(facts: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """Compact JSON."""
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
 
@@ -66,7 +66,7 @@ def _headline(facts: Mapping[str, Any], language: Language) -> str:
     key = _HEADLINES.get(facts["status"], "report.done")
     count, paid = len(facts["pictures"]), _paid(facts["cost"])
     headline = Message(key, count=count, model=facts["model"], cost=paid).text(language)
-    marks = [name for name in ("emulated", "replayed", "joined") if facts.get(name)]
+    marks = [name for name in ("emulated", "replayed", "fetched", "joined") if facts.get(name)]
     return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
 
 

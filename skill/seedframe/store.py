@@ -120,11 +120,15 @@ class Store:
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            with open(part, "w", encoding="utf-8", opener=open_private) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+            try:
+                with open(part, "w", encoding="utf-8", opener=open_private) as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
             return path
 
     def discard(self, folder: Path) -> None:
@@ -192,7 +196,11 @@ def _link_free(part: Path, stem: Path, extension: str) -> Path:
         except OSError:
             if not _claim(path):
                 continue
-            part.replace(path)
+            try:
+                part.replace(path)
+            except OSError:
+                path.unlink(missing_ok=True)  # an empty file must not stand where a picture is meant to be
+                raise
             return path
         part.unlink()
         return path

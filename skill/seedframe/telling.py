@@ -14,7 +14,15 @@ from typing import Any
 
 from seedframe import framing
 from seedframe.catalog import Price
-from seedframe.errors import ApiError, OutcomeUnknown, PictureError, SeedreamError, StoreError
+from seedframe.errors import (
+    ApiError,
+    OutcomeUnknown,
+    PaidAndLost,
+    PictureError,
+    SeedreamError,
+    StoreError,
+    Undelivered,
+)
 from seedframe.geometry import Size
 from seedframe.journal import Entry
 from seedframe.messages import Language, Message
@@ -42,12 +50,21 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A picture (or `pictures` of one lost call) that did not come. `billed`: no, unknown, or yes (paid and lost)."""
+    """A picture (or `pictures` of one lost call) that did not come. `billed`: no, unknown, or yes (paid).
+
+    `until`: it lies at the service and can be fetched until then, in seconds since the epoch.
+    """
 
     index: int
     error: SeedreamError
     billed: str
     pictures: int = 1
+    until: float | None = None
+
+    @property
+    def numbers(self) -> range:
+        """The pictures this is about, counted from 0."""
+        return range(self.index, self.index + self.pictures)
 
     def as_dict(self, language: Language) -> dict[str, Any]:
         """JSON-ready facts."""
@@ -56,6 +73,8 @@ class Missing:
             told["code"] = self.error.code
         if self.error.advice:
             told["advice"] = self.error.advice.text(language)
+        if self.until is not None:
+            told["fetch_until"] = moment(self.until)
         return told
 
 
@@ -208,6 +227,42 @@ def billed_after(error: SeedreamError, *, left: bool) -> str:
     return "yes" if isinstance(error, PictureError) else "no"
 
 
+def undelivered(entry: str, missing: Sequence[Missing]) -> Undelivered:
+    """Nothing is on the disk, and what is paid can be fetched: what failed, until when, and how."""
+    waiting = [one for one in missing if one.until is not None]
+    until = moment(min(one.until for one in waiting if one.until is not None))
+    return Undelivered(
+        Message("payments.undelivered", why=waiting[0].error.message, until=until),
+        advice=Message("payments.undelivered-advice", entry=entry),
+        facts={
+            "entry": entry,
+            "billed": "yes",
+            "fetchable": [one.index + 1 for one in waiting],
+            "fetch_until": until,
+            "fetch": f"seedframe fetch {entry}",
+        },
+    )
+
+
+def moment(seconds: float) -> str:
+    """A moment as people and programs read it: local time with its offset."""
+    return framing.utc(seconds).astimezone().isoformat(timespec="seconds")
+
+
+def with_trouble(error: SeedreamError, trouble: Message | None) -> None:
+    """Add to an error that the payment record could not be written, and where the facts are."""
+    if trouble is not None:
+        error.facts["record"] = trouble.text()
+        error.advice = trouble if error.advice is None else Message("payments.two", one=error.advice, other=trouble)
+
+
+def warned(facts: Mapping[str, Any], trouble: Message | None, language: Language) -> dict[str, Any]:
+    """The facts of a result, with that warning."""
+    if trouble is None:
+        return dict(facts)
+    return {**facts, "warnings": [*facts["warnings"], trouble.text(language)]}
+
+
 def told_failure(error: SeedreamError) -> dict[str, Any]:
     """An error for the journal."""
     return {"kind": error.kind, "message": str(error), **error.facts}
@@ -225,6 +280,12 @@ def failure_of(entry: Entry) -> SeedreamError:
     facts = {"entry": entry.id, "earlier": told}
     if entry.state == "failed":
         return SeedreamError(message, facts={**facts, "billed": "no"})
+    if entry.state == "undelivered":
+        return Undelivered(
+            message, advice=Message("payments.undelivered-advice", entry=entry.id), facts={**facts, "billed": "yes"}
+        )
+    if told.get("expired"):
+        return PaidAndLost(message, facts={**facts, "billed": "yes"})
     if entry.state == "lost":
         return PictureError(message, facts={**facts, "billed": "yes"})
     return OutcomeUnknown(message, advice=Message("client.unknown-advice"), facts=facts)

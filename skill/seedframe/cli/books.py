@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,7 @@ from seedframe.catalog import catalog
 from seedframe.cli.common import json_option, run, say
 from seedframe.cli.forgetting import forget_command
 from seedframe.errors import InvalidRequest
-from seedframe.journal import Cost, Entry, Journal
+from seedframe.journal import Cost, Entry, Journal, Settlement
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
 
@@ -40,10 +40,13 @@ def _history(name: str, language: Language) -> click.Group:
     group = click.Group(name, help=say("cli.journal", language))
     group.add_command(_command("list", _list, language, click.Option(["--limit"], type=int, default=20)))
     group.add_command(_command("show", _show, language, click.Argument(["id"])))
-    billed = click.Option(
-        ["--billed/--not-billed"], required=True, default=None, help=say("cli.settle-billed", language)
-    )
-    group.add_command(_command("settle", _settle, language, click.Argument(["id"]), billed))
+    settling = [
+        click.Argument(["id"]),
+        click.Option(["--billed/--not-billed"], default=None, help=say("cli.settle-billed", language)),
+        click.Option(["--slot"], type=click.IntRange(min=1), help=say("cli_fetch.settle-slot", language)),
+        click.Option(["--preview"], is_flag=True, help=say("cli_fetch.settle-preview", language)),
+    ]
+    group.add_command(_command("settle", _settle, language, *settling))
     group.add_command(forget_command(language))
     return group
 
@@ -71,7 +74,7 @@ def _list(settings: Settings, as_json: bool, limit: int) -> None:
     for entry in entries:
         money = entry.booked or entry.reserved
         who = f"{entry.backend:<9} {entry.model:<9}"
-        click.echo(f"{entry.id}  {_when(entry.created)}  {entry.state:<11} {who} {money} {entry.currency}")
+        click.echo(f"{entry.id}  {_when(entry.created)}  {entry.state:<15} {who} {money} {entry.currency}")
 
 
 @click.pass_obj
@@ -82,18 +85,92 @@ def _show(settings: Settings, as_json: bool, id: str) -> None:
     entry = _with_journal(settings, find, as_json=as_json)
     click.echo(_json(_plain(entry), indent=None if as_json else 2))
     if not as_json:
-        click.echo(say(f"cli.state-{entry.state}", settings.language))
+        click.echo(_explained(entry, settings.language))
 
 
 @click.pass_obj
-def _settle(settings: Settings, as_json: bool, id: str, billed: bool) -> None:
-    async def settle(journal: Journal) -> Entry:
-        await _found(journal, id)
-        await journal.settle(id, billed=billed)
-        return await _found(journal, id)
+def _settle(settings: Settings, as_json: bool, id: str, billed: bool | None, slot: int | None, preview: bool) -> None:
+    number = None if slot is None else slot - 1
 
-    entry = _with_journal(settings, settle, as_json=as_json)
-    click.echo(_json(_plain(entry)) if as_json else say("cli.settled", settings.language, id=id, state=entry.state))
+    async def settle(journal: Journal) -> _Told:
+        await _found(journal, id)
+        if billed is None:
+            raise await _undecided(journal, id, number, settings)
+        before = await _spent(journal, id)
+        done = await (journal.what_if if preview else journal.settle)(id, billed=billed, slot=number)
+        return _Told(done, before, before + _stake(done.after) - _stake(done.before))
+
+    told = _with_journal(settings, settle, as_json=as_json)
+    if as_json:
+        facts = {"before": _money(told.done.before), "after": _money(told.done.after), "changed": not preview}
+        day = {"day": told.done.before.day, "before": told.spent_before, "after": told.spent_after}
+        click.echo(_json({**_plain(told.done.after), **facts, "spent": day}))
+        return
+    words = {"effect": _effect(told.done, settings.language), "budget": _budget(told, settings)}
+    click.echo(say("cli_fetch.settle-would" if preview else "cli_fetch.settled", settings.language, id=id, **words))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A settlement, and what the day's spending was before it and is after it."""
+
+    done: Settlement
+    spent_before: Decimal
+    spent_after: Decimal
+
+
+async def _undecided(journal: Journal, id: str, slot: int | None, settings: Settings) -> InvalidRequest:
+    """Nobody said which: what each word would do, and that nothing was done."""
+    effects = {
+        name: _effect(await journal.what_if(id, billed=name == "billed", slot=slot), settings.language)
+        for name in ("billed", "unbilled")
+    }
+    return InvalidRequest(
+        Message("cli_fetch.settle-which", **effects), field="billed", got="-", allowed=["--billed", "--not-billed"]
+    )
+
+
+async def _spent(journal: Journal, id: str) -> Decimal:
+    """What is spent or reserved on the entry's day, in its currency, where bills add up with its own."""
+    entry = await _found(journal, id)
+    facts = catalog()
+    purse = facts.same_purse(facts.backend(entry.backend))
+    rows = await journal.costs(entry.day, entry.day)
+    alike = [row for row in rows if row.currency == entry.currency and row.backend in purse]
+    return sum((row.booked + row.reserved for row in alike), Decimal(0))
+
+
+def _stake(entry: Entry) -> Decimal:
+    return entry.booked + entry.reserved
+
+
+def _money(entry: Entry) -> dict[str, Any]:
+    return {"state": entry.state, "booked": entry.booked, "reserved": entry.reserved}
+
+
+def _effect(done: Settlement, language: Language) -> str:
+    before, after = _money(done.before), _money(done.after)
+    told = {f"{name}_before": value for name, value in before.items()}
+    told |= {f"{name}_after": value for name, value in after.items()}
+    return say("cli_fetch.settle-effect", language, currency=done.after.currency, **told)
+
+
+def _budget(told: _Told, settings: Settings) -> str:
+    entry = told.done.before
+    day = {"day": entry.day, "before": told.spent_before, "after": told.spent_after, "currency": entry.currency}
+    if settings.budget is None:
+        return say("cli_fetch.settle-budget", settings.language, **day)
+    return say("cli_fetch.settle-budget-of", settings.language, budget=settings.budget.amount, **day)
+
+
+def _explained(entry: Entry, language: Language) -> str:
+    if entry.state == "undelivered":
+        until = _when(entry.fetch_until or 0.0)
+        return say("cli_fetch.state-undelivered", language, id=entry.id, until=until)
+    if entry.state == "partial-unknown":
+        numbers = [number + 1 for number in entry.doubtful]
+        return say("cli_fetch.state-partial-unknown", language, numbers=numbers)
+    return say(f"cli.state-{entry.state}", language)
 
 
 @click.pass_obj

@@ -2,7 +2,7 @@
 
 In: settings, a coroutine, an error. Out: text on stdout or stderr and an exit code. Never in here: a command.
 Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 money stands in
-the way · 5 unknown.
+the way · 5 unknown · 6 paid, and the picture is still to be fetched.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from seedframe.errors import (
     PromptRejected,
     SeedreamError,
     SpendingRefused,
+    Undelivered,
 )
 from seedframe.messages import Language, Message
 from seedframe.redaction import RedactedStream
@@ -34,6 +35,7 @@ EXIT_PARTIAL = 3
 _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
     (EarlierOutcomeUnknown, 5),
     (OutcomeUnknown, 5),
+    (Undelivered, 6),
     (SpendingRefused, 4),
     (InvalidRequest, 2),
     (PromptRejected, 2),
@@ -89,7 +91,12 @@ def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
         click.echo(report.machine_text({**report.error_facts(error), "message": text}))
     else:
         click.echo(text, err=True)
-    sys.exit(next(code for kind, code in _EXITS if isinstance(error, kind)))
+    sys.exit(exit_code(error))
+
+
+def exit_code(error: SeedreamError) -> int:
+    """The code of the table above."""
+    return next(code for kind, code in _EXITS if isinstance(error, kind))
 
 
 def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Any]:

@@ -4,11 +4,14 @@ In: a request's fingerprint, its price and a budget; then what became of the cal
 a call to join, a finished result nobody got, or a refusal that says what is known about the money.
 Never in here: a picture, a key, a network, a decision to pay again.
 
-    intent ── sent ── replied ── saved ── delivered       saved ⇄ delivering: handed to one later, identical request
-       └─ failed  ┴──────┴─ unknown ── failed | lost      by a person's word (`settle`)
-                         └─ lost: paid, nothing usable    failed: not billed
+    intent ── sent ── replied ── saved ── delivered        saved ⇄ delivering: handed to one later, identical request
+       └─ failed  │      │        └─ partial-unknown       some pictures came, others are in doubt
+                  │      └─ undelivered ── replied …       paid, at the service for 24 h: fetched without a payment
+                  └──────┴─ unknown | lost                 perhaps billed | paid, nothing usable
+    `settle`, a person's word: unknown, undelivered, lost → failed | lost     partial-unknown → delivered
 
-`entries` values · `money` · `schema` the file · `owners` who is alive · `ledger` the rules, synchronous · `face` async
+`entries` values · `money` · `slots` single pictures · `settling` a person's word · `schema` the file · `spool` what the
+file did not take · `owners` who is alive · `ledger` the rules, synchronous · `face` async
 """
 
 from __future__ import annotations
@@ -21,8 +24,11 @@ from seedframe.journal.entries import (
     Claim,
     Cost,
     Entry,
+    Fetch,
     Join,
+    Kept,
     Replay,
+    Settlement,
     State,
     fingerprint,
 )
@@ -39,10 +45,13 @@ __all__ = [
     "Claim",
     "Cost",
     "Entry",
+    "Fetch",
     "Forgotten",
     "Join",
     "Journal",
+    "Kept",
     "Replay",
+    "Settlement",
     "State",
     "fingerprint",
 ]

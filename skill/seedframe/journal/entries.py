@@ -14,7 +14,19 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-State = Literal["intent", "sent", "replied", "saved", "delivering", "delivered", "failed", "unknown", "lost"]
+State = Literal[
+    "intent",
+    "sent",
+    "replied",
+    "saved",
+    "delivering",
+    "delivered",
+    "partial-unknown",
+    "undelivered",
+    "failed",
+    "unknown",
+    "lost",
+]
 STATES: tuple[State, ...] = get_args(State)
 IN_FLIGHT: frozenset[State] = frozenset({"intent", "sent", "replied"})
 FINISHED: frozenset[State] = frozenset(STATES) - IN_FLIGHT
@@ -29,6 +41,8 @@ class Entry:
 
     `price` is what was expected at most, `reserved` what is held back for it, `booked` what it is known or taken to
     have cost; times are seconds since the epoch, `day` is the local calendar day whose budget it burdens.
+    `doubtful` and `fetchable` are picture numbers counted from 0: perhaps billed, and paid but not yet on the disk,
+    the latter until `fetch_until`. `settled`: a person has said what became of the money.
     """
 
     id: str
@@ -52,6 +66,10 @@ class Entry:
     request: Mapping[str, Any]
     result: Mapping[str, Any] | None
     error: Mapping[str, Any] | None
+    doubtful: tuple[int, ...] = ()
+    fetchable: tuple[int, ...] = ()
+    fetch_until: float | None = None
+    settled: bool = False
 
     @property
     def finished(self) -> bool:
@@ -85,7 +103,36 @@ class Replay:
     entry: Entry
 
 
-Claim = Begin | Join | Replay
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Paid earlier, its pictures still lie at the service: the caller brings them, and nothing is sent or paid."""
+
+    entry: Entry
+
+
+Claim = Begin | Join | Replay | Fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where one paid picture can be fetched until `expires` (seconds since the epoch).
+
+    `address` is a signed URL, or `file:` and the path of a part that had arrived; it is for downloading only and must
+    not be shown. `facts` are what the reply said of the picture (`size`, `layer`), JSON-ready.
+    """
+
+    slot: int
+    address: str
+    expires: float
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a person's word does to an entry: how it stood before and how it stands after."""
+
+    before: Entry
+    after: Entry
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The journal as the pipeline sees it: async, a scribe behind it, the event loop never waits for a disk.
 
 In: claims and steps. Out: what the ledger says; whatever the disk refuses becomes StoreError.
-A step that has been asked for is always written, also when the task that asked is cancelled meanwhile.
+A step that has been asked for is always written, also when the task that asked is cancelled meanwhile. A step after the
+POST that the record does not take is no error: it is spooled, `trouble` says so, and the record learns it later.
 Never in here: a rule; they are the ledger's.
 """
 
@@ -13,6 +14,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import partial as bound
@@ -21,20 +23,32 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from seedframe.errors import SeedreamError, StoreError
-from seedframe.journal.entries import Begin, Claim, Cost, Entry, State
+from seedframe.journal.entries import Begin, Claim, Cost, Entry, Fetch, Join, Kept, Settlement, State
 from seedframe.journal.forgetting import Forgotten
 from seedframe.journal.ledger import Ledger, Wish
 from seedframe.journal.money import Budget, Priced
+from seedframe.journal.schema import BUSY_SECONDS
 from seedframe.messages import Message
 from seedframe.scribe import Scribe
 
 T = TypeVar("T")
 
+_ENDS: Mapping[str, State] = {
+    "saved": "saved",
+    "delivered": "delivered",
+    "failed": "failed",
+    "unknown": "unknown",
+    "spent_anyway": "lost",
+    "unfetched": "undelivered",
+}
+"""What an entry is after a step."""
+
 
 class Journal:
     """One process's hold on the journal that all processes of a user share. Make it with `open`, end it with `close`.
 
-    Every method may raise StoreError. After `sent` raised, nothing may leave.
+    Every method before the POST may raise StoreError, and so may those that only look. After `sent` raised, nothing
+    may leave.
     """
 
     _ledger: Ledger
@@ -45,16 +59,28 @@ class Journal:
         self._scribe: Scribe[None] = Scribe("seedframe-journal", lambda: self._ledger.deciding())  # noqa: PLW0108
         self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
         self._taking_back: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._mine: dict[str, tuple[Entry, Mapping[str, Any] | None]] = {}
+        self._spooled: dict[str, Entry] = {}
+        self._trouble: dict[str, Message] = {}
 
     @classmethod
-    async def open(cls, path: Path, *, now: Callable[[], float] = time.time, secrets: Iterable[str] = ()) -> Journal:
+    async def open(
+        cls,
+        path: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        secrets: Iterable[str] = (),
+        busy: float = BUSY_SECONDS,
+    ) -> Journal:
         """The journal at `path`, made or brought up to date. StoreError when it is damaged, foreign or unwritable.
 
-        `now` is seconds since the epoch; `secrets` are keys that are taken out of whatever is stored.
+        `now` is seconds since the epoch; `secrets` are keys that are taken out of whatever is stored; a file that
+        another process has locked is waited for, `busy` seconds at most.
         """
         journal = cls(path)
         try:
-            journal._ledger = await journal._look(Ledger, path, now=now, secrets=secrets)
+            journal._ledger = await journal._look(Ledger, path, now=now, secrets=secrets, busy=busy)
         except BaseException:
             journal._scribe.close()
             raise
@@ -62,7 +88,8 @@ class Journal:
 
     async def close(self) -> None:
         """Let go of the journal. What this process leaves under way is then decided as after its death."""
-        await asyncio.gather(*self._taking_back)
+        await asyncio.gather(*self._taking_back, *self._writing)
+        await self._take_in()
         await self._look(self._ledger.close)
         self._scribe.close()
 
@@ -86,28 +113,66 @@ class Journal:
         budget: Budget | None = None,
         fresh: bool = False,
         price_confirmed: bool = False,
+        delivery: Mapping[str, Any] | None = None,
     ) -> Claim:
         """Ask to pay. `Begin`: make the call. `Join`: await `finished`. `Replay`: hand the result over, it is paid.
 
-        `price` is the most the call can cost. `fresh` passes over an earlier identical call whose outcome is unknown;
-        it still joins one under way and still takes a result nobody got. `price_confirmed` lets a call with unknown
-        price pass a budget. Errors: BudgetExceeded, EarlierOutcomeUnknown, NotConfigured (budget in another currency).
-        When the asking task is cancelled meanwhile, the claim is taken back.
+        `Fetch`: it is paid and lies at the service; bring what `kept` names, then say `saved` or `unfetched`.
+        `price` is the most the call can cost. `fresh` passes over an earlier identical call whose money is in doubt or
+        whose pictures were not brought; it still joins one under way and still takes a result nobody got.
+        `price_confirmed` lets a call with unknown price pass a budget. `delivery` is what another process must know to
+        bring the pictures (`delivery` gives it back). Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
+        NotConfigured (budget in another currency). When the asking task is cancelled meanwhile, it is taken back.
         """
-        wish = Wish(fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed)
-        asked = self._scribe.ask(lambda _: self._ledger.claim(wish))
+        await self._take_in()
+        wish = Wish(fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed, delivery)
+        claimed: Claim = await self._claimed(lambda: self._ledger.claim(wish), delivery)
+        return claimed
+
+    async def claim_fetch(self, id: str) -> Fetch | Join:
+        """Ask to bring the pictures of an entry that is `undelivered`; InvalidRequest for any other."""
+        await self._take_in()
+        claimed: Fetch | Join = await self._claimed(lambda: self._ledger.claim_fetch(id), None)
+        return claimed
+
+    async def kept(self, id: str) -> tuple[Kept, ...]:
+        """Where the pictures of an entry can still be fetched; for downloading only, never to be shown."""
+        return await self._look(self._ledger.kept, id)
+
+    async def delivery(self, id: str) -> Mapping[str, Any]:
+        """What was noted for bringing an entry's pictures."""
+        return await self._look(self._ledger.delivery, id)
+
+    @property
+    def owner(self) -> str:
+        """The name this process has in the record."""
+        return self._ledger.owner
+
+    def trouble(self, id: str) -> Message | None:
+        """Why the record does not know all of an entry yet, and where the facts are meanwhile."""
+        return self._trouble.get(id)
+
+    async def _claimed(self, claim: Callable[[], Any], delivery: Mapping[str, Any] | None) -> Any:
+        asked = self._scribe.ask(lambda _: claim())
         try:
             with self._told():
-                return await asyncio.shield(asked)
+                claimed = await asyncio.shield(asked)
         except asyncio.CancelledError:
             undo = asyncio.ensure_future(self._take_back(asked))
             self._taking_back.add(undo)
             undo.add_done_callback(self._taking_back.discard)
             raise
+        if isinstance(claimed, (Begin, Fetch)):
+            self._mine[claimed.entry.id] = claimed.entry, delivery
+        return claimed
 
     async def sent(self, id: str) -> None:
         """Call before each try of the POST. When it raises, the POST must not leave."""
         await self._do(self._ledger.sent, id)
+
+    async def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
+        """A paid picture (`slot`, from 0) can be fetched at this address until `expires`. Before it is fetched."""
+        await self._note(id, "keep", slot=slot, address=address, expires=expires, facts=facts)
 
     async def replied(
         self,
@@ -116,18 +181,31 @@ class Journal:
         request_id: str | None = None,
         billed_images: int | None = None,
         amount: Decimal | None = None,
+        held: Decimal | None = None,
+        doubtful: Collection[int] = (),
     ) -> None:
-        """The service answered; `amount`, if the bill is known, replaces the reservation."""
-        step = self._ledger.replied
-        await self._do(step, id, request_id=request_id, billed_images=billed_images, amount=amount)
+        """The service answered; `amount`, if the bill is known, replaces the reservation.
 
-    async def saved(self, id: str, result: Mapping[str, Any], *, partial: bool = False) -> None:
-        """The files are on the disk; `result` (JSON-ready) is what callers are handed. Wakes who joined."""
-        await self._change(id, self._ledger.saved, result, partial=partial)
+        `held` of it stays reserved, for the pictures in `doubtful` that may or may not have been billed.
+        """
+        bill = {"billed_images": billed_images, "amount": amount, "held": held, "doubtful": sorted(doubtful)}
+        await self._note(id, "replied", request_id=request_id, **bill)
+
+    async def saved(
+        self, id: str, result: Mapping[str, Any], *, partial: bool = False, fetchable: Collection[int] = ()
+    ) -> None:
+        """The files are on the disk; `result` (JSON-ready) is what callers are handed. Wakes who joined.
+
+        Addresses are forgotten, but for those of `fetchable`, which could not be brought.
+        """
+        await self._note(id, "saved", result=result, partial=partial, fetchable=sorted(fetchable))
 
     async def delivered(self, id: str) -> None:
-        """A caller (the first, one who joined, or one with a replay) has the result: it is never handed out again."""
-        await self._do(self._ledger.delivered, id)
+        """A caller (the first, one who joined, or one with a replay) has the result: it is never handed out again.
+
+        What is left to fetch or in doubt then stays as `undelivered` or `partial-unknown`.
+        """
+        await self._note(id, "delivered")
 
     async def undelivered(self, id: str) -> None:
         """One caller who claimed this is gone. At any time after the claim; the call itself goes on."""
@@ -135,15 +213,19 @@ class Journal:
 
     async def failed(self, id: str, error: Mapping[str, Any]) -> None:
         """It failed and was not billed. Releases the reservation; who joined gets the same `error`."""
-        await self._change(id, self._ledger.failed, error)
+        await self._note(id, "failed", error=error)
 
     async def unknown(self, id: str, error: Mapping[str, Any]) -> None:
         """It left and its end is not known. Keeps the reservation; identical requests are refused from now on."""
-        await self._change(id, self._ledger.unknown, error)
+        await self._note(id, "unknown", error=error)
 
     async def spent_anyway(self, id: str, error: Mapping[str, Any], amount: Decimal | None = None) -> None:
         """It was billed and nothing usable was saved."""
-        await self._change(id, self._ledger.spent_anyway, error, amount)
+        await self._note(id, "spent_anyway", error=error, amount=amount)
+
+    async def unfetched(self, id: str, error: Mapping[str, Any]) -> None:
+        """It is paid and its pictures could not be brought; identical requests bring them, without a payment."""
+        await self._note(id, "unfetched", error=error)
 
     async def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
         """For a `finally`: the driver stops here. Not sent: failed; sent: unknown; finished: nothing."""
@@ -155,14 +237,20 @@ class Journal:
         In seconds. `poll` is how often the journal is looked at; what this process itself writes is noticed at once.
         """
         change = self._changes.setdefault(id, asyncio.Event())
+        await self._take_in()
         async with asyncio.timeout(timeout):
-            while not (entry := await self._look(self._ledger.look, id)).finished:
+            while not (entry := await self._now(id)).finished:
                 await _first(change, poll)
         return entry
 
+    async def _now(self, id: str) -> Entry:
+        """The entry as this process knows it, which may be more than the record does."""
+        spooled = self._spooled.get(id)
+        return spooled if spooled and spooled.finished else await self._look(self._ledger.look, id)
+
     async def entry(self, id: str) -> Entry | None:
         """The entry of that id, or None."""
-        return await self._look(self._ledger.entry, id)
+        return await self._look(self._ledger.today, id)
 
     async def entries(
         self,
@@ -183,9 +271,21 @@ class Journal:
         """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are left out."""
         return await self._look(self._ledger.costs, since, until)
 
-    async def settle(self, id: str, *, billed: bool, amount: Decimal | None = None) -> None:
-        """A person's word on an unknown entry: books or releases its money. InvalidRequest when it is not unknown."""
-        await self._do(self._ledger.settle, id, billed=billed, amount=amount)
+    async def settle(
+        self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None
+    ) -> Settlement:
+        """A person's word on money in doubt: books or releases it. InvalidRequest where nothing is open.
+
+        `slot` is one picture, counted from 0, else all of the entry.
+        """
+        await self._take_in()
+        with self._told():
+            return await self._scribe.ask(lambda _: self._ledger.settle(id, billed=billed, amount=amount, slot=slot))
+
+    async def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
+        """What `settle` would do; nothing is changed."""
+        await self._take_in()
+        return await self._look(self._ledger.what_if, id, billed=billed, slot=slot)
 
     async def forget(
         self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
@@ -211,6 +311,57 @@ class Journal:
         with self._told():
             await asyncio.shield(asked)
 
+    async def _note(self, id: str, step: str, **given: Any) -> None:
+        """A fact after the POST, in the record or else beside it; written also when the asking task is cancelled."""
+        asked = None
+        if id not in self._spooled:  # or the steps would come in another order
+            asked = self._scribe.ask(lambda _: getattr(self._ledger, step)(id, **given))
+        writing = asyncio.ensure_future(self._noted(asked, id, step, given))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
+
+    async def _noted(self, asked: asyncio.Future[Any] | None, id: str, step: str, given: Mapping[str, Any]) -> None:
+        try:
+            if asked is None:
+                await self._spool(id, step, given, self._trouble[id].values["why"])
+            else:
+                await asked
+        except (sqlite3.Error, OSError) as error:
+            await self._spool(id, step, given, str(error))
+        finally:
+            if step in _ENDS:
+                self._wake(id)
+        if step == "delivered" and id not in self._spooled:
+            self._mine.pop(id, None)
+
+    async def _spool(self, id: str, step: str, given: Mapping[str, Any], why: str) -> None:
+        """Keep a fact beside the record, and in memory for who asks this process meanwhile."""
+        known = self._spooled.get(id)
+        entry, delivery = self._mine.get(id, (known, None))
+        if entry is None:  # somebody else's call, handed over here: the record has what matters
+            return
+        facts = {name: given[name] for name in ("result", "error") if name in given}
+        self._spooled[id] = replace(known or entry, state=_ENDS.get(step, "replied"), **facts)
+        try:
+            path = await self._scribe.ask_alone(lambda: self._ledger.spool.add(entry, delivery, step, given))
+        except OSError as error:
+            self._trouble[id] = Message("payments.not-recorded", path=str(self._path), why=why, also=str(error))
+        else:
+            self._trouble[id] = Message("payments.spooled", path=str(self._path), why=why, spool=str(path))
+
+    async def _take_in(self) -> None:
+        """Enter what lies beside the record; what it still does not take stays there."""
+        if not self._spooled and not self._ledger.spool.exists():
+            return
+        try:
+            await self._scribe.ask_alone(self._ledger.take_in)
+        except (sqlite3.Error, OSError):
+            return
+        for id in [id for id in self._spooled if not self._ledger.spool.holds(id)]:
+            del self._spooled[id]
+            self._trouble.pop(id, None)
+
     def _wake(self, id: str) -> None:
         """Whoever waits for the end of this entry looks again."""
         event = self._changes.get(id)
@@ -220,7 +371,7 @@ class Journal:
     async def _take_back(self, asked: asyncio.Future[Claim]) -> None:
         try:
             claim = await asked
-            undo = self._ledger.abandon if isinstance(claim, Begin) else self._ledger.undelivered
+            undo = self._ledger.abandon if isinstance(claim, (Begin, Fetch)) else self._ledger.undelivered
             await self._change(claim.entry.id, undo)
         except (SeedreamError, sqlite3.Error, OSError):
             # Refused, or not written: there is nothing to undo, or this process's end will.

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from seedframe.journal.schema import immediate
 
 _SETTLED = ("delivered", "failed", "lost")
-_OPEN = ("unknown",)
+_OPEN = ("unknown", "partial-unknown")
 """Nobody knows how it ended: what kind of end it was stays, because the next identical call is refused with it."""
 
 _CHOSEN = """(:ids IS NULL OR id IN (SELECT value FROM json_each(:ids))) AND (:before IS NULL OR changed < :before)"""
 _HAS_WORDS = "(request <> '{}' OR result IS NOT NULL OR request_id IS NOT NULL OR error IS NOT NULL)"
-_CLEAR = f"""UPDATE entries SET request = '{{}}', result = NULL, request_id = NULL, error = NULL
+_CLEAR = f"""UPDATE entries SET request = '{{}}', result = NULL, request_id = NULL, error = NULL, delivery = NULL
     WHERE state IN (SELECT value FROM json_each(:states)) AND {_HAS_WORDS} AND {_CHOSEN}"""  # noqa: S608
-_CLEAR_OPEN = f"""UPDATE entries SET request = '{{}}', result = NULL,
+_CLEAR_OPEN = f"""UPDATE entries SET request = '{{}}', result = NULL, delivery = NULL,
         error = CASE WHEN error IS NULL THEN NULL ELSE json_object('kind', json_extract(error, '$.kind')) END
     WHERE state IN (SELECT value FROM json_each(:states)) AND (request <> '{{}}' OR result IS NOT NULL)
         AND {_CHOSEN}"""  # noqa: S608

@@ -18,17 +18,41 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from seedframe.errors import BudgetExceeded, EarlierOutcomeUnknown, InvalidRequest, NotConfigured, StoreError
-from seedframe.journal.entries import IN_FLIGHT, Begin, Claim, Cost, Entry, Join, Replay, State, new_id
+from seedframe.errors import (
+    BudgetExceeded,
+    EarlierOutcomeUnknown,
+    InvalidRequest,
+    NotConfigured,
+    PaidAndLost,
+    SpendingRefused,
+    StoreError,
+)
+from seedframe.journal.entries import (
+    IN_FLIGHT,
+    Begin,
+    Claim,
+    Cost,
+    Entry,
+    Fetch,
+    Join,
+    Kept,
+    Replay,
+    Settlement,
+    State,
+    new_id,
+)
 from seedframe.journal.forgetting import Forgotten, erasing, forget
 from seedframe.journal.money import MICRO, Budget, Priced, decimal, micro, told
 from seedframe.journal.owners import Owners
-from seedframe.journal.schema import immediate, open_database
+from seedframe.journal.schema import BUSY_SECONDS, immediate, open_database
+from seedframe.journal.settling import Shares, share_out
+from seedframe.journal.slots import Slots
+from seedframe.journal.spool import Document, Spool
 from seedframe.messages import Message
 from seedframe.private_files import make_private_folder
 from seedframe.redaction import redact
 
-Money = Literal["keep", "release", "book"]
+Money = Literal["keep", "release", "book", "split"]
 # What is left of a call whose driver is gone: never sent is never billed, anything later may be.
 AFTER_DEATH: Mapping[State, State] = {
     "intent": "failed",
@@ -36,14 +60,21 @@ AFTER_DEATH: Mapping[State, State] = {
     "replied": "unknown",
     "delivering": "saved",
 }
-_NOBODY_WAITS: frozenset[State] = frozenset({"delivered", "failed", "unknown", "lost"})
+_NOBODY_WAITS: frozenset[State] = frozenset(
+    {"delivered", "partial-unknown", "undelivered", "failed", "unknown", "lost"}
+)
 _MAY_REPLY: tuple[State, ...] = ("sent", "replied", "unknown")
+SPOOLED = frozenset({"keep", "replied", "saved", "delivered", "failed", "unknown", "spent_anyway", "unfetched"})
+"""Steps after a POST: they are facts already, so they are kept elsewhere where the record does not take them."""
+
+_OPEN_QUESTIONS: tuple[State, ...] = ("unknown", "partial-unknown", "undelivered", "lost")
 
 _MOVE = """UPDATE entries SET
         state = :to, changed = :now, owner = coalesce(:new_owner, owner), tries = tries + :tries,
-        reserved = CASE :money WHEN 'keep' THEN reserved ELSE 0 END,
+        reserved = CASE :money WHEN 'keep' THEN reserved WHEN 'split' THEN :held ELSE 0 END,
         booked = CASE :money WHEN 'keep' THEN booked WHEN 'release' THEN 0
                  ELSE coalesce(:amount, booked + reserved) END,
+        settled = max(settled, :settled),
         partial = max(partial, :partial), billed_images = coalesce(:billed_images, billed_images),
         request_id = coalesce(:request_id, request_id), result = coalesce(:result, result),
         error = coalesce(:error, error)
@@ -53,14 +84,14 @@ _OWNERS = """SELECT owner FROM entries WHERE state IN ('intent', 'sent', 'replie
 _OWNERS_OF = """WITH alike AS (SELECT id, owner, state FROM entries WHERE fingerprint = :fingerprint)
     SELECT owner FROM alike WHERE state IN ('intent', 'sent', 'replied', 'delivering')
     UNION SELECT waiting.owner FROM waiting JOIN alike ON alike.id = waiting.entry"""
-_LIST = """SELECT * FROM entries
+_LIST = """SELECT * FROM calls
     WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
       AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
       AND (:backend IS NULL OR backend = :backend) AND (:model IS NULL OR model = :model)
       AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
     ORDER BY number DESC LIMIT :limit"""
 _COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesce(billed_images, images)) AS images,
-        sum(booked) AS booked, sum(reserved) AS reserved, sum(state = 'unknown') AS unknown
+        sum(booked) AS booked, sum(reserved) AS reserved, sum(state IN ('unknown', 'partial-unknown')) AS unknown
     FROM entries
     WHERE state NOT IN ('intent', 'failed') AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
     GROUP BY day, model, backend, currency ORDER BY day, model, backend, currency"""
@@ -68,7 +99,10 @@ _COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesc
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A call somebody is ready to pay for; `request` is what may be shown of it later."""
+    """A call somebody is ready to pay for; `request` is what may be shown of it later.
+
+    `delivery` is what must be known to put its pictures on the disk later, in another process.
+    """
 
     fingerprint: str
     request: Mapping[str, Any]
@@ -79,12 +113,15 @@ class Wish:
     budget: Budget | None = None
     fresh: bool = False
     price_confirmed: bool = False
+    delivery: Mapping[str, Any] | None = None
 
 
 class Ledger:
     """One open journal. Its steps answer StoreError when the entry is not in a state that allows them."""
 
-    def __init__(self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = ()) -> None:
+    def __init__(
+        self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = (), busy: float = BUSY_SECONDS
+    ) -> None:
         self._now = now
         self._secrets = tuple(secrets)
         if not path.parent.exists():
@@ -93,8 +130,11 @@ class Ledger:
         with self._owners.opening(), contextlib.ExitStack() as held:
             self.owner, life = self._owners.enter()
             held.callback(life.release)
-            self._db = open_database(path)
+            self._db = open_database(path, busy=busy)
             held.callback(self._db.close)
+            self._slots = Slots(self._db, now)
+            self.spool = Spool(path, self.owner, self._secrets)
+            self.take_in()
             self.recover()
             self._owners.sweep()
             self._held = held.pop_all()
@@ -110,7 +150,10 @@ class Ledger:
     # Asking
 
     def claim(self, wish: Wish) -> Claim:
-        """Leave to pay, a call to wait for, or a picture already paid. BudgetExceeded, EarlierOutcomeUnknown."""
+        """Leave to pay, a call to wait for, or a picture already paid: here, or still at the service.
+
+        BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost.
+        """
         # A budget counts what everybody has reserved; without one only identical calls matter.
         self.recover(None if wish.budget else wish.fingerprint)
         with immediate(self._db):
@@ -118,15 +161,49 @@ class Ledger:
             if known is not None:
                 return known
             if not wish.fresh:
-                self._refuse_if_unknown(wish.fingerprint)
+                if (left := self._slots.left_at_service(wish.fingerprint)) is not None:
+                    return self._fetch(left)
+                self._refuse_if_open(wish)
             day = self._day()
             self._refuse_if_too_dear(wish, day)
             return Begin(self._begin(wish, day))
 
     def entry(self, id: str) -> Entry | None:
         """The entry of that id, whoever drives it."""
-        row = self._db.execute("SELECT * FROM entries WHERE id = ?", (id,)).fetchone()
+        row = self._db.execute("SELECT * FROM calls WHERE id = ?", (id,)).fetchone()
         return row and _entry(row)
+
+    def today(self, id: str) -> Entry | None:
+        """The entry of that id, after what lay at the service too long has been given up."""
+        self._expire()
+        return self.entry(id)
+
+    def claim_fetch(self, id: str) -> Fetch | Join:
+        """Ask to bring the pictures of one entry. InvalidRequest where there is nothing to bring any more."""
+        self.recover()
+        with immediate(self._db):
+            entry = self._existing(id)
+            if entry.state in IN_FLIGHT:
+                self._wait(id)
+                return Join(entry)
+            if entry.state != "undelivered":
+                raise InvalidRequest(
+                    Message("payments.nothing-to-fetch", entry=id, state=entry.state),
+                    field="entry",
+                    got=entry.state,
+                    allowed="undelivered",
+                )
+            return self._fetch(id)
+
+    def kept(self, id: str) -> tuple[Kept, ...]:
+        """Where the pictures of an entry can still be fetched, in order; addresses that must not be shown."""
+        return self._slots.kept(id)
+
+    def delivery(self, id: str) -> Mapping[str, Any]:
+        """What was noted of an entry for putting its pictures on the disk later; empty when nothing was."""
+        row = self._db.execute("SELECT delivery FROM entries WHERE id = ?", (id,)).fetchone()
+        noted: Mapping[str, Any] = json.loads(row["delivery"]) if row and row["delivery"] else {}
+        return noted
 
     def look(self, id: str) -> Entry:
         """The entry as its driver's life or death leaves it; StoreError when there is none."""
@@ -164,31 +241,62 @@ class Ledger:
         """The POST is about to leave. When this raises, it must not."""
         self._move(id, "sent", after=("intent", "sent"), tries=1)
 
-    def replied(self, id: str, *, request_id: str | None, billed_images: int | None, amount: Decimal | None) -> None:
-        """The service answered; an `amount` replaces the reservation, None keeps it."""
+    def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
+        """A paid picture lies at this address until `expires`; noted before anybody tries to bring it."""
+        with immediate(self._db):
+            self._existing(id)
+            self._slots.keep(id, Kept(slot, address, expires, redact(facts, self._secrets)))
+
+    def replied(
+        self,
+        id: str,
+        *,
+        request_id: str | None,
+        billed_images: int | None,
+        amount: Decimal | None,
+        held: Decimal | None = None,
+        doubtful: Collection[int] = (),
+    ) -> None:
+        """The service answered; an `amount` replaces the reservation, None keeps it.
+
+        `held` stays reserved for the pictures in `doubtful`, of which nobody knows whether they were billed.
+        """
         with immediate(self._db):
             entry = self._existing(id)
+            self._slots.doubt(id, doubtful)
             self._step(
                 id,
                 # Somebody took this process for dead: what is known is noted, the question stays open.
                 "unknown" if entry.state == "unknown" else "replied",
                 after=_MAY_REPLY,
-                money="keep" if amount is None else "book",
+                money="keep" if amount is None else "split",
                 amount=amount,
+                held=held,
                 request_id=request_id and redact(request_id, self._secrets),
                 billed_images=billed_images,
             )
 
-    def saved(self, id: str, result: Mapping[str, Any], *, partial: bool = False) -> None:
-        """The pictures are on the disk; what is still reserved is booked."""
-        self._move(id, "saved", after=_MAY_REPLY, money="book", result=result, partial=partial)
+    def saved(
+        self, id: str, result: Mapping[str, Any], *, partial: bool = False, fetchable: Collection[int] = ()
+    ) -> None:
+        """The pictures are on the disk, but for those in `fetchable`, whose addresses stay.
+
+        What is still reserved is booked, unless it is held for pictures in doubt.
+        """
+        with immediate(self._db):
+            self._slots.fetched(id, but=fetchable)
+            money: Money = "keep" if self._slots.doubtful(id) else "book"
+            self._step(id, "saved", after=_MAY_REPLY, money=money, result=result, partial=partial)
+            self._db.execute("UPDATE entries SET partial = ? WHERE id = ?", (partial, id))
 
     def delivered(self, id: str) -> None:
-        """A caller has the result. Saying it again (several callers may have joined) changes nothing."""
+        """A caller has what there is. Saying it again (several callers may have joined) changes nothing."""
         with immediate(self._db):
-            state = self._existing(id).state
-            if state != "delivered":
-                self._step(id, "delivered", after=("saved", "delivering"), anybody=state == "saved")
+            entry = self._existing(id)
+            if entry.state in {"delivered", "partial-unknown", "undelivered"}:
+                return
+            to: State = "undelivered" if entry.fetchable else "partial-unknown" if entry.doubtful else "delivered"
+            self._step(id, to, after=("saved", "delivering"), anybody=entry.state == "saved")
 
     def undelivered(self, id: str) -> None:
         """One caller of this process is gone; with nobody left waiting, the next identical request gets the result."""
@@ -213,6 +321,10 @@ class Ledger:
         """It was billed and nothing usable came; None books what was reserved."""
         self._move(id, "lost", after=_MAY_REPLY, money="book", amount=amount, error=error)
 
+    def unfetched(self, id: str, error: Mapping[str, Any]) -> None:
+        """It is paid, and its pictures lie at the service still: their addresses are kept, nothing is in the way."""
+        self._move(id, "undelivered", after=_MAY_REPLY, error=error)
+
     def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
         """The driver stops, wherever it is: what the process's death would make of it. Nothing if it has finished."""
         with immediate(self._db):
@@ -220,21 +332,38 @@ class Ledger:
             if entry.owner == self.owner and entry.state in IN_FLIGHT:
                 self._drop(entry, error)
 
-    def settle(self, id: str, *, billed: bool, amount: Decimal | None = None) -> None:
-        """A person's word on an unknown entry; InvalidRequest for any other. `amount` when it is known better."""
+    def settle(self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None) -> Settlement:
+        """A person's word on money that is in doubt or was paid for nothing; InvalidRequest where there is none.
+
+        `slot` is one picture, counted from 0, else all that are open; `amount` where the whole bill is known better.
+        """
         self.recover()
         with immediate(self._db):
-            entry = self._existing(id)
-            if entry.state != "unknown":
-                raise InvalidRequest(
-                    Message("journal.nothing-to-settle", entry=id, state=entry.state),
-                    field="entry",
-                    got=entry.state,
-                    allowed="unknown",
-                )
-            to: State = "lost" if billed else "failed"
-            money: Money = "book" if billed else "release"
-            self._step(id, to, after=("unknown",), money=money, amount=amount, anybody=True)
+            before = self._existing(id)
+            shares = share_out(before, self._slots.said(id), billed=billed, slot=slot, amount=amount)
+            self._settle(before, shares, billed=billed)
+            return Settlement(before, self._existing(id))
+
+    def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
+        """What `settle` would do; nothing is changed."""
+        told: list[Settlement] = []
+        with contextlib.suppress(_Undone), immediate(self._db):
+            told.append(self.settle(id, billed=billed, slot=slot))
+            raise _Undone
+        return told[0]
+
+    def take_in(self) -> None:
+        """Enter what was written beside the record while it could not be written; the dead's, and one's own."""
+        for document in self.spool.waiting():
+            if document.owner != self.owner and self._owners.alive(document.owner):
+                continue
+            try:
+                with immediate(self._db):
+                    self._enter(document)
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, KeyError, TypeError, AttributeError):
+                self.spool.put_aside(document)
+            else:
+                self.spool.forget(document)
 
     def forget(
         self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
@@ -246,6 +375,7 @@ class Ledger:
 
     def recover(self, fingerprint: str | None = None) -> None:
         """Decide what is left of the calls, leases and waits of processes that have died; or of those of one wish."""
+        self._expire()
         rows = self._db.execute(_OWNERS if fingerprint is None else _OWNERS_OF, {"fingerprint": fingerprint})
         others = [row["owner"] for row in rows if row["owner"] != self.owner]
         dead = [owner for owner in others if not self._owners.alive(owner)]
@@ -258,7 +388,7 @@ class Ledger:
 
     def _known(self, fingerprint: str) -> Join | Replay | None:
         rows = self._db.execute(
-            """SELECT *, EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = entries.id) AS awaited FROM entries
+            """SELECT *, EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) AS awaited FROM calls
                 WHERE fingerprint = ? AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number""",
             (fingerprint,),
         ).fetchall()
@@ -280,29 +410,26 @@ class Ledger:
             (id, self.owner),
         )
 
-    def _refuse_if_unknown(self, fingerprint: str) -> None:
+    def _fetch(self, id: str) -> Fetch:
+        """It is under way again, without a POST: who asks meanwhile waits for it."""
+        self._step(id, "replied", after=("undelivered",), anybody=True, new_owner=self.owner)
+        self._wait(id)
+        return Fetch(self._existing(id))
+
+    def _refuse_if_open(self, wish: Wish) -> None:
+        """Money that may be or is gone for the same request: only `fresh`, or a person who settles it, passes by."""
         # A later call means that somebody has already said `fresh`; one that failed unbilled has not used that word up.
         row = self._db.execute(
-            "SELECT * FROM entries WHERE fingerprint = ? AND state != 'failed' ORDER BY number DESC LIMIT 1",
-            (fingerprint,),
+            "SELECT * FROM calls WHERE fingerprint = ? AND state != 'failed' ORDER BY number DESC LIMIT 1",
+            (wish.fingerprint,),
         ).fetchone()
-        if row is None or row["state"] != "unknown":
+        if row is None:
             return
         entry = _entry(row)
-        when = datetime.fromtimestamp(entry.created, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
-        stake = told(entry.at_stake, entry.currency)
-        key = "journal.earlier-paid" if entry.booked else "journal.earlier-unknown"
-        raise EarlierOutcomeUnknown(
-            Message(key, entry=entry.id, when=when, cost=stake),
-            advice=Message("journal.earlier-advice", entry=entry.id),
-            facts={
-                "entry": entry.id,
-                "when": when,
-                "at_stake": None if entry.at_stake is None else f"{entry.at_stake:f}",
-                "currency": entry.currency,
-                "earlier": entry.error,
-            },
-        )
+        if entry.state == "lost" and not entry.settled:
+            raise _lost(entry, wish.price)
+        if entry.state in {"unknown", "partial-unknown"}:
+            raise _in_doubt(entry)
 
     def _refuse_if_too_dear(self, wish: Wish, day: date) -> None:
         budget, price = wish.budget, wish.price
@@ -332,9 +459,9 @@ class Ledger:
         price = None if wish.price.amount is None else micro(wish.price.amount)
         self._db.execute(
             """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved,
-                    day, created, changed, request)
+                    day, created, changed, request, delivery)
                 VALUES (:id, :fingerprint, 'intent', :owner, :backend, :model, :images, :currency, :price, :reserved,
-                    :day, :now, :now, :request)""",
+                    :day, :now, :now, :request, :delivery)""",
             {
                 "id": entry,
                 "fingerprint": wish.fingerprint,
@@ -348,6 +475,7 @@ class Ledger:
                 "day": day.isoformat(),
                 "now": now,
                 "request": self._json(wish.request),
+                "delivery": None if wish.delivery is None else self._json(wish.delivery),
             },
         )
         self._wait(entry)
@@ -365,6 +493,7 @@ class Ledger:
         after: tuple[State, ...],
         money: Money = "keep",
         amount: Decimal | None = None,
+        held: Decimal | None = None,
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
         anybody: bool = False,
@@ -372,6 +501,7 @@ class Ledger:
     ) -> None:
         """One step of an entry inside a transaction; unless `anybody` may take it, this process must drive it."""
         defaults = {"tries": 0, "partial": False, "billed_images": None, "request_id": None, "new_owner": None}
+        defaults["settled"] = False
         moved = self._db.execute(
             _MOVE,
             {
@@ -384,6 +514,7 @@ class Ledger:
                 "owner": None if anybody else self.owner,
                 "money": money,
                 "amount": None if amount is None else micro(amount),
+                "held": micro(held or Decimal(0)),
                 "result": None if result is None else self._json(result),
                 "error": None if error is None else self._json(error),
             },
@@ -396,19 +527,70 @@ class Ledger:
 
     def _bury(self, owner: str) -> None:
         rows = self._db.execute(
-            "SELECT * FROM entries WHERE owner = ? AND state IN ('intent', 'sent', 'replied', 'delivering')", (owner,)
+            "SELECT * FROM calls WHERE owner = ? AND state IN ('intent', 'sent', 'replied', 'delivering')", (owner,)
         )
         for row in rows.fetchall():
             self._drop(_entry(row), None)
         self._db.execute("DELETE FROM waiting WHERE owner = ?", (owner,))
 
     def _drop(self, entry: Entry, error: Mapping[str, Any] | None) -> None:
-        to = AFTER_DEATH[entry.state]
+        fetchable = entry.fetchable and entry.state in {"sent", "replied"}
+        to: State = "undelivered" if fetchable else AFTER_DEATH[entry.state]
         if error is None and to != "saved":
-            kind = "ConnectionFailed" if to == "failed" else "OutcomeUnknown"
-            error = {"kind": kind, "message": {"key": f"journal.died-{entry.state}", "values": {}}}
+            kind = {"failed": "ConnectionFailed", "undelivered": "Undelivered"}.get(to, "OutcomeUnknown")
+            key = "payments.died-fetchable" if fetchable else f"journal.died-{entry.state}"
+            error = {"kind": kind, "message": {"key": key, "values": {}}}
+        if fetchable and entry.state == "sent":
+            self._slots.doubt(entry.id, set(range(entry.images)) - set(entry.fetchable))
         money: Money = "release" if to == "failed" else "keep"
         self._step(entry.id, to, after=(entry.state,), money=money, error=error, anybody=True)
+
+    def _expire(self) -> None:
+        """Pictures that lay at the service too long are gone; what was paid for them is booked."""
+        overdue = self._slots.overdue()
+        if not overdue:
+            return
+        with immediate(self._db):
+            for id in overdue:
+                entry = self._existing(id)
+                if entry.state != "undelivered":
+                    continue
+                self._slots.drop_addresses(id)
+                self._step(id, **_after_expiry(entry), after=("undelivered",), anybody=True)
+
+    def _settle(self, entry: Entry, shares: Shares, *, billed: bool) -> None:
+        self._slots.settle(entry.id, shares.chosen, shares.left, billed=billed)
+        to = entry.state if shares.left else shares.ends_as(entry)
+        images = entry.billed_images if billed else shares.images
+        self._step(
+            entry.id,
+            to,
+            after=_OPEN_QUESTIONS,
+            money="split",
+            amount=shares.booked,
+            held=shares.reserved,
+            billed_images=images,
+            settled=not shares.left,
+            anybody=True,
+        )
+
+    def _enter(self, document: Document) -> None:
+        """What became of one entry while the record could not be written; what is known already is passed over."""
+        if self.entry(document.id) is None:
+            self._db.execute(
+                """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price,
+                        reserved, day, created, changed, tries, request, delivery)
+                    VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price,
+                        :reserved, :day, :created, :created, 1, :request, :delivery)""",
+                document.row,
+            )
+        self._db.execute(
+            "UPDATE entries SET owner = ? WHERE id = ? AND state IN ('sent', 'replied')", (self.owner, document.id)
+        )
+        for name, given in document.steps:
+            if name in SPOOLED:
+                with contextlib.suppress(StoreError):
+                    getattr(self, name)(document.id, **given)
 
     def _existing(self, id: str) -> Entry:
         entry = self.entry(id)
@@ -422,6 +604,51 @@ class Ledger:
     def _json(self, value: Mapping[str, Any]) -> str:
         # ASCII, because a lone surrogate in a prompt cannot be stored as text.
         return json.dumps(redact(value, self._secrets))
+
+
+class _Undone(Exception):
+    """Takes back what was only tried out."""
+
+
+def _after_expiry(entry: Entry) -> dict[str, Any]:
+    """What an entry becomes whose pictures are gone from the service, and what is said of it."""
+    error = {"kind": "PaidAndLost", "message": {"key": "payments.expired", "values": {}}, "expired": True}
+    if entry.doubtful:
+        return {"to": "partial-unknown" if entry.result else "unknown", "error": error}
+    return {"to": "delivered" if entry.result else "lost", "money": "book", "error": error}
+
+
+def _in_doubt(entry: Entry) -> SpendingRefused:
+    key = "journal.earlier-paid" if entry.booked else "journal.earlier-unknown"
+    if entry.state == "partial-unknown":
+        key = "payments.earlier-partial"
+    numbers = [number + 1 for number in entry.doubtful]
+    stake = entry.reserved if numbers and entry.booked else entry.at_stake
+    cost = told(stake, entry.currency)
+    return EarlierOutcomeUnknown(
+        Message(key, entry=entry.id, when=_when(entry), cost=cost, numbers=numbers),
+        advice=Message("journal.earlier-advice", entry=entry.id),
+        facts={**_earlier(entry), "at_stake": None if stake is None else f"{stake:f}"},
+    )
+
+
+def _lost(entry: Entry, price: Priced) -> SpendingRefused:
+    expired = bool(entry.error and entry.error.get("expired"))
+    key = "payments.earlier-expired" if expired else "payments.earlier-lost"
+    stake, again = told(entry.at_stake, entry.currency), told(price.amount, price.currency)
+    return PaidAndLost(
+        Message(key, entry=entry.id, when=_when(entry), cost=stake),
+        advice=Message("payments.earlier-lost-advice", entry=entry.id, price=again),
+        facts={**_earlier(entry), "paid": f"{entry.booked:f}", "price": str(again)},
+    )
+
+
+def _earlier(entry: Entry) -> dict[str, Any]:
+    return {"entry": entry.id, "when": _when(entry), "currency": entry.currency, "earlier": entry.error}
+
+
+def _when(entry: Entry) -> str:
+    return datetime.fromtimestamp(entry.created, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 def _too_dear(budget: Budget, spent: Decimal, price: Priced, day: date) -> BudgetExceeded:
@@ -462,6 +689,10 @@ def _entry(row: sqlite3.Row) -> Entry:
         request=json.loads(row["request"]),
         result=row["result"] and json.loads(row["result"]),
         error=row["error"] and json.loads(row["error"]),
+        doubtful=tuple(json.loads(row["doubtful"])),
+        fetchable=tuple(json.loads(row["fetchable"])),
+        fetch_until=row["fetch_until"],
+        settled=bool(row["settled"]),
     )
 
 

@@ -16,7 +16,7 @@ from seedframe.messages import Message
 from seedframe.private_files import make_private_file
 
 _APPLICATION = 0x5EEDF4A3
-_BUSY_SECONDS = 30.0
+BUSY_SECONDS = 30.0
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -59,20 +59,89 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (entry, owner)
         ) WITHOUT ROWID""",
     ),
+    (
+        # SQLite cannot change a CHECK, so the table is made anew around two more states.
+        """CREATE TABLE entries_2 (
+            number        INTEGER PRIMARY KEY,
+            id            TEXT NOT NULL UNIQUE,
+            fingerprint   TEXT NOT NULL,
+            state         TEXT NOT NULL CHECK (state IN ('intent', 'sent', 'replied', 'saved', 'delivering',
+                                                         'delivered', 'partial-unknown', 'undelivered', 'failed',
+                                                         'unknown', 'lost')),
+            owner         TEXT NOT NULL,
+            backend       TEXT NOT NULL,
+            model         TEXT NOT NULL,
+            images        INTEGER NOT NULL,
+            currency      TEXT NOT NULL,
+            price         INTEGER CHECK (price >= 0),
+            reserved      INTEGER NOT NULL CHECK (reserved >= 0),
+            booked        INTEGER NOT NULL DEFAULT 0 CHECK (booked >= 0),
+            day           TEXT NOT NULL,
+            created       REAL NOT NULL,
+            changed       REAL NOT NULL,
+            tries         INTEGER NOT NULL DEFAULT 0,
+            partial       INTEGER NOT NULL DEFAULT 0,
+            billed_images INTEGER,
+            request_id    TEXT,
+            request       TEXT NOT NULL,
+            result        TEXT,
+            error         TEXT,
+            settled       INTEGER NOT NULL DEFAULT 0,
+            delivery      TEXT
+        )""",
+        # What was lost before this version asked no question, and is not made one now.
+        """INSERT INTO entries_2 (number, id, fingerprint, state, owner, backend, model, images, currency, price,
+                reserved, booked, day, created, changed, tries, partial, billed_images, request_id, request, result,
+                error, settled)
+            SELECT number, id, fingerprint, state, owner, backend, model, images, currency, price,
+                reserved, booked, day, created, changed, tries, partial, billed_images, request_id, request, result,
+                error, state = 'lost'
+            FROM entries""",
+        "DROP TABLE entries",
+        "ALTER TABLE entries_2 RENAME TO entries",
+        """CREATE UNIQUE INDEX one_in_flight ON entries (fingerprint)
+            WHERE state IN ('intent', 'sent', 'replied')""",
+        "CREATE INDEX by_fingerprint ON entries (fingerprint, number)",
+        "CREATE INDEX by_day ON entries (day, currency)",
+        """CREATE INDEX under_way ON entries (owner)
+            WHERE state IN ('intent', 'sent', 'replied', 'delivering')""",
+        "CREATE INDEX to_fetch ON entries (number) WHERE state = 'undelivered'",
+        """CREATE TABLE slots (
+            entry   TEXT NOT NULL REFERENCES entries (id),
+            slot    INTEGER NOT NULL,
+            state   TEXT NOT NULL CHECK (state IN ('kept', 'doubtful', 'billed', 'unbilled')),
+            address TEXT,
+            expires REAL,
+            facts   TEXT,
+            PRIMARY KEY (entry, slot)
+        ) WITHOUT ROWID""",
+        """CREATE VIEW calls AS SELECT entries.*,
+            (SELECT json_group_array(slot) FROM slots WHERE slots.entry = entries.id AND slots.state = 'doubtful')
+                AS doubtful,
+            (SELECT json_group_array(slot) FROM slots WHERE slots.entry = entries.id AND slots.state = 'kept')
+                AS fetchable,
+            (SELECT min(expires) FROM slots WHERE slots.entry = entries.id AND slots.state = 'kept') AS fetch_until
+            FROM entries""",
+    ),
 )
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """A connection for one thread. StoreError for another program's or a newer file; OSError, sqlite3.Error else."""
+def open_database(path: Path, *, busy: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """A connection for one thread. StoreError for another program's or a newer file; OSError, sqlite3.Error else.
+
+    A record that another process has locked is waited for, `busy` seconds at most.
+    """
     # Requests are private; WAL files take over the mode of the file.
     make_private_file(path.resolve())
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    db = sqlite3.connect(path, timeout=busy, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row
         _check(db, path)
         db.execute("PRAGMA journal_mode = WAL")
         # Without it a power cut could forget an intent whose call has left.
         db.execute("PRAGMA synchronous = FULL")
+        # An address that has served is not left behind in a free page.
+        db.execute("PRAGMA secure_delete = ON")
         _migrate(db)
     except BaseException:
         db.close()

@@ -80,7 +80,7 @@ def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
     (`中文 | English`, see `tidy_brief`), so that hosts which only send texts can say everything.
     """
     texts: dict[str, Any] = {"type": "array", "items": _TEXT}
-    own: dict[str, Any] = {
+    own: dict[str, dict[str, Any]] = {
         "generate_image": {
             "subjects": {"type": "array", "items": _object(**dict.fromkeys(CAST, _TEXT))},
             "enrich": {"type": "boolean"},
@@ -95,7 +95,7 @@ def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
             },
             "references": {**texts, "description": "Role of image 1, 2…: face, scene…"},
         },
-    }[tool]
+    }
     return {
         "type": "object",
         "description": _BRIEF_HINTS[tool],
@@ -107,7 +107,7 @@ def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
             "avoid": texts,
             "people": {"type": "boolean"},
             "text": {"type": "array", "items": _object(content=_TEXT, where=_TEXT, type=_TEXT)},
-            **own,
+            **own[tool],
         },
     }
 
