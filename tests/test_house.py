@@ -27,7 +27,7 @@ FLOORS = (
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
     {"catalog"},
-    {"schemas", "marks"},
+    {"schemas", "prompt_input"},
     {"requests"},
     {"wire", "cutting", "rehearsal"},
     {"arriving", "framing"},

@@ -13,9 +13,9 @@ from seedframe.catalog import Catalog
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import exact_size, parse_ratio
 from seedframe.messages import Message
+from seedframe.prompt_input import prompt_input, worded
 from seedframe.requests import coerced
 from seedframe.settings import Settings
-from seedframe.styling import Wish, style
 
 
 def rehearse(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> dict[str, Any]:
@@ -24,24 +24,21 @@ def rehearse(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings)
     if "prompt" not in given and "brief" not in given:
         raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
     offer = catalog.offer(given.get("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
-    ratio = given.get("ratio", settings.ratio)
-    styled = style(
-        Wish(
-            sheet=offer.model.prompt_style,
-            model=offer.model.name,
-            prompt=given.get("prompt"),
-            brief=given.get("brief"),
-            negative=given.get("negative_prompt"),
-            references=given.get("references", 0),
-            max_references=offer.references.count,
-            group=given["count"] if given.get("count", 1) > 1 else None,
-            ratio=ratio,
-            edit=given.get("references", 0) > 0,
-            negative_supported=offer.supports("negative_prompt"),
-            as_is=given.get("as_is", False),
-            groups_supported=offer.supports("related"),
-        )
+    ratio, count = given.get("ratio", settings.ratio), given.get("count", 1)
+    asked = prompt_input(
+        offer,
+        settings,
+        prompt=given.get("prompt"),
+        brief=given.get("brief"),
+        negative=given.get("negative_prompt"),
+        images=given.get("references", 0),
+        group=count if count > 1 and given.get("related", True) else None,
+        ratio=ratio,
+        frame="frame" in given,
+        edit=given.get("references", 0) > 0,
+        as_is=given.get("as_is", False),
     )
+    styled = worded(asked, offer)
     size = str(exact_size(parse_ratio(ratio), offer.model.target_pixels, offer.limits)) if ratio else None
     return {
         "model": offer.model.name,

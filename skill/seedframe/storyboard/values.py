@@ -119,6 +119,7 @@ class Board:
     seed: int | None = None
     seedance: str = "2.0"
     realistic_people: bool = True
+    strict: bool = False
     style: Mapping[str, Any] = field(default_factory=dict)
     characters: tuple[Character, ...] = ()
     products: tuple[Element, ...] = ()

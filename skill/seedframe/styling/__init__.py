@@ -6,6 +6,7 @@ Never in here: I/O beyond the packaged data, money, a request.
 
 from __future__ import annotations
 
+from seedframe.styling.language import quotation, spoken
 from seedframe.styling.schema import brief_schema, checked_brief_schema
 from seedframe.styling.sheet import names as sheets
 from seedframe.styling.stylist import check_style, style
@@ -22,6 +23,8 @@ __all__ = [
     "check_style",
     "checked_brief_schema",
     "face_trust",
+    "quotation",
     "sheets",
+    "spoken",
     "style",
 ]

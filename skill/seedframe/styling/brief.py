@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from seedframe.messages import Message
 from seedframe.styling.language import han, has_letters
 from seedframe.styling.lexicon import Lexicon, Term, key_of
 from seedframe.styling.notes import finding
@@ -173,8 +174,8 @@ class _Reading:
         return [term or self._unknown(field, part) for term, part in zip(terms, parts, strict=True)]
 
     def _unknown(self, field: str, word: str) -> Words:
-        near = self.lexicon.near(field, word) or ["-"]
-        self.findings.append(finding("WORD_UNKNOWN", field=field, word=word, near=near))
+        near = self.lexicon.near(field, word)
+        self.findings.append(finding("WORD_UNKNOWN", field=field, word=word, near=Message("styling.word-near", near=near) if near else ""))
         words = words_of(word)
         named = words.zh is None and any(character.isdigit() for character in word)
         return Words(zh=word, en=word) if named else words

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,12 @@ def limits(code: str) -> Mapping[str, Any]:
     """The numbers and switches of a code."""
     entry: Mapping[str, Any] = book()["codes"][code]
     return entry
+
+
+def strict(found: Finding) -> Finding:
+    """The same finding where advice counts as a rule; one that was softened, or has no strict severity, stays."""
+    known = limits(found.code)
+    return replace(found, severity=known["strict"]) if known.get("strict") and found.severity == known["severity"] else found
 
 
 def finding(code: str, severity: Severity | None = None, /, **values: Any) -> Finding:

@@ -6,30 +6,34 @@ START HERE. In: a `Wish`. Out: a `Styled`, or PromptRejected when it must not be
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import reduce
 
 from seedframe.errors import PromptRejected
 from seedframe.messages import Message
-from seedframe.styling import reading, rules_call, rules_terms, rules_wording
+from seedframe.styling import reading, rules_call, rules_marks, rules_terms, rules_wording
 from seedframe.styling.assembly import fitted, measured
 from seedframe.styling.brief import Brief, Words, read_brief
 from seedframe.styling.case import Case
-from seedframe.styling.language import han, han_share, hollow, quoted
+from seedframe.styling.language import hollow, quoted, spoken
 from seedframe.styling.lexicon import Term, lexicon
 from seedframe.styling.negative import Ban, Negative, Scene, decided
-from seedframe.styling.notes import finding, limits, order
+from seedframe.styling.notes import book, finding, order, strict
+from seedframe.styling.people import people
 from seedframe.styling.pieces import Frame, Wording
 from seedframe.styling.sheet import Sheet, sheet
+from seedframe.styling.sheet import names as sheets
 from seedframe.styling.values import Finding, HostTask, Styled, Wish
 
 _NOTHING = Brief(free={}, picked={})
+_ENDS = tuple("。.！？!?…")
 
 
 def style(wish: Wish) -> Styled:
     """The prompt to send for a wish, with everything noticed. Pure: the same wish gives the same bytes.
 
-    A free text alone stays as it is, but for positive wordings of a negative its model would ignore. InvalidRequest
-    when the brief is not one.
+    A free text alone stays as it is, but for a sentence that asks for the related set, and positive wordings of a
+    negative its model would ignore. InvalidRequest when the brief is not one.
     """
     words, sheet_ = lexicon(), sheet(wish.sheet)
     brief = _NOTHING if wish.brief is None or wish.brief == {} else read_brief(wish.brief, words)
@@ -37,7 +41,8 @@ def style(wish: Wish) -> Styled:
     terms = tuple(dict.fromkeys((*brief.terms, *(words.terms[name] for name in words.found(text)))))
     scene = _scene(wish, brief, sheet_, terms, text)
     negative = decided(Ban(wish.negative, brief.avoid, wish.negative_supported, scene, sheet_, words))
-    prompt, dropped, tasks = _worded(wish, brief, sheet_, scene, negative)
+    worded, dropped, tasks = _worded(wish, brief, sheet_, scene, negative)
+    prompt = _with_set(worded, wish)
     case = Case(
         wish=wish,
         sheet=sheet_,
@@ -50,8 +55,17 @@ def style(wish: Wish) -> Styled:
         terms=terms,
         told=bool((wish.prompt or "").strip()) or brief.has_content,
         set_size=wish.group or brief.count,
+        spoken=spoken(prompt),
+        keyframe=_keyframe(wish, brief, sheet_),
     )
-    findings = (*brief.findings, *_limited(brief, sheet_), *_dropped(dropped), *negative.findings, *_ruled(case))
+    added = (finding("GROUP_TRIGGER", added=prompt[len(worded.rstrip()) :].strip(" 。.")),) if prompt != worded else ()
+    ruled = tuple(_ruled(case))
+    part = () if case.foreign else _in_part(tasks, sheet_, wish)
+    left = (finding("NEG_LEFT", items=[task.text for task in negative.tasks]),) if negative.tasks else ()
+    noticed = (*brief.findings, *_limited(brief, sheet_), *_dropped(dropped), *negative.findings, *left)
+    findings = (*noticed, *added, *part, *ruled)
+    if wish.strict:
+        findings = tuple(map(strict, findings))
     return Styled(
         prompt=prompt,
         negative=negative.send,
@@ -61,22 +75,21 @@ def style(wish: Wish) -> Styled:
         dropped=dropped,
         people=scene.people,
         realistic=_realistic(terms, text),
+        keyframe=case.keyframe,
     )
 
 
 def check_style(styled: Styled, *, force: bool = False) -> None:
-    """PromptRejected when words are missing that only the host can write, or an error stands and is not forced."""
-    errors = () if force else styled.errors
-    if not errors and not styled.needs_host:
+    """PromptRejected when an error stands and is not forced. Its facts hold the findings, not yet in a language."""
+    if force or not styled.errors:
         return
-    facts = styled.as_dict()
-    told = [*(task.message for task in styled.needs_host), *(error.message for error in errors)]
-    mends = [error.mend for error in errors if error.mend]
-    advice = Message("styling.rejected-mend", mends=_together(mends)) if mends else None
+    mends = [error.mend for error in styled.errors if error.mend]
     raise PromptRejected(
-        Message("styling.rejected", what=_together(told)),
-        advice=advice if styled.needs_host else Message("styling.rejected-force", mend=advice or ""),
-        facts={"findings": facts["findings"], "needs_host": facts["needs_host"]},
+        Message("styling.rejected", what=_together([error.message for error in styled.errors])),
+        advice=Message(
+            "styling.rejected-force", mend=Message("styling.rejected-mend", mends=_together(mends)) if mends else ""
+        ),
+        facts={"findings": styled.findings, "needs_host": styled.needs_host},
     )
 
 
@@ -89,9 +102,9 @@ def _scene(wish: Wish, brief: Brief, sheet_: Sheet, terms: tuple[Term, ...], tex
     present = {term.id for term in terms}
     policy = sheet_.negative
     shown = any(lexicon().roles[item.role].get("people") for item in brief.references if item.role)
-    people = shown or reading.people(hollow(text)) if brief.people is None else brief.people
+    present_people = shown or people(hollow(text)) if brief.people is None else brief.people
     return Scene(
-        people=people,
+        people=present_people,
         empty=brief.people is False or "people" in brief.avoid,
         text=bool(brief.text or quoted(text)) or not present.isdisjoint(policy.get("text_terms", ())),
         close=not present.isdisjoint(policy.get("close", ())),
@@ -104,15 +117,15 @@ def _worded(
     wish: Wish, brief: Brief, sheet_: Sheet, scene: Scene, negative: Negative
 ) -> tuple[str, tuple[str, ...], tuple[HostTask, ...]]:
     own = wish.prompt or ""
-    foreign = _foreign(own, sheet_) and not wish.as_is
+    foreign = spoken(own) not in (None, sheet_.language) and not wish.as_is
     tasks = (_translation("prompt", own, sheet_),) if foreign else ()
     if brief is _NOTHING:
-        return _with_wishes(own, negative.positive, sheet_), (), tasks
+        return _with_wishes(own, negative.positive), (), tasks
     asked = wish.group or brief.count
     frame = Frame(
         prompt=own,
         ratio=wish.ratio,
-        count=None if reading.set_asked(hollow(own)) else asked,
+        count=None if reading.asks_set(hollow(own)) else asked,
         keyframe=wish.keyframe,
         people=scene.people,
         as_is=wish.as_is,
@@ -120,14 +133,47 @@ def _worded(
         positive=negative.positive,
     )
     wording = Wording(brief, sheet_, lexicon(), frame)
-    prompt, dropped = fitted(wording.slots(), sheet_)
+    slots = wording.slots()
+    speech = _speech(wish, brief, sheet_)
+    if speech is not sheet_:
+        slots = Wording(brief, speech, lexicon(), replace(frame, as_is=True)).slots()
+    prompt, dropped = fitted(slots, speech)
     return prompt, dropped, (*tasks, *wording.tasks)
 
 
-def _foreign(text: str, sheet_: Sheet) -> bool:
-    if sheet_.language == "zh":
-        return han_share(text) < float(limits("LANG_5")["below"])
-    return han(hollow(text)) > 0
+def _speech(wish: Wish, brief: Brief, sheet_: Sheet) -> Sheet:
+    """The sheet whose language the caller's own words are all in: one language throughout is read better than two."""
+    other = next(one for one in map(sheet, sheets()) if one.language != sheet_.language)
+    told = [words for words in (*brief.free.values(), *brief.details, *brief.frames) if words.all]
+    own = spoken(wish.prompt or "")
+    fits = own in (None, other.language) and all(words.get(other.language) for words in told)
+    missing = own == other.language or any(words.get(sheet_.language) is None for words in told)
+    return other if fits and missing else sheet_
+
+
+def _in_part(tasks: tuple[HostTask, ...], sheet_: Sheet, wish: Wish) -> tuple[Finding, ...]:
+    """Fields told in the other language within a prompt that otherwise is in the language the model reads best."""
+    if not tasks:
+        return ()
+    language = Message(f"styling.language-{sheet_.language}")
+    return (finding("LANG_PART", items=[task.field for task in tasks], language=language, model=wish.model),)
+
+
+def _with_set(prompt: str, wish: Wish) -> str:
+    """The prompt with a sentence that asks for the set, where a set is wanted and no word or number asks for one."""
+    if not wish.group or not wish.groups_supported or not prompt.strip() or reading.asks_set(hollow(prompt)):
+        return prompt
+    language = "zh" if spoken(prompt) == "zh" else "en"
+    body, sentence = prompt.rstrip(), book()["set_sentence"][language].format(count=wish.group)
+    if language == "zh":
+        return body + ("" if body.endswith(_ENDS) else "。") + sentence + "。"
+    return body + (" " if body.endswith(_ENDS) else ". ") + sentence + "."
+
+
+def _keyframe(wish: Wish, brief: Brief, sheet_: Sheet) -> bool:
+    """Whether the picture is one frame of a video: the call, the brief's use or the words say so."""
+    used = any(term.id == sheet_.keyframe_use for term in brief.terms)
+    return wish.keyframe or used or reading.keyframe(hollow(wish.prompt or ""))
 
 
 def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
@@ -136,18 +182,18 @@ def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
     return HostTask(field, sheet_.language, text, message)
 
 
-def _with_wishes(text: str, wishes: tuple[Words, ...], sheet_: Sheet) -> str:
+def _with_wishes(text: str, wishes: tuple[Words, ...]) -> str:
     """A free text followed by the positive wishes it does not hold yet."""
     if not text.strip():
         return text
-    zh = han_share(text) >= limits("LANG_5")["below"]
+    zh = spoken(text) == "zh"
     told = [words.zh if zh else words.en for words in wishes]
     new = [wish for wish in told if wish and wish not in text]
     if not new:
         return text
     body = text.rstrip()
     if zh:
-        return body + ("" if body.endswith(tuple("。！？!?…")) else "。") + "，".join(new) + "。"
+        return body + ("" if body.endswith(_ENDS) else "。") + "，".join(new) + "。"
     return body.rstrip(" .,;") + ", " + ", ".join(new)
 
 
@@ -165,7 +211,7 @@ def _dropped(slots: tuple[str, ...]) -> Iterator[Finding]:
 
 
 def _ruled(case: Case) -> Iterator[Finding]:
-    for rule in (*rules_wording.RULES, *rules_call.RULES, *rules_terms.RULES):
+    for rule in (*rules_wording.RULES, *rules_call.RULES, *rules_marks.RULES, *rules_terms.RULES):
         yield from rule(case)
 
 
