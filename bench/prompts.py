@@ -19,7 +19,6 @@ from typing import Any
 
 from seedframe.catalog import catalog
 from seedframe.prompt_input import prompt_input, worded
-from seedframe.settings import Settings
 from seedframe.styling import Styled, quotation, spoken
 
 BACKEND = "ark"
@@ -105,9 +104,8 @@ def measured(path: Path, model: str | None = None) -> Iterator[Row]:
 
 def verdict(prompt: str, model: str) -> Verdict:
     """One prompt, as `generate_image` would judge it."""
-    settings = Settings()
     offer = catalog().offer(model, catalog().backend(BACKEND), {})
-    styled = worded(prompt_input(offer, settings, prompt=prompt), offer)
+    styled = worded(prompt_input(offer, prompt=prompt), offer)
     warned = _codes(styled, "warning")
     return Verdict(prompt, _codes(styled, "error"), warned, "TEXT_UNQUOTED" in warned and quotation(prompt))
 

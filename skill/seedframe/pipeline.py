@@ -147,7 +147,7 @@ class Studio:
 
     async def prepare(self, request: ImageRequest) -> Prepared:
         """Rooms 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend."""
-        styled = styled_words(request, self.settings)
+        styled = styled_words(request)
         await asyncio.to_thread(self.store.stem, request.save_as, "picture")
         desk = Desk(self._roots(), self.store, self.client, self._earlier)
         references = await gather(request, desk) if request.images else ()

@@ -57,19 +57,18 @@ def fingerprint_of_key(key: str) -> str:
     return fingerprint({"key": key})
 
 
-def styled_words(request: ImageRequest, settings: Settings) -> Styled:
+def styled_words(request: ImageRequest) -> Styled:
     """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for a brief that is none."""
-    styled = worded(request, settings)
+    styled = worded(request)
     check_words(styled, request)
     return styled
 
 
-def worded(request: ImageRequest, settings: Settings) -> Styled:
+def worded(request: ImageRequest) -> Styled:
     """The words of a request and everything noticed about them, not yet judged."""
     ratio = request.frame.ratio
     wish = prompt_input(
         request.offer,
-        settings,
         prompt=request.prompt,
         brief=request.brief,
         negative=request.negative_prompt,
@@ -80,6 +79,7 @@ def worded(request: ImageRequest, settings: Settings) -> Styled:
         edit=request.tool == "edit_image",
         as_is=request.as_is,
         layers=request.layers,
+        strict=request.strict,
     )
     return worded_input(wish, request.offer)
 

@@ -1,6 +1,6 @@
 """What the styler is asked: one place for every door, so that what one approves the other accepts.
 
-In: an offer, the settings, words and what is known about the call. Out: the styler's input, and the styled words with
+In: an offer, words and what is known about the call. Out: the styler's input, and the styled words with
 everything noticed about them. Never in here: a rule, a judgement, a payment.
 """
 
@@ -11,13 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from seedframe.catalog import Offer, catalog
-from seedframe.settings import Settings
 from seedframe.styling import Styled, Wish, face_trust, style
 
 
 def prompt_input(
     offer: Offer,
-    settings: Settings,
     *,
     prompt: str | None = None,
     brief: Mapping[str, Any] | None = None,
@@ -29,11 +27,12 @@ def prompt_input(
     edit: bool = False,
     as_is: bool = False,
     layers: bool = False,
+    strict: bool = False,
 ) -> Wish:
     """The styler's input for a call. `images` is how many input pictures there are, `group` the size of a related set.
 
     `frame`: an exact frame for video was asked for, so the picture is a keyframe. A picture split into `layers` needs no
-    words.
+    words. `strict` turns advice into errors.
     """
     return Wish(
         sheet=offer.model.prompt_style,
@@ -51,7 +50,7 @@ def prompt_input(
         keyframe=frame,
         groups_supported=offer.supports("related"),
         words_needed=not layers,
-        strict=settings.strict_prompts,
+        strict=strict,
         most_characters=_longest(offer),
         most_marks=offer.model.edit_marks,
         mark_takers=_mark_takers(offer),

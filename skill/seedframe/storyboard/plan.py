@@ -226,7 +226,7 @@ class _Planner:
         found = [Finding("REFERENCE", "error", message, task.shot, task.key) for message in absent if message]
         try:
             request = check(tool, arguments, catalog=self._catalog, settings=self._settings)
-            styled = worded(request, self._settings)
+            styled = worded(request)
         except SeedreamError as error:
             return FramePlan(task, tool, wave, findings=(*found, _refusal(error, task)))
         found += [Finding("REQUEST", "info", warning, task.shot, task.key) for warning in request.warnings]

@@ -107,7 +107,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A whole storyboard. `folder` is where its relative pictures are; `notices` are findings of the reader."""
+    """A whole storyboard. `folder` is where its relative pictures are; `notices` are findings of the reader.
+
+    `strict` turns advice about prompts into refusals.
+    """
 
     project: str
     shots: tuple[Shot, ...]

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from seedframe.styling.lexicon import Lexicon, Term
 from seedframe.styling.language import mixed
+from seedframe.styling.lexicon import Lexicon, Term
 from seedframe.styling.negative import Scene
 from seedframe.styling.notes import limits
 from seedframe.styling.sheet import Sheet

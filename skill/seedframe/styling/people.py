@@ -1,7 +1,7 @@
 """Whether a text shows a person, by a maintained list of words for people, their work and their parts.
 
-In: text. Out: yes or no. A trap is looked for before the word it holds, so that 王企鹅 and "king penguin" show no king. The
-words are data: prompts/people.json. Never in here: how many people, who they are.
+In: text. Out: yes or no. A trap is looked for before the word it holds: 王企鹅 and "king penguin" show no king.
+The words are data: prompts/people.json. Never in here: how many people, who they are.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ def says(rule: str, text: str) -> list[str]:
 def images(text: str, *, given: bool = False) -> tuple[int, ...]:
     """Numbers of the input images a text addresses (图1, 图一, Image 1, images 1 to 3), sorted.
 
-    Where images are `given`, 第三张图, "the third image" and "Figure 3" are taken for input images too: without any they
-    may as well be parts of the picture.
+    Where images are `given`, 第三张图, "the third image" and "Figure 3" are taken for input images too: without any
+    they may as well be parts of the picture.
     """
     found: set[int] = set()
     rules = ("image", "image_given") if given else ("image",)

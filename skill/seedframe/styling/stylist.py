@@ -5,7 +5,7 @@ START HERE. In: a `Wish`. Out: a `Styled`, or PromptRejected when it must not be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -58,18 +58,16 @@ def style(wish: Wish) -> Styled:
         spoken=spoken(prompt),
         keyframe=_keyframe(wish, brief, sheet_),
     )
-    added = (finding("GROUP_TRIGGER", added=prompt[len(worded.rstrip()) :].strip(" 。.")),) if prompt != worded else ()
-    ruled = tuple(_ruled(case))
-    part = () if case.foreign else _in_part(tasks, sheet_, wish)
-    left = (finding("NEG_LEFT", items=[task.text for task in negative.tasks]),) if negative.tasks else ()
-    noticed = (*brief.findings, *_limited(brief, sheet_), *_dropped(dropped), *negative.findings, *left)
-    findings = (*noticed, *added, *part, *ruled)
-    if wish.strict:
-        findings = tuple(map(strict, findings))
+    made = (
+        *_limited(brief, sheet_),
+        *_dropped(dropped),
+        *_added(worded, prompt),
+        *_untold(case, tasks, negative.tasks),
+    )
     return Styled(
         prompt=prompt,
         negative=negative.send,
-        findings=tuple(sorted(dict.fromkeys(findings), key=lambda found: order()[found.code])),
+        findings=_in_order((*brief.findings, *negative.findings, *made, *_ruled(case)), strictly=wish.strict),
         needs_host=(*tasks, *negative.tasks),
         counts=case.counts,
         dropped=dropped,
@@ -80,7 +78,7 @@ def style(wish: Wish) -> Styled:
 
 
 def check_style(styled: Styled, *, force: bool = False) -> None:
-    """PromptRejected when an error stands and is not forced. Its facts hold the findings, not yet in a language."""
+    """PromptRejected when an error stands and is not forced."""
     if force or not styled.errors:
         return
     mends = [error.mend for error in styled.errors if error.mend]
@@ -89,7 +87,8 @@ def check_style(styled: Styled, *, force: bool = False) -> None:
         advice=Message(
             "styling.rejected-force", mend=Message("styling.rejected-mend", mends=_together(mends)) if mends else ""
         ),
-        facts={"findings": styled.findings, "needs_host": styled.needs_host},
+        findings=styled.findings,
+        needs_host=styled.needs_host,
     )
 
 
@@ -151,20 +150,13 @@ def _speech(wish: Wish, brief: Brief, sheet_: Sheet) -> Sheet:
     return other if fits and missing else sheet_
 
 
-def _in_part(tasks: tuple[HostTask, ...], sheet_: Sheet, wish: Wish) -> tuple[Finding, ...]:
-    """Fields told in the other language within a prompt that otherwise is in the language the model reads best."""
-    if not tasks:
-        return ()
-    language = Message(f"styling.language-{sheet_.language}")
-    return (finding("LANG_PART", items=[task.field for task in tasks], language=language, model=wish.model),)
-
-
 def _with_set(prompt: str, wish: Wish) -> str:
     """The prompt with a sentence that asks for the set, where a set is wanted and no word or number asks for one."""
     if not wish.group or not wish.groups_supported or not prompt.strip() or reading.asks_set(hollow(prompt)):
         return prompt
     language = "zh" if spoken(prompt) == "zh" else "en"
-    body, sentence = prompt.rstrip(), book()["set_sentence"][language].format(count=wish.group)
+    sentence: str = book()["set_sentence"][language].format(count=wish.group)
+    body = prompt.rstrip()
     if language == "zh":
         return body + ("" if body.endswith(_ENDS) else "。") + sentence + "。"
     return body + (" " if body.endswith(_ENDS) else ". ") + sentence + "."
@@ -208,6 +200,27 @@ def _limited(brief: Brief, sheet_: Sheet) -> Iterator[Finding]:
 def _dropped(slots: tuple[str, ...]) -> Iterator[Finding]:
     if slots:
         yield finding("DROPPED", items=list(slots))
+
+
+def _added(before: str, prompt: str) -> Iterator[Finding]:
+    """The sentence by which the prompt was completed."""
+    if prompt != before:
+        yield finding("GROUP_TRIGGER", added=prompt[len(before.rstrip()) :].strip(" 。."))
+
+
+def _untold(case: Case, tasks: tuple[HostTask, ...], banned: tuple[HostTask, ...]) -> Iterator[Finding]:
+    """Fields in the other language within a prompt that otherwise is in the model's, and what could not be sent."""
+    if tasks and not case.foreign:
+        language = Message(f"styling.language-{case.sheet.language}")
+        yield finding("LANG_PART", items=[task.field for task in tasks], language=language, model=case.wish.model)
+    if banned:
+        yield finding("NEG_LEFT", items=[task.text for task in banned])
+
+
+def _in_order(findings: Iterable[Finding], *, strictly: bool) -> tuple[Finding, ...]:
+    """Each finding once, in the order of the data."""
+    told = dict.fromkeys(map(strict, findings) if strictly else findings)
+    return tuple(sorted(told, key=lambda found: order()[found.code]))
 
 
 def _ruled(case: Case) -> Iterator[Finding]:

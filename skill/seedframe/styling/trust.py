@@ -12,7 +12,8 @@ from seedframe.styling.values import Finding, Styled
 def face_trust(styled: Styled, *, eligible: bool) -> Finding | None:
     """FACE_TRUST when a realistic person would come from a call whose pictures Seedance does not trust.
 
-    A warning for a keyframe, an info for a picture that may never become video. `eligible`: an untouched text-to-image original of a model on the list of Volcengine 82379/2608626 (read 2026-11).
+    A warning for a keyframe, an info for a picture that may never become video. `eligible`: an untouched text-to-image
+    original of a model on the list of Volcengine 82379/2608626 (read 2026-11).
     """
     if eligible or not (styled.people and styled.realistic):
         return None
