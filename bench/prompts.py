@@ -1,7 +1,7 @@
 """`python -m bench.prompts FILE… [--model NAME] [--show CODE]`: what the lint says about other people's prompts.
 
-A file is csv, tsv, json, jsonl or txt (a prompt a line); the column that holds the prompts is found by its name, else by
-its length. Every set is checked on the model that reads its language best, and on one of the other language, where
+A file is csv, tsv, json, jsonl or txt (a prompt a line); the column that holds the prompts is found by its name, else
+by its length. Every set is checked on the model that reads its language best, and on one of the other language, where
 nothing but advice about the language may come. Exit code 1 when a target is missed.
 """
 

@@ -31,8 +31,8 @@ def prompt_input(
 ) -> Wish:
     """The styler's input for a call. `images` is how many input pictures there are, `group` the size of a related set.
 
-    `frame`: an exact frame for video was asked for, so the picture is a keyframe. A picture split into `layers` needs no
-    words. `strict` turns advice into errors.
+    `frame`: an exact frame for video was asked for, so the picture is a keyframe. A picture split into `layers`
+    needs no words. `strict` turns advice into errors.
     """
     return Wish(
         sheet=offer.model.prompt_style,

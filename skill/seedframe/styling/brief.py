@@ -175,11 +175,8 @@ class _Reading:
 
     def _unknown(self, field: str, word: str) -> Words:
         near = self.lexicon.near(field, word)
-        self.findings.append(
-            finding(
-                "WORD_UNKNOWN", field=field, word=word, near=Message("styling.word-near", near=near) if near else ""
-            )
-        )
+        told = Message("styling.word-near", near=near) if near else ""
+        self.findings.append(finding("WORD_UNKNOWN", field=field, word=word, near=told))
         words = words_of(word)
         named = words.zh is None and any(character.isdigit() for character in word)
         return Words(zh=word, en=word) if named else words

@@ -58,16 +58,12 @@ def style(wish: Wish) -> Styled:
         spoken=spoken(prompt),
         keyframe=_keyframe(wish, brief, sheet_),
     )
-    made = (
-        *_limited(brief, sheet_),
-        *_dropped(dropped),
-        *_added(worded, prompt),
-        *_untold(case, tasks, negative.tasks),
-    )
+    left_out = (*_limited(brief, sheet_), *_dropped(dropped), *_untold(case, tasks, negative.tasks))
+    noticed = (*brief.findings, *negative.findings, *left_out, *_added(worded, prompt), *_ruled(case))
     return Styled(
         prompt=prompt,
         negative=negative.send,
-        findings=_in_order((*brief.findings, *negative.findings, *made, *_ruled(case)), strictly=wish.strict),
+        findings=_in_order(noticed, strictly=wish.strict),
         needs_host=(*tasks, *negative.tasks),
         counts=case.counts,
         dropped=dropped,
