@@ -11,10 +11,10 @@ from typing import Any
 
 import mcp.types as t
 import pytest
+from bench.prompts import measured, read_prompts, table
 from click.testing import CliRunner
 from mcp import Client
 
-from bench.prompts import measured, read_prompts, table
 from seedframe.catalog import catalog
 from seedframe.cli import program
 from seedframe.messages import Language

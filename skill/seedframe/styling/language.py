@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from seedframe.resources import folder
 _HAN = r"\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_CHAR = re.compile(f"[{_HAN}]")
 _WORD = re.compile(rf"[^\W_{_HAN}]+(?:[-'’./:][^\W_{_HAN}]+)*")
+_PLAIN = re.compile(r"(?<![A-Za-z\d_])[a-z\u00e0-\u024f][a-zA-Z\u00c0-\u024f'’-]*(?![\d_])")
 _LETTER = re.compile(rf"[^\W\d_{_HAN}]")
 _EDIT_MARK = re.compile(r"<(point|bbox)>[\d\s.,-]*(?:</\1>)?", re.IGNORECASE)
 _QUOTED = re.compile(r"“([^“”]*)”|\"([^\"\n]*)\"|「([^「」]*)」|『([^『』]*)』")
@@ -97,17 +99,16 @@ def _bare(text: str) -> str:
 
 def _plain_words(text: str) -> int:
     """Latin words that are neither names nor terms with figures."""
-    found = (word for word in _WORD.findall(text) if word[0] < "\u0250")
-    return sum(word[0].islower() and not any(sign.isdigit() for sign in word) for word in found)
+    return len(_PLAIN.findall(text))
 
 
 def _latin(text: str) -> str:
     """The language of a text in Latin letters, by its small words."""
     least = _data()["least"]
-    tokens = [word.casefold() for word in _WORD.findall(text)]
-    hits = {code: sum(token in known for token in tokens) for code, known in _small_words().items()}
+    tokens = Counter(word.casefold() for word in _WORD.findall(text))
+    hits = {code: sum(tokens[word] for word in known if word in tokens) for code, known in _small_words().items()}
     best = max((code for code in hits if code != "en"), key=lambda code: hits[code])
-    enough = hits[best] >= max(least["small_words"], least["share"] * len(tokens))
+    enough = hits[best] >= max(least["small_words"], least["share"] * tokens.total())
     return best if enough and hits[best] >= least["over_english"] * hits["en"] else "en"
 
 

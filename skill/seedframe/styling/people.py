@@ -13,34 +13,53 @@ from functools import cache
 from typing import Any
 
 from seedframe.resources import folder
+from seedframe.styling.language import han
 
+_TOKEN = re.compile(r"(?<![\w-])([a-zé]+(?:-[a-z]+)*)(?![\w-])(?=(?: ([a-z]+))?)")
+_NEAR = 40
 _SIBILANT = re.compile(r"(?:s|x|z|ch|sh)$")
 _CONSONANT_Y = re.compile(r"[^aeiou]y$")
 
 
 def people(text: str) -> bool:
     """Whether a text names a person, in Chinese or English."""
-    return _finds(_chinese(), text) or _finds(_english(), text)
+    return bool(han(text) and _chinese(text)) or _english(text.casefold())
 
 
-def _finds(words: re.Pattern[str], text: str) -> bool:
-    return any(match.lastgroup == "person" for match in words.finditer(text))
+def _chinese(text: str) -> bool:
+    return any(match.lastgroup == "person" for match in _chinese_words().finditer(text))
 
 
 @cache
-def _chinese() -> re.Pattern[str]:
+def _chinese_words() -> re.Pattern[str]:
     data = _data()
     return re.compile(f"(?P<other>{_any(data['zh_not'].split())})|(?P<person>{_any(_words(data['zh']))})")
 
 
+def _english(text: str) -> bool:
+    """Words are looked up one by one, traps sought only around one that means a person."""
+    known, traps = _english_words(), _english_traps()
+    for match in _TOKEN.finditer(text):
+        if match[1] in known or f"{match[1]} {match[2]}" in known:
+            around = text[max(match.start() - _NEAR, 0) : match.end() + _NEAR]
+            place = min(match.start(), _NEAR)
+            if not any(trap.start() <= place < trap.end() for trap in traps.finditer(around)):
+                return True
+    return False
+
+
 @cache
-def _english() -> re.Pattern[str]:
+def _english_words() -> frozenset[str]:
+    return frozenset(form for word in _words(_data()["en"]) for form in _forms(word.replace("_", " ")))
+
+
+@cache
+def _english_traps() -> re.Pattern[str]:
     data = _data()
     animals = _any(form for word in data["animals"].split() for form in _forms(word))
     before, after = (_any(data[name].split("|")) for name in ("before_animals", "after_animals"))
     traps = f"(?:{before}) (?:{animals})|(?:{animals}) (?:{after})|{_any(data['en_not'].split('|'))}"
-    people = _any(form for word in _words(data["en"]) for form in _forms(word.replace("_", " ")))
-    return re.compile(rf"(?<![\w-])(?:(?P<other>{traps})|(?P<person>{people}))(?![\w-])", re.IGNORECASE)
+    return re.compile(rf"(?<![\w-])(?:{traps})(?![\w-])")
 
 
 def _any(words: Iterable[str]) -> str:
