@@ -169,7 +169,7 @@ async def called(open_studio: OpenStudio, tool: str, language: Language = "en", 
         {"prompt": "the dress from Image 2 (red:1.2)"},
         {"prompt": "在<point>1 2</point>加一只鸟"},
     ],
-    ids=lambda arguments: "-".join(arguments),
+    ids="-".join,
 )
 async def test_what_style_prompt_says_generate_image_says(arguments: dict[str, Any], open_studio: OpenStudio):
     said = await called(open_studio, "style_prompt", **arguments)

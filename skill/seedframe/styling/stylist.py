@@ -97,9 +97,9 @@ def _scene(wish: Wish, brief: Brief, sheet_: Sheet, terms: tuple[Term, ...], tex
     present = {term.id for term in terms}
     policy = sheet_.negative
     shown = any(lexicon().roles[item.role].get("people") for item in brief.references if item.role)
-    present_people = shown or people(hollow(text)) if brief.people is None else brief.people
+    peopled = shown or people(hollow(text)) if brief.people is None else brief.people
     return Scene(
-        people=present_people,
+        people=peopled,
         empty=brief.people is False or "people" in brief.avoid,
         text=bool(brief.text or quoted(text)) or not present.isdisjoint(policy.get("text_terms", ())),
         close=not present.isdisjoint(policy.get("close", ())),
