@@ -55,7 +55,7 @@ def machine_text(facts: Mapping[str, Any]) -> str:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def error_facts(error: SeedreamError, language: Language) -> dict[str, Any]:
+def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, Any]:
     """What machines read of an error."""
     noticed = error.noticed(language) if isinstance(error, PromptRejected) else {}
     return {**error.facts, **noticed, "error": error.kind}
