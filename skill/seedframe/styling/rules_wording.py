@@ -17,7 +17,7 @@ from seedframe.styling.lettering import unquoted as unquoted_in
 from seedframe.styling.notes import book, finding, limits, pattern
 from seedframe.styling.values import Finding
 
-_SEGMENTS = re.compile(r"[,，、;；。．.!?！？\n]+(?!\d)")
+_SEGMENTS = re.compile(r"[,，;；。．.!?！？\n]+(?!\d)")
 _DOUBLE = re.compile(r"“[^“”]*”|\"[^\"\n]*\"")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
