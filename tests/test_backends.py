@@ -17,7 +17,7 @@ from PIL import Image
 from seedframe.client import connected
 from seedframe.emulator import InProcess, transport
 from seedframe.emulator.app import Choices
-from seedframe.errors import InvalidRequest, PictureError, SeedreamError
+from seedframe.errors import InvalidRequest, PictureError, PromptRejected, SeedreamError
 from seedframe.pipeline import Studio
 from seedframe.settings import Settings
 
@@ -247,9 +247,10 @@ async def test_edit_marks_are_sent_as_they_are_or_refused_before_paying(
     wish = {"prompt": prompt, "model": model, "images": [picture(tmp_path, "in.png")]}
     async with called(environ, "ark") as (studio, carrier):
         if wrong:
-            with pytest.raises(InvalidRequest) as refused:
+            with pytest.raises(PromptRejected) as refused:
                 await made(studio, "edit_image", **wish)
-            assert (refused.value.field, refused.value.got, carrier.app.state.ledger.posts) == ("prompt", wrong, 0)
+            assert wrong in str(refused.value)
+            assert carrier.app.state.ledger.posts == 0
         else:
             await made(studio, "edit_image", **wish)
             assert prompt[prompt.index("<") : prompt.rindex(">") + 1] in sent(carrier)[0]["prompt"]

@@ -27,7 +27,7 @@ FLOORS = (
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
     {"catalog", "network", "argument_size"},
-    {"schemas", "marks", "lookup"},
+    {"schemas", "prompt_input", "lookup"},
     {"requests"},
     {"wire", "cutting", "rehearsal", "readiness"},
     {"arriving", "framing"},

@@ -381,14 +381,26 @@ async def test_a_prompt_is_worded_and_checked_for_free(era: str, open_studio: Op
     assert posts(service) == 0
 
 
-async def test_words_a_model_does_not_read_come_back_with_what_to_do(
+async def test_words_in_another_language_are_sent_and_what_could_be_better_is_said(
     era: str, open_studio: OpenStudio, service: InProcess
 ):
     async with host(era, open_studio) as client:
+        told, facts = words(await client.call_tool("generate_image", {"prompt": ALLEY, "model": "4.5"}))
+
+    assert [finding["code"] for finding in facts["findings"] if finding["severity"] == "warning"] == ["LANG_45"]
+    assert "this prompt is in Chinese" in told
+    assert "style_prompt" in told
+    assert posts(service) == 1
+
+
+async def test_a_strict_house_refuses_them_before_anything_is_paid(
+    era: str, open_studio: OpenStudio, service: InProcess
+):
+    async with host(era, open_studio, SEEDFRAME_STRICT_PROMPTS="1") as client:
         told, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "model": "4.5"}))
 
     assert facts["error"] == "PromptRejected"
-    assert "as_is" in told or "English" in told
+    assert "as_is" in told
     assert posts(service) == 0
 
 
@@ -545,17 +557,24 @@ async def test_the_budget_of_a_day_stops_the_next_picture(era: str, open_studio:
     assert posts(service) == 1
 
 
-async def test_every_reference_page_can_be_read_as_it_is_on_disk(era: str, open_studio: OpenStudio):
-    pages = Path(__file__).parents[1] / "references"
+async def test_every_page_an_agent_may_need_can_be_read_as_it_is_on_disk(era: str, open_studio: OpenStudio):
+    root = Path(__file__).parents[1]
     async with host(era, open_studio) as client:
         listed = (await client.list_resources()).resources
         read = {resource.uri: (await client.read_resource(resource.uri)).contents[0] for resource in listed}
-        (template,) = (await client.list_resource_templates()).resource_templates
+        templates = (await client.list_resource_templates()).resource_templates
 
-    on_disk = {f"seedframe://references/{path.stem}": path.read_text(encoding="utf-8") for path in pages.glob("*.md")}
+    on_disk = {
+        f"seedframe://{shelf}/{path.stem}": path.read_text(encoding="utf-8")
+        for shelf in ("references", "prompts", "prompts/rules")
+        for path in (root / shelf).glob("*.md")
+    }
     assert {str(uri): content.text for uri, content in read.items()} == on_disk
     assert {resource.size for resource in listed} == {len(text.encode()) for text in on_disk.values()}
-    assert template.uri_template == "seedframe://references/{page}"
+    assert [template.uri_template for template in templates] == [
+        "seedframe://references/{page}",
+        "seedframe://prompts/{page}",
+    ]
 
 
 @pytest.mark.parametrize(

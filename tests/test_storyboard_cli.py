@@ -161,7 +161,7 @@ def test_a_board_may_come_through_a_pipe(shell: Shell):
 
 
 def test_a_plan_that_cannot_be_run_ends_with_code_two_and_marks_the_frames(shell: Shell, board: Path):
-    board.write_text(SMALL.replace("takes: 2", 'model: "4.5"'), encoding="utf-8")
+    board.write_text(SMALL.replace("takes: 2", 'model: "4.5"\nstrict: true'), encoding="utf-8")
     done = shell("plan", board)
     assert done.exit_code == 2
     assert done.stdout.startswith("  ✕ E01_SC01_SH010_ff_v01")
@@ -207,7 +207,7 @@ def test_what_to_retry_must_be_said(shell: Shell, tmp_path: Path):
 
 
 def test_a_board_that_cannot_be_made_is_refused_before_anything_is_paid(shell: Shell, board: Path, tmp_path: Path):
-    board.write_text(SMALL.replace("takes: 2", 'model: "4.5"'), encoding="utf-8")
+    board.write_text(SMALL.replace("takes: 2", 'model: "4.5"\nstrict: true'), encoding="utf-8")
     done = shell("run", board, "--out", tmp_path / "out")
     assert done.exit_code == 2
     assert "Nothing was paid" in done.stderr

@@ -150,10 +150,13 @@ def test_a_refused_frame_says_why_and_the_others_are_planned(plan: Any):
     assert (given.cost, given.unpriced) == ({}, 10)
 
 
-def test_words_missing_in_the_language_of_the_model_block_the_frame(plan: Any):
-    given = plan(board(CHAIN.replace('en: "a stone bridge in mist"', "").replace(", }", "}") + 'model: "4.5"\n'))
-    assert [frame.task.key for frame in given.blocked] == ["E01_SC01_SH010_ff_v01"]
-    assert ("error", "PromptRejected") in codes(given)
+def test_words_missing_in_the_language_of_the_model_are_advice_and_block_a_strict_board(plan: Any):
+    text = CHAIN.replace('en: "a stone bridge in mist"', "").replace(", }", "}") + 'model: "4.5"\n'
+    advised, strict = plan(board(text)), plan(board(text + "strict: true\n"))
+    assert advised.blocked == ()
+    assert ("warning", "LANG_45") in codes(advised)
+    assert [frame.task.key for frame in strict.blocked] == ["E01_SC01_SH010_ff_v01"]
+    assert ("error", "PromptRejected") in codes(strict)
 
 
 @pytest.mark.parametrize(("realistic", "found"), [("true", 1), ("false", 0)])

@@ -164,7 +164,9 @@ async def test_a_board_that_cannot_be_made_is_refused_before_a_process_is_starte
     open_studio: OpenStudio, tmp_path: Path
 ):
     async with host(open_studio) as client:
-        words, _, result = await call(client, action="run", board=SMALL.replace("project", 'model: "4.5"\nproject'))
+        words, _, result = await call(
+            client, action="run", board=SMALL.replace("project", 'model: "4.5"\nstrict: true\nproject', 1)
+        )
     assert result.is_error is True
     assert "Nothing was paid" in words[0]
     assert not (tmp_path / "pictures" / "river").exists()

@@ -140,17 +140,25 @@ def test_english_for_a_model_that_wants_chinese_is_a_task_for_the_host():
     styled = style(wish("natural-zh", prompt="a red fox"))
 
     assert [(task.field, task.want, task.text) for task in styled.needs_host] == [("prompt", "zh", "a red fox")]
+    assert grave(styled) == ["LANG_5"]
+    check_style(styled)
+
+
+def test_a_strict_house_refuses_what_is_advice_elsewhere():
+    styled = style(wish("natural-zh", prompt="a red fox", strict=True))
+
     with pytest.raises(PromptRejected) as refused:
-        check_style(styled, force=True)
+        check_style(styled)
     assert refused.value.facts["needs_host"][0]["field"] == "prompt"
+    check_style(styled, force=True)
 
 
-def test_as_is_sends_the_other_language_with_a_warning():
+def test_as_is_says_no_more_than_a_word_about_the_language():
     styled = style(
         wish("natural-zh", prompt="a red fox curled up on moss in a birch forest, soft morning light", as_is=True)
     )
 
-    assert (grave(styled), styled.needs_host) == (["LANG_5"], ())
+    assert ("LANG_5" in codes(styled), grave(styled), styled.needs_host) == (True, [], ())
     check_style(styled)
 
 
@@ -274,6 +282,8 @@ def test_a_chinese_negative_for_an_english_model_is_translated_where_it_is_known
 
     assert styled.negative == "blurry, watermark"
     assert [(task.field, task.text) for task in styled.needs_host] == [("negative", "奇怪的东西")]
+    (finding,) = [finding for finding in styled.findings if finding.code == "NEG_LEFT"]
+    assert "奇怪的东西" in finding.message.text("zh")
 
 
 def test_an_unknown_wish_to_avoid_joins_the_negative_or_is_told_to_be_unsent():
@@ -323,7 +333,7 @@ def test_an_unknown_sheet_is_refused():
 
 
 def test_errors_stop_a_payment_unless_forced_and_every_finding_is_told():
-    styled = style(wish("keywords-en", prompt="a fox (masterpiece:1.3), 8k"))
+    styled = style(wish("keywords-en", prompt="the fox from Image 1, 8k"))
 
     with pytest.raises(PromptRejected) as refused:
         check_style(styled)

@@ -21,8 +21,8 @@ In: messages and the facts an agent needs to do better. Out: exceptions. Never i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from seedframe.messages import Language, Message
 from seedframe.redaction import redact
@@ -76,8 +76,30 @@ class InvalidRequest(SeedreamError):
         self.field, self.got, self.allowed = field, got, allowed
 
 
+class _Noticed(Protocol):
+    """What the styler noticed, told in a language when it is shown."""
+
+    def as_dict(self, language: Language = ...) -> dict[str, Any]: ...
+
+
 class PromptRejected(SeedreamError):
-    """Lint found errors, or the words are missing in the language the model wants."""
+    """The lint found errors. `findings` are all of them, `needs_host` the words only the host can write."""
+
+    def __init__(
+        self,
+        message: Message,
+        *,
+        advice: Message | None = None,
+        findings: Sequence[_Noticed] = (),
+        needs_host: Sequence[_Noticed] = (),
+    ) -> None:
+        self.findings, self.needs_host = tuple(findings), tuple(needs_host)
+        super().__init__(message, advice=advice, facts=self.noticed("en"))
+
+    def noticed(self, language: Language) -> dict[str, Any]:
+        """`{findings, needs_host}` in one language, JSON-ready."""
+        told = {"findings": self.findings, "needs_host": self.needs_host}
+        return {name: [item.as_dict(language) for item in items] for name, items in told.items()}
 
 
 class NotConfigured(SeedreamError):

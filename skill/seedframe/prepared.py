@@ -7,18 +7,19 @@ Never in here: a file, a network, money.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seedframe.geometry import ratio_text
 from seedframe.journal import fingerprint
-from seedframe.marks import check_marks
 from seedframe.messages import Message
+from seedframe.prompt_input import prompt_input
+from seedframe.prompt_input import worded as worded_input
 from seedframe.redaction import redact
 from seedframe.references import Reference
 from seedframe.requests import ImageRequest
 from seedframe.settings import Settings
-from seedframe.styling import Styled, Wish, check_style, face_trust, style
+from seedframe.styling import Styled, check_style
 from seedframe.wire import Call, build
 
 
@@ -66,7 +67,7 @@ def fingerprint_of_key(key: str) -> str:
 
 
 def styled_words(request: ImageRequest) -> Styled:
-    """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for edit marks out of place."""
+    """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for a brief that is none."""
     styled = worded(request)
     check_words(styled, request)
     return styled
@@ -74,13 +75,27 @@ def styled_words(request: ImageRequest) -> Styled:
 
 def worded(request: ImageRequest) -> Styled:
     """The words of a request and everything noticed about them, not yet judged."""
-    return with_trust(style(_wish(request)), request)
+    ratio = request.frame.ratio
+    wish = prompt_input(
+        request.offer,
+        prompt=request.prompt,
+        brief=request.brief,
+        negative=request.negative_prompt,
+        images=len(request.images),
+        group=request.group,
+        ratio=ratio_text(ratio) if ratio is not None else None,
+        frame=request.frame.frame is not None,
+        edit=request.tool == "edit_image",
+        as_is=request.as_is,
+        layers=request.layers,
+        strict=request.strict,
+    )
+    return worded_input(wish, request.offer)
 
 
 def check_words(styled: Styled, request: ImageRequest) -> None:
     """The judgement of `styled_words` on words already found."""
     check_style(styled, force=request.force)
-    check_marks(styled.prompt, request.offer)
 
 
 def build_calls(
@@ -99,12 +114,6 @@ def build_calls(
     return (call,) * request.calls
 
 
-def with_trust(styled: Styled, request: ImageRequest) -> Styled:
-    """The findings with a warning when realistic people meet a call whose pictures Seedance does not trust."""
-    finding = face_trust(styled, eligible=request.offer.model.trust_days is not None and not request.images)
-    return replace(styled, findings=(*styled.findings, finding)) if finding else styled
-
-
 def words_of(prepared: Prepared) -> Mapping[str, Any]:
     """The words as given and as sent."""
     request, styled = prepared.request, prepared.styled
@@ -118,23 +127,3 @@ def words_of(prepared: Prepared) -> Mapping[str, Any]:
     if styled.dropped:
         words["dropped"] = list(styled.dropped)
     return words
-
-
-def _wish(request: ImageRequest) -> Wish:
-    offer, frame = request.offer, request.frame
-    return Wish(
-        sheet=offer.model.prompt_style,
-        model=offer.model.name,
-        prompt=request.prompt if request.prompt or request.brief or not request.layers else "",
-        words_needed=not request.layers,
-        brief=request.brief,
-        negative=request.negative_prompt,
-        references=len(request.images),
-        max_references=offer.references.count,
-        group=request.group,
-        ratio=ratio_text(frame.ratio) if frame.ratio is not None else None,
-        edit=request.tool == "edit_image",
-        negative_supported=offer.supports("negative_prompt"),
-        as_is=request.as_is,
-        groups_supported=offer.supports("related"),
-    )

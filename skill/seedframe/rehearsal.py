@@ -13,39 +13,50 @@ from seedframe.catalog import Catalog
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import exact_size, parse_ratio
 from seedframe.messages import Message
+from seedframe.prompt_input import prompt_input, worded
 from seedframe.requests import coerced
 from seedframe.settings import Settings
-from seedframe.styling import Wish, style
+from seedframe.styling import Styled, worth_rewriting, writing_rules
 
 
 def rehearse(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> dict[str, Any]:
-    """Prompt, negative, findings, counts, dropped, needs_host and a size hint. InvalidRequest for wrong arguments."""
+    """Prompt, negative, findings, counts, dropped, needs_host and a size hint. InvalidRequest for wrong arguments.
+
+    Where other words would serve better, `rewrite` holds the codes that say why and the rules by which the caller's own
+    model can write them at once. `usable` is whether `generate_image` would send the prompt.
+    """
     given = coerced("style_prompt", arguments)
     if "prompt" not in given and "brief" not in given:
         raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
     offer = catalog.offer(given.get("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
-    ratio = given.get("ratio", settings.ratio)
-    styled = style(
-        Wish(
-            sheet=offer.model.prompt_style,
-            model=offer.model.name,
-            prompt=given.get("prompt"),
-            brief=given.get("brief"),
-            negative=given.get("negative_prompt"),
-            references=given.get("references", 0),
-            max_references=offer.references.count,
-            group=given["count"] if given.get("count", 1) > 1 else None,
-            ratio=ratio,
-            edit=given.get("references", 0) > 0,
-            negative_supported=offer.supports("negative_prompt"),
-            as_is=given.get("as_is", False),
-            groups_supported=offer.supports("related"),
-        )
+    ratio, count = given.get("ratio", settings.ratio), given.get("count", 1)
+    asked = prompt_input(
+        offer,
+        prompt=given.get("prompt"),
+        brief=given.get("brief"),
+        negative=given.get("negative_prompt"),
+        images=given.get("references", 0),
+        group=count if count > 1 and given.get("related") else None,
+        ratio=ratio,
+        frame="frame" in given,
+        edit=given.get("references", 0) > 0,
+        as_is=given.get("as_is", False),
+        strict=settings.strict_prompts,
     )
+    styled = worded(asked, offer)
     size = str(exact_size(parse_ratio(ratio), offer.model.target_pixels, offer.limits)) if ratio else None
     return {
         "model": offer.model.name,
         "style": offer.model.prompt_style,
         **styled.as_dict(settings.language),
         "size": size or offer.model.default_size,
+        "usable": not styled.errors,
+        **_rewriting(styled, offer.model.prompt_style),
     }
+
+
+def _rewriting(styled: Styled, sheet: str) -> dict[str, Any]:
+    codes = worth_rewriting(styled.findings)
+    if not codes:
+        return {}
+    return {"rewrite": {"because": list(codes), "rules": writing_rules(sheet)}}

@@ -24,8 +24,15 @@ def sentence(facts: Mapping[str, Any], language: Language) -> str:
         lines += [Message("report.file", **_shown(picture)).text(language) for picture in facts["pictures"]]
         lines += [_absence(missing, language) for missing in facts["missing"]]
     lines += [str(warning) for warning in facts["warnings"]]
-    lines += [finding["message"] for finding in facts["findings"] if finding["severity"] != "info"]
+    lines += [advice(finding, language) for finding in facts["findings"] if finding["severity"] != "info"]
     return "\n".join(lines)
+
+
+def advice(finding: Mapping[str, Any], language: Language) -> str:
+    """A finding and how to mend it, in one line."""
+    if not finding.get("mend"):
+        return str(finding["message"])
+    return Message("styling.and-then", first=finding["message"], second=finding["mend"]).text(language)
 
 
 def cost(price: Mapping[str, Any]) -> str | Message:
@@ -48,16 +55,18 @@ def machine_text(facts: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def error_facts(error: SeedreamError) -> dict[str, Any]:
+def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, Any]:
     """What machines read of an error."""
-    return {**error.facts, "error": error.kind}
+    noticed = error.noticed(language) if isinstance(error, PromptRejected) else {}
+    return {**error.facts, **noticed, "error": error.kind}
 
 
 def error_text(error: SeedreamError, language: Language) -> str:
     """The whole story of an error; a rejected prompt tells each finding."""
     told = error.text(language)
     if isinstance(error, PromptRejected):
-        details = [*error.facts.get("needs_host", ()), *error.facts.get("findings", ())]
+        noticed = error.noticed(language)
+        details = [*noticed["needs_host"], *noticed["findings"]]
         told = "\n".join([told, *(f"- {detail['message']}" for detail in details if detail["message"] not in told)])
     return told
 

@@ -90,6 +90,7 @@ class ImageRequest:
     confirm_cost: bool = False
     warnings: tuple[Message, ...] = ()
     price_override: Decimal | None = None
+    strict: bool = False
 
     @property
     def calls(self) -> int:
@@ -172,6 +173,7 @@ def _request(
         frame=frame,
         warnings=warnings,
         price_override=settings.prices.get(offer.model.name),
+        strict=settings.strict_prompts,
         **{**fields, "images": tuple(fields.get("images", ()))},
     )
 

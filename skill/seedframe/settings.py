@@ -54,6 +54,7 @@ class Settings:
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     images_per_minute: int | None = None
     response_format: str | None = None
+    strict_prompts: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -187,6 +188,13 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
     return parse
 
 
+def _switch(name: str, value: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in known:
+        raise wrong(name, value, "1, 0")
+    return known[value.lower()]
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_BACKEND", "backend", _text, "ark"),
     Setting("SEEDFRAME_MODEL", "model", _text, "5.0-lite"),
@@ -202,6 +210,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_PRICES", "prices", _prices, "–"),
     Setting("SEEDFRAME_IPM", "images_per_minute", _positive(int, "500"), "500"),
     Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
+    Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),

@@ -88,7 +88,7 @@ def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
 
     text = report.error_text(error, settings.language)
     if as_json:
-        click.echo(report.machine_text({**report.error_facts(error), "message": text}))
+        click.echo(report.machine_text({**report.error_facts(error, settings.language), "message": text}))
     else:
         click.echo(text, err=True)
     sys.exit(exit_code(error))

@@ -6,6 +6,8 @@ In: words or a local picture. Out: a styled prompt, a cut picture, a description
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from seedframe.cli.common import fail, json_option, read_json, say
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import Settings
+
+UNUSABLE = 2
+"""The exit code for words that would be refused."""
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -31,6 +36,8 @@ def _style(language: Language) -> click.Command:
         click.Option(["--negative-prompt"]),
         click.Option(["--references"], type=int),
         click.Option(["--count"], type=int),
+        click.Option(["--related"], is_flag=True, default=None),
+        click.Option(["--frame"]),
         click.Option(["--as-is"], is_flag=True, default=None),
         json_option(language),
     ]
@@ -49,12 +56,23 @@ def _rehearse(settings: Settings, /, as_json: bool, brief: str | None, **given: 
         fail(error, settings, as_json=as_json)
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
-        return
-    click.echo(facts["prompt"])
+    else:
+        _show_words(facts, settings.language)
+    sys.exit(0 if facts["usable"] else UNUSABLE)
+
+
+def _show_words(facts: Mapping[str, Any], language: Language) -> None:
+    """A usable prompt goes to stdout, all the rest to stderr: what is piped on can be sent."""
+    from seedframe import report
+
+    click.echo(facts["prompt"], err=not facts["usable"])
     if facts["negative"]:
-        click.echo(say("cli.negative", settings.language, negative=facts["negative"]))
-    for note in (*facts["needs_host"], *facts["findings"]):
-        click.echo(f"- {note['message']}", err=True)
+        click.echo(say("cli.negative", language, negative=facts["negative"]), err=not facts["usable"])
+    for note in facts["findings"]:
+        severity = say(f"cli.severity-{note['severity']}", language)
+        click.echo(f"{severity} {note['code']}: {report.advice(note, language)}", err=True)
+    for task in facts["needs_host"]:
+        click.echo(f"- {task['message']}", err=True)
 
 
 def _crop(language: Language) -> click.Command:

@@ -38,7 +38,7 @@ def answer(result: Result, language: Language) -> t.CallToolResult:
 
 def refusal(error: SeedreamError, language: Language) -> t.CallToolResult:
     """An error the caller can act on."""
-    text = report.error_text(error, language) + "\n" + report.machine_text(report.error_facts(error))
+    text = report.error_text(error, language) + "\n" + report.machine_text(report.error_facts(error, language))
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 

@@ -1,4 +1,4 @@
-"""What agents read: `prompts/*.md` as MCP prompts with arguments and completions, `references/*.md` as resources.
+"""What agents read: `prompts/*.md` as MCP prompts; these, `prompts/rules/*.md` and `references/*.md` as resources.
 
 In: the packaged folders. Out: MCP values. Each text exists once, on disk. Never in here: the text itself.
 
@@ -18,6 +18,7 @@ import mcp.types as t
 from mcp import MCPError
 
 from seedframe.resources import folder
+from seedframe.styling import sheets, writing_rules
 
 SCHEME = "seedframe://"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
@@ -50,6 +51,13 @@ def references() -> tuple[tuple[str, str], ...]:
     return tuple(_pages("references"))
 
 
+@cache
+def pages() -> dict[str, tuple[str, str]]:
+    """Every resource by its address: name and text."""
+    shelves = (("references", references()), ("prompts", tuple(_pages("prompts"))), ("prompts/rules", _rules()))
+    return {_uri(shelf, name): (name, text) for shelf, texts in shelves for name, text in texts}
+
+
 async def list_prompts(_ctx: Any, _params: t.PaginatedRequestParams | None) -> t.ListPromptsResult:
     """`prompts/list`."""
     return t.ListPromptsResult(
@@ -80,31 +88,31 @@ async def complete(_ctx: Any, params: t.CompleteRequestParams) -> t.CompleteResu
 
 
 async def list_resources(_ctx: Any, _params: t.PaginatedRequestParams | None) -> t.ListResourcesResult:
-    """`resources/list`: the reference pages."""
+    """`resources/list`: the reference pages, the prompts, the writing rules."""
     return t.ListResourcesResult(
         resources=[
-            t.Resource(
-                uri=_uri(name), name=name, title=_title(text), mime_type="text/markdown", size=len(text.encode())
-            )
-            for name, text in references()
+            t.Resource(uri=uri, name=name, title=_title(text), mime_type="text/markdown", size=len(text.encode()))
+            for uri, (name, text) in pages().items()
         ]
     )
 
 
 async def list_templates(_ctx: Any, _params: t.PaginatedRequestParams | None) -> t.ListResourceTemplatesResult:
     """`resources/templates/list`."""
-    template = t.ResourceTemplate(
-        uri_template=SCHEME + "references/{page}", name="reference", title="A reference page", mime_type="text/markdown"
-    )
-    return t.ListResourceTemplatesResult(resource_templates=[template])
+    kinds = (("references/{page}", "reference", "A reference page"), ("prompts/{page}", "prompt", "A writing guide"))
+    templates = [
+        t.ResourceTemplate(uri_template=SCHEME + path, name=name, title=title, mime_type="text/markdown")
+        for path, name, title in kinds
+    ]
+    return t.ListResourceTemplatesResult(resource_templates=templates)
 
 
 async def read_resource(_ctx: Any, params: t.ReadResourceRequestParams) -> t.ReadResourceResult:
     """`resources/read`."""
     uri = str(params.uri)
-    text = next((text for name, text in references() if _uri(name) == uri), None)
-    if text is None:
+    if uri not in pages():
         raise MCPError(t.INVALID_PARAMS, "Resource not found", data={"uri": uri})
+    _, text = pages()[uri]
     return t.ReadResourceResult(contents=[t.TextResourceContents(uri=uri, mime_type="text/markdown", text=text)])
 
 
@@ -112,6 +120,10 @@ def _pages(name: str) -> Iterator[tuple[str, str]]:
     for entry in sorted(folder(name).iterdir(), key=lambda item: item.name):
         if entry.name.endswith(".md"):
             yield entry.name.removesuffix(".md"), entry.read_text(encoding="utf-8")
+
+
+def _rules() -> Iterator[tuple[str, str]]:
+    return ((name, writing_rules(name)) for name in sheets())
 
 
 def _read_prompt(name: str, text: str) -> Text:
@@ -135,9 +147,9 @@ def _choices(argument: str) -> list[str]:
     return known.get(argument, [])
 
 
-def _uri(name: str) -> str:
-    return f"{SCHEME}references/{name}"
+def _uri(shelf: str, name: str) -> str:
+    return f"{SCHEME}{shelf}/{name}"
 
 
 def _title(text: str) -> str:
-    return text.splitlines()[0].lstrip("# ").strip()
+    return text.splitlines()[0].lstrip("# ").removeprefix("title:").strip()

@@ -72,6 +72,7 @@ def board_to_json(board: Board) -> dict[str, Any]:
         "seed": board.seed,
         "seedance": board.seedance,
         "realistic_people": None if board.realistic_people else False,
+        "strict": board.strict or None,
         "style": board.style,
         "characters": [_element_json(item) for item in board.characters],
         "products": [_element_json(item) for item in board.products],
@@ -113,6 +114,7 @@ def _board(document: Document, folder: str) -> Board:
         seed=data.get("seed"),
         seedance=data.get("seedance", "2.0"),
         realistic_people=data.get("realistic_people", True),
+        strict=data.get("strict", False),
         style=_parts(data.get("style", {})),
         characters=tuple(
             Character(*_told(item), kind=item.get("kind", "person")) for item in data.get("characters", ())

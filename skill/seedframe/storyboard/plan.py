@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, cached_property
 from importlib.resources import files
@@ -201,7 +201,7 @@ class _Planner:
     def __init__(self, board: Board, settings: Settings, catalog: Catalog) -> None:
         self._board = board
         self._cast = Cast.of(board)
-        self._settings = settings
+        self._settings = replace(settings, strict_prompts=settings.strict_prompts or board.strict)
         self._catalog = catalog
         self._roots = [root.resolve() for root in (*settings.input_roots, settings.output_dir)]
         self._missing: dict[str, Message | None] = {}

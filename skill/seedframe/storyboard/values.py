@@ -107,7 +107,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A whole storyboard. `folder` is where its relative pictures are; `notices` are findings of the reader."""
+    """A whole storyboard. `folder` is where its relative pictures are; `notices` are findings of the reader.
+
+    `strict` turns advice about prompts into refusals.
+    """
 
     project: str
     shots: tuple[Shot, ...]
@@ -119,6 +122,7 @@ class Board:
     seed: int | None = None
     seedance: str = "2.0"
     realistic_people: bool = True
+    strict: bool = False
     style: Mapping[str, Any] = field(default_factory=dict)
     characters: tuple[Character, ...] = ()
     products: tuple[Element, ...] = ()

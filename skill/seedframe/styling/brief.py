@@ -218,7 +218,9 @@ class _Reading:
         found = self.lexicon.near(field, word)
         near = Message("styling.word-near", near=found) if found else ""
         self.findings.append(finding("WORD_UNKNOWN", field=field, word=word, near=near))
-        return words_of(word)
+        words = words_of(word)
+        named = words.zh is None and any(character.isdigit() for character in word)
+        return Words(zh=word, en=word) if named else words
 
 
 def _several(raw: Any) -> Iterable[Any]:

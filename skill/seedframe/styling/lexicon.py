@@ -152,7 +152,7 @@ def lexicon() -> Lexicon:
         avoid=raw["avoid"],
         avoid_index=_aliases(raw["avoid"]),
         role_index=_aliases(raw["roles"]),
-        lists={name: raw[name] for name in ("junk", "people", "drawn", "suffixes")},
+        lists={name: raw[name] for name in ("junk", "drawn", "suffixes")},
     )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -39,6 +40,18 @@ def limits(code: str) -> Mapping[str, Any]:
     """The numbers and switches of a code."""
     entry: Mapping[str, Any] = book()["codes"][code]
     return entry
+
+
+def strict(found: Finding) -> Finding:
+    """The same finding where advice counts as a rule; one that was softened, or has no strict severity, stays."""
+    known = limits(found.code)
+    binding = "strict" in known and found.severity == known["severity"]
+    return replace(found, severity=known["strict"]) if binding else found
+
+
+def worth_rewriting(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The codes among them that a rewriting by the host's model would mend."""
+    return tuple(dict.fromkeys(found.code for found in findings if limits(found.code).get("rewrite")))
 
 
 def finding(code: str, severity: Severity | None = None, /, **values: Any) -> Finding:

@@ -1,4 +1,4 @@
-"""What a text says about its picture: which images it names, whether a set is asked for, people, a drawn look.
+"""What a text says about its picture: which images it names, whether a set or a keyframe is asked for, a drawn look.
 
 In: text. Out: facts found by patterns and word lists. Never in here: whether that is right or wrong.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import product
 from typing import Literal
 
 from seedframe.styling.lexicon import lexicon
@@ -17,6 +18,8 @@ _HAN_DIGITS = {sign: value for value, sign in enumerate("一二三四五六七�
 _NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()  # noqa: SIM905
 )
+_ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth tenth".split()  # noqa: SIM905
+_FIGURE = re.compile(rf"\d+|[一二三四五六七八九十]|{'|'.join(_ORDINALS[1:])}", re.IGNORECASE)
 
 
 def says(rule: str, text: str) -> list[str]:
@@ -24,13 +27,18 @@ def says(rule: str, text: str) -> list[str]:
     return [match[0].strip() for language in _languages(text) for match in pattern(rule, language).finditer(text)]
 
 
-def images(text: str) -> tuple[int, ...]:
-    """Numbers of the input images a text addresses (图1, 图一, Image 1, images 1 to 3), sorted."""
+def images(text: str, *, given: bool = False) -> tuple[int, ...]:
+    """Numbers of the input images a text addresses (图1, 图一, Image 1, images 1 to 3), sorted.
+
+    Where images are `given`, 第三张图, "the third image" and "Figure 3" are taken for input images too: without any
+    they may as well be parts of the picture.
+    """
     found: set[int] = set()
-    for language in _languages(text):
-        for match in pattern("image", language).finditer(text):
+    rules = ("image", "image_given") if given else ("image",)
+    for rule, language in product(rules, _languages(text)):
+        for match in pattern(rule, language).finditer(text):
             told = next(part for part in match.groups() if part)
-            numbers = [_number(part) or 0 for part in re.findall(r"\d+|[一二三四五六七八九十]", told)]
+            numbers = [_number(part.casefold()) or 0 for part in _FIGURE.findall(told)]
             span = re.search(r"-|to|至|到", told) and len(numbers) == 2
             found.update(range(numbers[0], numbers[1] + 1) if span else numbers)
     return tuple(sorted(found))
@@ -46,26 +54,19 @@ def set_asked(text: str) -> int | None:
     return None
 
 
-def names_number(text: str, number: int) -> bool:
-    """Whether a text names a number, in figures, Han numerals or English words."""
-    figures = re.findall(r"\d+|[一二两三四五六七八九十]{1,3}|[a-z]+", text.casefold())
-    return any(_number(figure) == number for figure in figures)
+def asks_set(text: str) -> bool:
+    """Whether a text lets several pictures come: by a word for a set, or by a number of pictures."""
+    return bool(says("trigger", text)) or set_asked(text) is not None
+
+
+def keyframe(text: str) -> bool:
+    """Whether a text calls its picture a frame of a video."""
+    return bool(says("keyframe", text))
 
 
 def _languages(text: str) -> tuple[Literal["zh", "en"], ...]:
     """The languages whose patterns can match; a purely Latin text has no Chinese."""
     return ("en",) if text.isascii() else LANGUAGES
-
-
-def people(text: str) -> bool:
-    """Whether a text names a person, by word lists."""
-    wanted, unwanted = _english("people"), _english("people", "_not")
-    if wanted.search(unwanted.sub(" ", text)):
-        return True
-    lists = lexicon().lists["people"]
-    for word in lists["zh_not"]:
-        text = text.replace(word, " ")
-    return any(word in text for word in lists["zh"])
 
 
 def drawn(text: str) -> bool:
@@ -89,6 +90,8 @@ def _english(name: str, kind: str = "") -> re.Pattern[str]:
 def _number(figure: str) -> int | None:
     if figure.isdigit():
         return int(figure)
+    if figure in _ORDINALS:
+        return _ORDINALS.index(figure)
     if figure in _NUMBER_WORDS:
         return _NUMBER_WORDS.index(figure)
     if figure.startswith("十") and len(figure) > 1:

@@ -19,10 +19,14 @@ _RATIO = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?)\s*[:：]\s*(\d{1,2})(?![\d.]
 
 def references(case: Case) -> Iterator[Finding]:
     """Images named that are not there, there and not named, or too many."""
-    given, named = case.wish.references, reading.images(case.bare)
+    given = case.wish.references
+    named = reading.images(case.bare, given=given > 0 and not case.set_size)
     missing = [number for number in named if number > given]
+    uploaded = reading.says("uploaded", case.bare)
     if missing:
         yield finding("REF_MISSING", numbers=missing, count=given)
+    elif uploaded and not given:
+        yield finding("REF_NONE", items=uploaded)
     unused = [number for number in range(1, given + 1) if number not in named]
     if given > 1 and unused:
         yield finding("REF_UNUSED", numbers=unused)
@@ -42,15 +46,16 @@ def edits(case: Case) -> Iterator[Finding]:
 
 
 def sets(case: Case) -> Iterator[Finding]:
-    """A set the prompt does not ask for, asks for without the call, or that is too large."""
+    """A set the prompt asks for without the call or in another number, or one that is too large."""
     size = case.wish.group
     if size is None:
         asked = reading.set_asked(case.bare)
         if asked:
             yield finding("GROUP_UNSET", count=asked)
         return
-    if not (reading.says("trigger", case.bare) and reading.names_number(case.bare, size)):
-        yield finding("GROUP_TRIGGER", count=size)
+    asked = reading.set_asked(case.bare)
+    if asked and asked != size:
+        yield finding("GROUP_COUNT", asked=asked, count=size)
     if case.wish.references + size > limits("GROUP_LIMIT")["above"]:
         yield finding("GROUP_LIMIT", references=case.wish.references, count=size, limit=limits("GROUP_LIMIT")["above"])
     if not case.wish.groups_supported:
@@ -59,7 +64,7 @@ def sets(case: Case) -> Iterator[Finding]:
 
 def keyframe(case: Case) -> Iterator[Finding]:
     """A keyframe is one frozen moment in one picture."""
-    if not case.wish.keyframe:
+    if not case.keyframe:
         return
     motion = reading.says("motion", case.bare)
     if motion:

@@ -15,15 +15,15 @@ from seedframe.styling.values import Finding
 
 
 def conflicts(case: Case) -> Iterator[Finding]:
-    """Pairs that cannot both be true; an error only when both were picked: a free text may mean something else."""
+    """Pairs that cannot both be true; strict houses refuse what was picked twice: a free text may mean else."""
     picked = {term.id for term in case.picked}
     present = picked if case.set_size else {term.id for term in case.terms}
     for conflict in case.lexicon.conflicts:
         pair = {conflict.first, conflict.second}
         if pair <= present:
-            certain = conflict.hard and pair <= picked
+            sure = case.wish.strict and conflict.hard and pair <= picked
             names = [_name(case, term) for term in (conflict.first, conflict.second)]
-            yield finding("CONFLICT", None if certain else limits("CONFLICT")["soft"], items=names)
+            yield finding("CONFLICT", limits("CONFLICT")["picked_strict"] if sure else None, items=names)
 
 
 def rivals(case: Case) -> Iterator[Finding]:

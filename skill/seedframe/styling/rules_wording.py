@@ -6,32 +6,50 @@ In: a `Case`. Out: findings. Never in here: rules about the call or about what g
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
+from seedframe.messages import Message
 from seedframe.styling import reading
 from seedframe.styling.case import Case, Rule
-from seedframe.styling.language import han, han_share, quoted, words
+from seedframe.styling.language import han, quoted, words
+from seedframe.styling.lettering import unquoted as unquoted_in
 from seedframe.styling.notes import book, finding, limits, pattern
 from seedframe.styling.values import Finding
 
-_SEGMENTS = re.compile(r"[,，、;；。．.!?！？\n]+(?!\d)")
+_SEGMENTS = re.compile(r"[,，;；。．.!?！？\n]+(?!\d)")
 _DOUBLE = re.compile(r"“[^“”]*”|\"[^\"\n]*\"")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
 
 
 def empty(case: Case) -> Iterator[Finding]:
-    """There is nothing to paint."""
-    if not case.told and case.wish.words_needed:
+    """There is nothing to paint: no word and no sign that stands for something."""
+    if case.wish.words_needed and not (case.told and any(map(_says, case.prompt))):
         yield finding("EMPTY")
+
+
+def _says(sign: str) -> bool:
+    return unicodedata.category(sign)[0] in "LN" or unicodedata.category(sign) == "So"
+
+
+def control(case: Case) -> Iterator[Finding]:
+    """Characters no service takes: they are refused there, or end the text early."""
+    found = sorted({f"U+{ord(sign):04X}" for sign in _CONTROL.findall(case.prompt)})
+    if found:
+        yield finding("CONTROL", items=found)
 
 
 def length(case: Case) -> Iterator[Finding]:
     """Over the budget, near it, or so short that much is left to chance."""
+    most = case.wish.most_characters
+    if most is not None and len(case.prompt) > most:
+        yield finding("LEN_MAX", count=len(case.prompt), limit=most)
     share = case.counts.budget
     percent = round(share * 100)
     if share > limits("LEN_OVER")["above"]:
-        most = {f"most_{unit}": book()["length"][unit] for unit in ("han", "words")}
-        yield finding("LEN_OVER", han=case.counts.han, words=case.counts.words, percent=percent, **most)
+        advised = {f"most_{unit}": book()["length"][unit] for unit in ("han", "words")}
+        yield finding("LEN_OVER", han=case.counts.han, words=case.counts.words, percent=percent, **advised)
     elif share > limits("LEN_NEAR")["above"]:
         yield finding("LEN_NEAR", percent=percent)
     elif case.told and not case.scene.edit and share < limits("LEN_SHORT")["below"]:
@@ -39,25 +57,23 @@ def length(case: Case) -> Iterator[Finding]:
 
 
 def language(case: Case) -> Iterator[Finding]:
-    """The text is not in the language the sheet wants."""
-    if not case.told:
+    """The text is not in the language the model reads best."""
+    if not case.told or not case.foreign:
         return
-    if case.concerns("LANG_5") and han_share(case.prompt) < limits("LANG_5")["below"]:
-        yield _spoken(case, "LANG_5")
-    if case.concerns("LANG_45") and han(case.bare):
-        yield _spoken(case, "LANG_45")
-
-
-def _spoken(case: Case, code: str) -> Finding:
-    return finding(code, limits(code)["as_is"] if case.wish.as_is else None, model=case.wish.model)
+    code = "LANG_5" if case.concerns("LANG_5") else "LANG_45"
+    name = case.spoken if case.spoken != case.sheet.language else "mixed"
+    severity = limits(code)["as_is"] if case.wish.as_is else None
+    yield finding(code, severity, model=case.wish.model, language=Message(f"styling.language-{name}"))
 
 
 def form(case: Case) -> Iterator[Finding]:
     """Keywords where prose is wanted, sentences where keywords are wanted, too many of them."""
+    if case.foreign:
+        return
     segments = [part for part in _SEGMENTS.split(case.bare) if part.strip()]
-    if case.concerns("KEYWORDS_5") and han_share(case.prompt) >= limits("LANG_5")["below"] and _stacked(case, segments):
+    if case.concerns("KEYWORDS_5") and _stacked(case, segments):
         yield finding("KEYWORDS_5", model=case.wish.model)
-    if case.concerns("SENTENCES_45") and not han(case.bare) and _prose(case, segments):
+    if case.concerns("SENTENCES_45") and _prose(case, segments):
         yield finding("SENTENCES_45", model=case.wish.model)
     if case.concerns("STACK_LONG") and len(segments) > limits("STACK_LONG")["above"]:
         yield finding("STACK_LONG", count=len(segments), limit=limits("STACK_LONG")["above"])
@@ -101,14 +117,14 @@ def _all(expression: str, text: str) -> Iterator[re.Match[str]]:
 def negations(case: Case) -> Iterator[Finding]:
     """Wishes told as "no …": image models follow them badly."""
     found = reading.says("negation", case.bare)
-    limit = limits("NEG_IN_PROMPT")["above_keyframe" if case.wish.keyframe else "above"]
+    limit = limits("NEG_IN_PROMPT")["above_keyframe" if case.keyframe else "above"]
     if len(found) > limit:
         yield finding("NEG_IN_PROMPT", items=found)
 
 
 def lettering(case: Case) -> Iterator[Finding]:
     """Text to render that is not in double quotes, or is too long to come out right."""
-    unquoted = reading.says("unquoted_text", case.bare)
+    unquoted = unquoted_in(case.bare)
     if unquoted:
         yield finding("TEXT_UNQUOTED", items=unquoted)
     styled = [match[0] for match in pattern("quote_style", case.sheet.language).finditer(_DOUBLE.sub("", case.prompt))]
@@ -120,4 +136,4 @@ def lettering(case: Case) -> Iterator[Finding]:
         yield finding("TEXT_LONG", items=long, han=limit["han"], words=limit["words"])
 
 
-RULES: tuple[Rule, ...] = (empty, length, language, form, filler, foreign_syntax, negations, lettering)
+RULES: tuple[Rule, ...] = (empty, control, length, language, form, filler, foreign_syntax, negations, lettering)

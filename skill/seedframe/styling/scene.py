@@ -18,6 +18,7 @@ from seedframe.styling import reading
 from seedframe.styling.brief import Brief, Subject
 from seedframe.styling.language import han, hollow, quoted
 from seedframe.styling.lexicon import Lexicon, Term
+from seedframe.styling.people import people
 
 Kind = Literal["person", "animal", "place", "thing"]
 _PLURAL = re.compile(r"\b(\w{3,}?)s\b")
@@ -96,7 +97,7 @@ def kind_of(text: str) -> Kind:
 
 def people_in(text: str) -> bool:
     """Whether a text names a person, in the singular or the plural."""
-    return reading.people(text) or reading.people(_PLURAL.sub(r"\1", text))
+    return people(text) or people(_PLURAL.sub(r"\1", text))
 
 
 def people_count(brief: Brief, text: str) -> int | None:

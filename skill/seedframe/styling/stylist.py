@@ -5,19 +5,19 @@ START HERE. In: a `Wish`. Out: a `Styled`, or PromptRejected when it must not be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 
 from seedframe.errors import PromptRejected
 from seedframe.messages import Message
-from seedframe.styling import reading, rules_call, rules_terms, rules_wording
+from seedframe.styling import reading, rules_call, rules_marks, rules_terms, rules_wording
 from seedframe.styling.assembly import fitted, measured
 from seedframe.styling.brief import Brief, Words, read_brief
 from seedframe.styling.case import Case
-from seedframe.styling.language import han, han_share, hollow
+from seedframe.styling.language import hollow, spoken
 from seedframe.styling.lexicon import Term, lexicon
 from seedframe.styling.negative import Ban, Negative, decided
-from seedframe.styling.notes import finding, limits, order
+from seedframe.styling.notes import book, finding, order, strict
 from seedframe.styling.pieces import Frame, Wording
 from seedframe.styling.scene import Scene, scene_of
 from seedframe.styling.sheet import Sheet, sheet
@@ -25,13 +25,14 @@ from seedframe.styling.spoken import spoken_sheet
 from seedframe.styling.values import Finding, HostTask, Styled, Wish
 
 _NOTHING = Brief(free={}, picked={})
+_ENDS = tuple("。.！？!?…")
 
 
 def style(wish: Wish) -> Styled:
     """The prompt to send for a wish, with everything noticed. Pure: the same wish gives the same bytes.
 
-    A free text alone stays as it is, but for positive wordings of a negative its model would ignore. InvalidRequest
-    when the brief is not one.
+    A free text alone stays as it is, but for a sentence that asks for the related set, and positive wordings of a
+    negative its model would ignore. InvalidRequest when the brief is not one.
     """
     words, sheet_ = lexicon(), sheet(wish.sheet)
     brief = _NOTHING if wish.brief is None or wish.brief == {} else read_brief(wish.brief, words)
@@ -39,7 +40,8 @@ def style(wish: Wish) -> Styled:
     terms = tuple(dict.fromkeys((*brief.terms, *(words.terms[name] for name in words.found(text)))))
     scene = scene_of(brief, text, terms, words, edit=wish.edit)
     negative = decided(Ban(wish.negative, brief.avoid, wish.negative_supported, scene, sheet_, words))
-    prompt, dropped, tasks, worded = _worded(wish, brief, sheet_, scene, negative)
+    worded, dropped, tasks, said = _worded(wish, brief, sheet_, scene, negative)
+    prompt = _with_set(worded, wish)
     case = Case(
         wish=wish,
         sheet=sheet_,
@@ -52,34 +54,36 @@ def style(wish: Wish) -> Styled:
         terms=terms,
         told=bool((wish.prompt or "").strip()) or brief.has_content,
         set_size=wish.group or brief.count,
+        spoken=spoken(prompt),
+        keyframe=_keyframe(wish, brief, sheet_),
     )
-    noticed = (*brief.findings, *worded, *_limited(brief, sheet_), *_dropped(dropped))
-    findings = (*noticed, *negative.findings, *_ruled(case))
+    left_out = (*said, *_limited(brief, sheet_), *_dropped(dropped), *_untold(case, tasks, negative.tasks))
+    noticed = (*brief.findings, *negative.findings, *left_out, *_added(worded, prompt), *_ruled(case))
     return Styled(
         prompt=prompt,
         negative=negative.send,
-        findings=tuple(sorted(dict.fromkeys(findings), key=lambda found: order()[found.code])),
+        findings=_in_order(noticed, strictly=wish.strict),
         needs_host=(*tasks, *negative.tasks),
         counts=case.counts,
         dropped=dropped,
         people=scene.people,
         realistic=_realistic(terms, text),
+        keyframe=case.keyframe,
     )
 
 
 def check_style(styled: Styled, *, force: bool = False) -> None:
-    """PromptRejected when words are missing that only the host can write, or an error stands and is not forced."""
-    errors = () if force else styled.errors
-    if not errors and not styled.needs_host:
+    """PromptRejected when an error stands and is not forced."""
+    if force or not styled.errors:
         return
-    facts = styled.as_dict()
-    told = [*(task.message for task in styled.needs_host), *(error.message for error in errors)]
-    mends = [error.mend for error in errors if error.mend]
-    advice = Message("styling.rejected-mend", mends=_together(mends)) if mends else None
+    mends = [error.mend for error in styled.errors if error.mend]
     raise PromptRejected(
-        Message("styling.rejected", what=_together(told)),
-        advice=advice if styled.needs_host else Message("styling.rejected-force", mend=advice or ""),
-        facts={"findings": facts["findings"], "needs_host": facts["needs_host"]},
+        Message("styling.rejected", what=_together([error.message for error in styled.errors])),
+        advice=Message(
+            "styling.rejected-force", mend=Message("styling.rejected-mend", mends=_together(mends)) if mends else ""
+        ),
+        findings=styled.findings,
+        needs_host=styled.needs_host,
     )
 
 
@@ -92,31 +96,43 @@ def _worded(
     wish: Wish, brief: Brief, sheet_: Sheet, scene: Scene, negative: Negative
 ) -> tuple[str, tuple[str, ...], tuple[HostTask, ...], tuple[Finding, ...]]:
     own = wish.prompt or ""
-    foreign = _foreign(own, sheet_) and not wish.as_is
+    foreign = spoken(own) not in (None, sheet_.language) and not wish.as_is
     tasks = (_translation("prompt", own, sheet_),) if foreign else ()
     if brief is _NOTHING:
-        return _with_wishes(own, negative.positive, sheet_), (), tasks, ()
+        return _with_wishes(own, negative.positive), (), tasks, ()
     asked = wish.group or brief.count
     frame = Frame(
         prompt=own,
         ratio=wish.ratio,
-        count=None if reading.set_asked(hollow(own)) else asked,
+        count=None if reading.asks_set(hollow(own)) else asked,
         keyframe=wish.keyframe,
         people=scene.people,
         as_is=wish.as_is,
         want=sheet_.language,
         positive=negative.positive,
     )
-    spoken = spoken_sheet(brief, own, sheet_)
-    wording = Wording(brief, spoken, lexicon(), frame)
-    prompt, dropped = fitted(wording.slots(), spoken)
+    speech = spoken_sheet(brief, own, sheet_)
+    wording = Wording(brief, speech, lexicon(), frame)
+    prompt, dropped = fitted(wording.slots(), speech)
     return prompt, dropped, (*tasks, *wording.tasks), wording.findings
 
 
-def _foreign(text: str, sheet_: Sheet) -> bool:
-    if sheet_.language == "zh":
-        return han_share(text) < float(limits("LANG_5")["below"])
-    return han(hollow(text)) > 0
+def _with_set(prompt: str, wish: Wish) -> str:
+    """The prompt with a sentence that asks for the set, where a set is wanted and no word or number asks for one."""
+    if not wish.group or not wish.groups_supported or not prompt.strip() or reading.asks_set(hollow(prompt)):
+        return prompt
+    language = "zh" if spoken(prompt) == "zh" else "en"
+    sentence: str = book()["set_sentence"][language].format(count=wish.group)
+    body = prompt.rstrip()
+    if language == "zh":
+        return body + ("" if body.endswith(_ENDS) else "。") + sentence + "。"
+    return body + (" " if body.endswith(_ENDS) else ". ") + sentence + "."
+
+
+def _keyframe(wish: Wish, brief: Brief, sheet_: Sheet) -> bool:
+    """Whether the picture is one frame of a video: the call, the brief's use or the words say so."""
+    used = any(term.id == sheet_.keyframe_use for term in brief.terms)
+    return wish.keyframe or used or reading.keyframe(hollow(wish.prompt or ""))
 
 
 def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
@@ -125,18 +141,18 @@ def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
     return HostTask(field, sheet_.language, text, message)
 
 
-def _with_wishes(text: str, wishes: tuple[Words, ...], sheet_: Sheet) -> str:
+def _with_wishes(text: str, wishes: tuple[Words, ...]) -> str:
     """A free text followed by the positive wishes it does not hold yet."""
     if not text.strip():
         return text
-    zh = han_share(text) >= limits("LANG_5")["below"]
+    zh = spoken(text) == "zh"
     told = [words.zh if zh else words.en for words in wishes]
     new = [wish for wish in told if wish and wish not in text]
     if not new:
         return text
     body = text.rstrip()
     if zh:
-        return body + ("" if body.endswith(tuple("。！？!?…")) else "。") + "，".join(new) + "。"
+        return body + ("" if body.endswith(_ENDS) else "。") + "，".join(new) + "。"
     return body.rstrip(" .,;") + ", " + ", ".join(new)
 
 
@@ -153,8 +169,29 @@ def _dropped(slots: tuple[str, ...]) -> Iterator[Finding]:
         yield finding("DROPPED", items=list(slots))
 
 
+def _added(before: str, prompt: str) -> Iterator[Finding]:
+    """The sentence by which the prompt was completed."""
+    if prompt != before:
+        yield finding("GROUP_TRIGGER", added=prompt[len(before.rstrip()) :].strip(" 。."))
+
+
+def _untold(case: Case, tasks: tuple[HostTask, ...], banned: tuple[HostTask, ...]) -> Iterator[Finding]:
+    """Fields in the other language within a prompt that otherwise is in the model's, and what could not be sent."""
+    if tasks and not case.foreign:
+        language = Message(f"styling.language-{case.sheet.language}")
+        yield finding("LANG_PART", items=[task.field for task in tasks], language=language, model=case.wish.model)
+    if banned:
+        yield finding("NEG_LEFT", items=[task.text for task in banned])
+
+
+def _in_order(findings: Iterable[Finding], *, strictly: bool) -> tuple[Finding, ...]:
+    """Each finding once, in the order of the data."""
+    told = dict.fromkeys(map(strict, findings) if strictly else findings)
+    return tuple(sorted(told, key=lambda found: order()[found.code]))
+
+
 def _ruled(case: Case) -> Iterator[Finding]:
-    for rule in (*rules_wording.RULES, *rules_call.RULES, *rules_terms.RULES):
+    for rule in (*rules_wording.RULES, *rules_call.RULES, *rules_marks.RULES, *rules_terms.RULES):
         yield from rule(case)
 
 

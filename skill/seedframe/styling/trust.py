@@ -5,13 +5,16 @@ In: one styled prompt. Out: a finding or none. Never in here: several shots (see
 
 from __future__ import annotations
 
-from seedframe.styling.notes import finding
+from seedframe.styling.notes import finding, limits
 from seedframe.styling.values import Finding, Styled
 
 
 def face_trust(styled: Styled, *, eligible: bool) -> Finding | None:
     """FACE_TRUST when a realistic person would come from a call whose pictures Seedance does not trust.
 
-    `eligible`: an untouched text-to-image original of a model on the list of Volcengine 82379/2608626 (read 2026-11).
+    A warning for a keyframe, an info for a picture that may never become video. `eligible`: an untouched text-to-image
+    original of a model on the list of Volcengine 82379/2608626 (read 2026-11).
     """
-    return finding("FACE_TRUST") if styled.people and styled.realistic and not eligible else None
+    if eligible or not (styled.people and styled.realistic):
+        return None
+    return finding("FACE_TRUST", None if styled.keyframe else limits("FACE_TRUST")["otherwise"])

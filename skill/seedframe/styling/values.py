@@ -21,7 +21,9 @@ class Wish:
 
     `sheet` names a file in prompts/styles; `model` is a short name, used only to word messages. `prompt` and `brief`
     may come alone or together; only where `words_needed` is False may both be missing (a picture split into layers).
-    `group` is the number of pictures wanted as one related set, None for a single one.
+    `group` is the number of pictures wanted as one related set, None for a single one. `strict` turns advice that a
+    house may insist on into errors. `most_marks` is the largest coordinate of an edit mark, None for a model that knows
+    no marks; `mark_takers` names the models that do. `most_characters` is the longest prompt that can be sent.
     """
 
     sheet: str
@@ -39,6 +41,10 @@ class Wish:
     keyframe: bool = False
     groups_supported: bool = True
     words_needed: bool = True
+    strict: bool = False
+    most_characters: int | None = None
+    most_marks: int | None = None
+    mark_takers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,7 @@ class Styled:
     """The prompt to send and everything noticed on the way.
 
     `dropped` are the brief's fields left out for length, in the order they went. `people` says that a person is in the
-    picture, `realistic` that nothing asks for a drawn or rendered look.
+    picture, `realistic` that nothing asks for a drawn or rendered look, `keyframe` that it is one frame of a video.
     """
 
     prompt: str
@@ -99,6 +105,7 @@ class Styled:
     dropped: tuple[str, ...]
     people: bool
     realistic: bool
+    keyframe: bool = False
 
     @property
     def errors(self) -> tuple[Finding, ...]:
