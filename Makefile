@@ -30,7 +30,7 @@ bench-storyboard: $(STAMP)  ## 20,000 shots, several workers, kill -9
 	$(BIN)/python -m bench.storyboard
 
 docs: $(STAMP)  ## regenerate the pages computed from the data
-	$(BIN)/python -m seedframe.reference_pages
+	$(BIN)/python -m scripts.reference_pages
 
 install: $(STAMP)
 

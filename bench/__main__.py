@@ -20,7 +20,7 @@ from bench import crowds, memory, pictures, startup, walls, words
 from bench.figures import Ground, Report
 from bench.photos import save_photo
 from bench.service import serving
-from seedframe.pictures import turbojpeg_version
+from seedframe.images import turbojpeg_version
 
 GROUPS: Mapping[str, Callable[[Report, Ground], None]] = {
     "startup": startup.report,
@@ -55,9 +55,9 @@ def main() -> int:
 
 
 def _paint(folder: Path) -> None:
-    wishes = [(folder, *size, kind) for size in SIZES for kind in ("jpeg", "png")]
+    requests = [(folder, *size, kind) for size in SIZES for kind in ("jpeg", "png")]
     with ProcessPoolExecutor(2) as pool:
-        for work in [pool.submit(save_photo, *wish) for wish in wishes]:
+        for work in [pool.submit(save_photo, *arguments) for arguments in requests]:
             work.result()
 
 

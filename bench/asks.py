@@ -21,9 +21,9 @@ from mcp import Client
 from PIL import Image
 
 from seedframe.emulator import transport
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 CASES = Path(__file__).parents[1] / "tests" / "cases" / "asks.json"
 GOAL = 57

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ctypes import POINTER, byref, c_int, c_short, c_ubyte, c_ulong, c_void_p
 from pathlib import Path
 
-from seedframe.pictures import turbojpeg
+from seedframe.images import turbojpeg
 
 _BLOCK = 64 * 2
 Planes = Mapping[int, list[list[bytes]]]
@@ -38,11 +38,11 @@ def coefficients(path: Path) -> Planes:
         return 0
 
     seen = _Filter(look)
-    wish = turbojpeg._Transform(0, 0, 0, 0, 0, 0, None, ctypes.cast(seen, c_void_p))  # noqa: SLF001
+    arguments = turbojpeg._Transform(0, 0, 0, 0, 0, 0, None, ctypes.cast(seen, c_void_p))  # noqa: SLF001
     handle, data = library.tjInitTransform(), path.read_bytes()
     buffer, length = POINTER(c_ubyte)(), c_ulong(0)
     try:
-        assert not library.tjTransform(handle, data, len(data), 1, byref(buffer), byref(length), byref(wish), 0)
+        assert not library.tjTransform(handle, data, len(data), 1, byref(buffer), byref(length), byref(arguments), 0)
     finally:
         library.tjFree(buffer)
         library.tjDestroy(handle)

@@ -65,8 +65,8 @@ async def _crowds(report: Report, ground: Ground) -> None:
                 wall, ping = Series([run[0] for run in runs]), Series([run[1] for run in runs])
                 alone = alone or wall.median
                 ratio = wall.median / alone
-                told = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
-                report.line(f"{count} at once", f"{told} · slowest ping meanwhile {ping} ms")
+                described = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
+                report.line(f"{count} at once", f"{described} · slowest ping meanwhile {ping} ms")
                 if count == 4:
                     report.target("4 calls at once / one call", ratio, 1.2)
                     report.target("slowest ping meanwhile", ping.median, 50, "ms")
@@ -84,8 +84,8 @@ async def _together(session: Any, count: int, number: Any) -> tuple[float, float
 
 
 async def _call(session: Any, number: int) -> Any:
-    wish = {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}
-    return await session.call_tool("generate_image", wish)
+    arguments = {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}
+    return await session.call_tool("generate_image", arguments)
 
 
 async def _slowest_ping(session: Any) -> float:

@@ -17,8 +17,8 @@ from PIL import Image
 
 from bench.naive import WISH
 from seedframe.geometry import Box, frame_plan, parse_ratio
-from seedframe.pictures import read_header
-from seedframe.pictures.turbojpeg import lossless_crop
+from seedframe.images import read_header
+from seedframe.images.turbojpeg import lossless_crop
 
 _BUFFER = bytearray(16 << 20)
 _PREVIEW = (360, 640)
@@ -42,7 +42,7 @@ class Floor:
         else:
             url = urlsplit(json.loads(bytes(body))["data"][0]["url"])
             data = bytes(self._exchange(url.netloc, "GET", url.path, None))
-        _land(data, target)
+        _save_slot(data, target)
         return [target]
 
     async def close(self) -> None:
@@ -60,7 +60,7 @@ class Floor:
         return view[:length]
 
 
-def _land(data: bytes, target: Path) -> None:
+def _save_slot(data: bytes, target: Path) -> None:
     part = target.with_name(target.name + ".part")
     part.write_bytes(data)
     plan = frame_plan(read_header(part).displayed, ratio=parse_ratio("9:16"))

@@ -15,18 +15,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seedframe import framing
-from seedframe.arriving import Parts
 from seedframe.catalog import catalog
-from seedframe.client import Client
+from seedframe.images import turbojpeg
 from seedframe.messages import Message
-from seedframe.pictures import turbojpeg
-from seedframe.pipeline import IMAGE_THREADS, Studio
-from seedframe.prepared import build_calls, styled_words
-from seedframe.requests import ImageRequest, check
+from seedframe.service.calls import Call
+from seedframe.service.client import Client
+from seedframe.service.replies import Slot
+from seedframe.service.request import ImageRequest, check
+from seedframe.service.response_stream import Parts
 from seedframe.settings import Settings
-from seedframe.store import Store
-from seedframe.wire import Call, Slot
+from seedframe.studio import postprocess
+from seedframe.studio.pipeline import IMAGE_THREADS, Studio
+from seedframe.studio.plan import build_calls, style_request
+from seedframe.studio.store import Store
 
 MANY = "100000000"
 
@@ -64,20 +65,20 @@ class Ours:
         """One POST and what comes of it."""
         client, request, call = self._ready.get(base) or self._prepared(base)
         parts = Parts(self._store.prepare(), f"call-{next(self._number)}")
-        landing: list[asyncio.Task[framing.Picture]] = []
+        landing: list[asyncio.Task[postprocess.Picture]] = []
 
-        async def land(slot: Slot) -> framing.Picture:
+        async def land(slot: Slot) -> postprocess.Picture:
             part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
             if slot.url:
                 await client.download(slot.url, part)
-            place = framing.Place(slot.index, "bench", target.with_name(f"{target.name}-{slot.index}"))
-            work = partial(framing.finish, part, slot, request, place, self._store, framing.utc(time.time()))
+            place = postprocess.Destination(slot.index, "bench", target.with_name(f"{target.name}-{slot.index}"))
+            work = partial(postprocess.finish, part, slot, request, place, self._store, postprocess.utc(time.time()))
             return await asyncio.get_running_loop().run_in_executor(self._images, work)
 
         async def arrived(slot: Slot) -> None:
             landing.append(asyncio.create_task(land(slot)))
 
-        await client.send(call, request.offer, parts, arrived=arrived, sent=_silent, tell=_silent)
+        await client.send(call, request.offer, parts, arrived=arrived, sent=_silent, report=_silent)
         return [picture.saved.path for picture in await asyncio.gather(*landing)]
 
     async def close(self) -> None:
@@ -89,7 +90,7 @@ class Ours:
     def _prepared(self, base: str) -> tuple[Client, ImageRequest, Call]:
         settings = Settings.read(environment(base, self._folder))
         request = check("generate_image", _wish(0), catalog=catalog(), settings=settings)
-        call = build_calls(request, styled_words(request), (), settings)[0]
+        call = build_calls(request, style_request(request), (), settings)[0]
         self._ready[base] = Client(settings, catalog().backend(settings.backend)), request, call
         return self._ready[base]
 
@@ -106,10 +107,10 @@ class Corridor:
     async def make(self, base: str, target: Path, *, count: int = 1) -> list[Path]:
         """One wish, unlike any before; the files it became."""
         studio = self._open.get(base) or await self._opened(base)
-        wish = {**_wish(next(self._number)), "save_as": target.name}
+        arguments = {**_wish(next(self._number)), "save_as": target.name}
         if count > 1:
-            wish |= {"prompt": f"生成一组共{count}张图：{wish['prompt']}", "count": count, "related": True}
-        async with studio.make("generate_image", wish) as result:
+            arguments |= {"prompt": f"生成一组共{count}张图：{arguments['prompt']}", "count": count, "related": True}
+        async with studio.make("generate_image", arguments) as result:
             return list(result.paths)
 
     async def close(self) -> None:

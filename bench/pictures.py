@@ -18,7 +18,7 @@ from bench import naive
 from bench.coefficients import changed, coefficients
 from bench.figures import Ground, Report, Series, compared
 from seedframe.geometry import Box, Size, align_box, crop_box, mismatch, parse_ratio
-from seedframe.pictures import CropReport, crop, preview, read_header, turbojpeg_version
+from seedframe.images import CropReport, crop, preview, read_header, turbojpeg_version
 
 PORTRAIT = Fraction(9, 16)
 CUTS = ("2048x2048", "4096x4096")

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from seedframe.catalog import catalog
-from seedframe.prompt_input import prompt_input, worded
-from seedframe.styling import Styled, quotation, spoken
+from seedframe.prompting import StyledPrompt, quotation, spoken
+from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 
 BACKEND = "ark"
 MODELS = {"zh": "5.0-lite", "en": "4.5"}
@@ -105,7 +105,7 @@ def measured(path: Path, model: str | None = None) -> Iterator[Row]:
 def verdict(prompt: str, model: str) -> Verdict:
     """One prompt, as `generate_image` would judge it."""
     offer = catalog().offer(model, catalog().backend(BACKEND), {})
-    styled = worded(prompt_input(offer, prompt=prompt), offer)
+    styled = style_prompt_of(prompt_input(offer, prompt=prompt), offer)
     warned = _codes(styled, "warning")
     return Verdict(prompt, _codes(styled, "error"), warned, "TEXT_UNQUOTED" in warned and quotation(prompt))
 
@@ -154,7 +154,7 @@ def _column(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [row[best].strip() for row in rows if (row.get(best) or "").strip()]
 
 
-def _codes(styled: Styled, severity: str) -> tuple[str, ...]:
+def _codes(styled: StyledPrompt, severity: str) -> tuple[str, ...]:
     return tuple(finding.code for finding in styled.findings if finding.severity == severity)
 
 

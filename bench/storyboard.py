@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.figures import Report
-from seedframe.storyboard.values import Board, Shot
+from seedframe.storyboard.types import Board, Shot
 
 VENDOR_LIMIT = 500
 TENFOLD = 10 * VENDOR_LIMIT
@@ -82,11 +82,11 @@ def _shot(number: int) -> Shot:
 
 def _cost(report: Report, folder: Path, quick: bool) -> None:
     report.title("Cost of a shot: one process, SQLite, the emulator within it")
-    told = {}
+    described = {}
     for shots in SIZES[:2] if quick else SIZES:
         home = folder / f"cost-{shots}"
         figures = json.loads(_child("run", home, shots=shots, ipm=UNLIMITED))
-        told[shots] = figures
+        described[shots] = figures
         report.line(
             f"{shots:>6} shots",
             f"{_each(figures, shots):6.1f} ms each, {figures['processor'] / shots * 1000:6.1f} ms processor, "
@@ -94,10 +94,10 @@ def _cost(report: Report, folder: Path, quick: bool) -> None:
             f"sheet and manifest; {figures['bills']} bills, {figures['done']} pictures",
         )
         shutil.rmtree(home)
-    most, least = max(told), min(told)
-    ratio = _each(told[most], most) / _each(told[least], least)
+    most, least = max(described), min(described)
+    ratio = _each(described[most], most) / _each(described[least], least)
     report.target(f"time of a shot at {most:,} against {least:,}", ratio, 1.3)
-    grown = (told[most]["megabytes"] - told[least]["megabytes"]) / (most - least) * 1000
+    grown = (described[most]["megabytes"] - described[least]["megabytes"]) / (most - least) * 1000
     report.line("memory that grows with the board", f"{grown:.1f} KB for each shot")
 
 
@@ -194,18 +194,18 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
         counts = state["counts"]
         prompts = Counter(entry["body"]["prompt"] for entry in books["requests"] if entry["status"] == 200)
         twice = sum(count > 1 for count in prompts.values())
-        bills = books["bills"]["images"]
+        charges = books["bills"]["images"]
         lost = shots - counts["done"] - counts["unknown"]
         report.line(
             f"round {number + 1}",
-            f"{kills} kills; {shots} shots: {counts['done']} pictures, {counts['unknown']} unknown, {bills} bills, "
+            f"{kills} kills; {shots} shots: {counts['done']} pictures, {counts['unknown']} unknown, {charges} bills, "
             f"{twice} paid twice, {lost} neither ({counts['failed']} failed)",
         )
         report.target(f"round {number + 1}: shots paid twice", twice, 0)
         report.target(f"round {number + 1}: shots neither made nor told as unknown", lost, 0)
         report.target(
             f"round {number + 1}: bills beyond pictures and unknown ones",
-            max(0, bills - counts["done"] - counts["unknown"]),
+            max(0, charges - counts["done"] - counts["unknown"]),
             0,
         )
 
@@ -254,7 +254,7 @@ class Place:
 
     def state(self) -> dict[str, Any]:
         """What the run's book says."""
-        from seedframe.storyboard.run import board_state
+        from seedframe.storyboard.run.run import board_state
 
         return board_state(self.home / "out", self.database).as_json()
 

@@ -19,8 +19,8 @@ from typing import Any
 from bench.storyboard import SCALE, board_of
 from seedframe.emulator import emulator, running, transport
 from seedframe.settings import Settings
-from seedframe.storyboard.progress import Event
-from seedframe.storyboard.run import run_board, work
+from seedframe.storyboard.run.run import run_board, work
+from seedframe.storyboard.run.state import Event
 
 
 def main() -> None:
@@ -58,12 +58,12 @@ def _run(given: argparse.Namespace) -> None:
     service = transport(paint="instant", scale=SCALE, ipm=given.ipm)
     ended: list[float] = []
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         if event.kind == "done" and event.done == event.total:
             ended.append(time.perf_counter())
 
     board, begun = board_of(given.shots), time.perf_counter()
-    state = asyncio.run(run_board(board, given.home / "out", _settings(given), tell=tell, transport=service))
+    state = asyncio.run(run_board(board, given.home / "out", _settings(given), report=report, transport=service))
     seconds = time.perf_counter() - begun
     used = resource.getrusage(resource.RUSAGE_SELF)
     figures: dict[str, Any] = {
@@ -71,20 +71,20 @@ def _run(given: argparse.Namespace) -> None:
         "after_seconds": time.perf_counter() - ended[0],
         "processor": used.ru_utime + used.ru_stime,
         "megabytes": used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024),
-        "bills": service.app.state.ledger.images,
+        "bills": service.app.state.request_log.images,
         "done": state.count("done"),
     }
     print(json.dumps(figures))
 
 
 def _work(given: argparse.Namespace) -> None:
-    asyncio.run(work(given.database, _settings(given), tell=_quiet))
+    asyncio.run(work(given.database, _settings(given), report=_quiet))
 
 
 def _watch(given: argparse.Namespace) -> None:
     out = given.home / "out"
     asyncio.run(
-        run_board(board_of(given.shots), out, _settings(given), tell=_quiet, database=given.database, workers=False)
+        run_board(board_of(given.shots), out, _settings(given), report=_quiet, database=given.database, workers=False)
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from bench.figures import Ground, Report, Series, compared
 from bench.service import Scene
-from seedframe.pictures import turbojpeg_version
+from seedframe.images import turbojpeg_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ import jsonschema
 
 from bench.figures import Ground, Report, Series, compared
 from bench.ours import environment
-from seedframe import schemas
 from seedframe.catalog import catalog
-from seedframe.prepared import styled_words
-from seedframe.requests import check
+from seedframe.prompting import brief_schema
+from seedframe.service import schemas
+from seedframe.service.request import check
 from seedframe.settings import Settings
-from seedframe.styling import brief_schema
+from seedframe.studio.plan import style_request
 
 _PROSE = "海边的灯塔，月光与薄雾，一个穿红雨衣的女孩提着灯走过栈桥，电影感，低机位，浅景深"
 _KEYWORDS = "lighthouse by the sea, moonlight, mist, girl in a red raincoat, lantern, low angle, cinematic"
@@ -32,13 +32,15 @@ def report(report: Report, ground: Ground) -> None:
     rounds, facts = ground.rounds(200, 50), catalog()
     settings = Settings.read(environment("http://127.0.0.1:9", Path("unused")))
     for model, prompt in _WISHES.items():
-        wish = {"prompt": prompt, "model": model, "ratio": "9:16"}
-        request = check("generate_image", wish, catalog=facts, settings=settings)
-        checking = _timed(lambda wish=wish: check("generate_image", wish, catalog=facts, settings=settings), rounds)  # type: ignore[misc]
-        styling = _timed(lambda request=request: styled_words(request), rounds)  # type: ignore[misc]
+        arguments = {"prompt": prompt, "model": model, "ratio": "9:16"}
+        request = check("generate_image", arguments, catalog=facts, settings=settings)
+        checking = _timed(
+            lambda arguments=arguments: check("generate_image", arguments, catalog=facts, settings=settings), rounds
+        )  # type: ignore[misc]
+        styling = _timed(lambda request=request: style_request(request), rounds)  # type: ignore[misc]
         report.line(f"{model}: check · style", f"{checking.median:.2f} · {styling.median:.2f}")
     schema = json.loads(json.dumps(schemas.advertised("generate_image", facts, brief_schema())["inputSchema"]))
-    usual = _timed(lambda: jsonschema.validate(wish, schema), ground.rounds(30, 10))
+    usual = _timed(lambda: jsonschema.validate(arguments, schema), ground.rounds(30, 10))
     report.line("4.5: check, with the usual way", compared({"ours": checking, "jsonschema.validate": usual}))
 
 

@@ -10,8 +10,8 @@ import mcp.types as t
 from mcp import Client
 
 from conftest import OpenStudio
+from seedframe.mcp_server.app import build_server
 from seedframe.messages import Language
-from seedframe.server.app import build_server
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,5 @@ async def asked(
     async with Client(build_server(lambda: open_studio(**options), language)) as client:
         result = await client.call_tool(tool, arguments)
     (text,) = [block.text for block in result.content if isinstance(block, t.TextContent)]
-    told, _, machine = text.rpartition("\n")
-    return Heard(bool(result.is_error), told, json.loads(machine))
+    described, _, machine = text.rpartition("\n")
+    return Heard(bool(result.is_error), described, json.loads(machine))

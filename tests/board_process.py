@@ -15,8 +15,8 @@ from pathlib import Path
 import seedframe
 from seedframe.settings import Settings
 from seedframe.storyboard.board import read_board
-from seedframe.storyboard.progress import Event
-from seedframe.storyboard.run import run_board, work
+from seedframe.storyboard.run.run import run_board, work
+from seedframe.storyboard.run.state import Event
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def end_of(started: subprocess.Popen[str]) -> int:
     return started.returncode
 
 
-def _tell(event: Event) -> None:
+def _report(event: Event) -> None:
     sys.stdout.write(json.dumps(event.as_json()) + "\n")
     sys.stdout.flush()
 
@@ -70,14 +70,14 @@ def main() -> None:
     given = options.parse_args()
     settings = Settings.read(dict(os.environ))
     if given.what == "work":
-        asyncio.run(work(given.database, settings, tell=_tell, takeover=given.takeover, lease=given.lease))
+        asyncio.run(work(given.database, settings, report=_report, takeover=given.takeover, lease=given.lease))
     else:
         board = read_board(given.board)
         running = run_board(
             board,
             given.out,
             settings,
-            tell=_tell,
+            report=_report,
             database=given.database,
             workers=not given.watch,
             takeover=given.takeover,

@@ -14,9 +14,9 @@ from typing import Any
 
 from mcp import Client
 
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 BEAT = 0.005
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from seedframe.emulator import InProcess, transport
-from seedframe.pipeline import Studio
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
 

@@ -71,7 +71,7 @@ class Fault:
     posts: Sequence[Reply] = ()
     gets: Sequence[Reply] = (IMAGE,)
     billed: int = 0
-    wish: Mapping[str, Any] = field(default_factory=lambda: CAT)
+    arguments: Mapping[str, Any] = field(default_factory=lambda: CAT)
     variables: Mapping[str, str] = field(default_factory=dict)
     before: Act | None = None
     at_post: Act | None = None
@@ -84,8 +84,8 @@ class Fault:
         return Service(self.posts, self.gets, at_post)
 
 
-def played(name: str, *script: object, wish: Mapping[str, Any] = CAT, **variables: str) -> Fault:
-    return Fault(name, script, wish=wish, variables=variables)
+def played(name: str, *script: object, arguments: Mapping[str, Any] = CAT, **variables: str) -> Fault:
+    return Fault(name, script, arguments=arguments, variables=variables)
 
 
 def said(name: str, *posts: Reply, billed: int = 0, **more: Any) -> Fault:
@@ -234,7 +234,7 @@ FAULTS: tuple[Fault, ...] = (
     said("consent missing", GOOD, variables={"SEEDFRAME_CONFIRM_ABOVE": "0.10 CNY"}),
     said("too little room for the picture", GOOD, free=500_000),
     said("output folder is a file", GOOD, before=file_in_the_way),
-    said("folder of save_as is a file", GOOD, before=file_for_a_folder, wish={**CAT, "save_as": "taken/cat"}),
+    said("folder of save_as is a file", GOOD, before=file_for_a_folder, arguments={**CAT, "save_as": "taken/cat"}),
     said("record locked before the POST", GOOD, before=locked),
     said("record full before the POST", GOOD, before=full_record, disk="record"),
     # the answer is lost
@@ -300,30 +300,37 @@ FAULTS: tuple[Fault, ...] = (
     said("moderated picture as a slot", data({"error": MODERATED}, usage={"generated_images": 0})),
     said("withheld picture that is counted", data({"error": MODERATED}, usage={"generated_images": 1}), billed=1),
     # sets
-    played("one picture of three moderated", {"name": "slot-error", "index": 1}, wish=THREE),
-    played("a set that came out smaller", "stop-after 2", wish=THREE),
-    played("stream cut after one picture of three", "cut-stream 1", wish=THREE),
-    played("stream cut after two pictures of three", "cut-stream 2", wish=THREE),
-    played("stream cut before the first picture", "cut-stream 0", wish=THREE),
-    played("500 in the middle of a stream", "error-frame 1", wish=THREE),
-    played("stream without its closing word", "no-completed", wish=THREE),
-    said("stream cut within an event", breaking(came(0), came(1)[:40]), wish=THREE, billed=3),
+    played("one picture of three moderated", {"name": "slot-error", "index": 1}, arguments=THREE),
+    played("a set that came out smaller", "stop-after 2", arguments=THREE),
+    played("stream cut after one picture of three", "cut-stream 1", arguments=THREE),
+    played("stream cut after two pictures of three", "cut-stream 2", arguments=THREE),
+    played("stream cut before the first picture", "cut-stream 0", arguments=THREE),
+    played("500 in the middle of a stream", "error-frame 1", arguments=THREE),
+    played("stream without its closing word", "no-completed", arguments=THREE),
+    said("stream cut within an event", breaking(came(0), came(1)[:40]), arguments=THREE, billed=3),
     said(
         "stream with unreadable events",
         streamed(came(0), b"data: {oops\n\n", came(1), came(2), completed(3)),
-        wish=THREE,
+        arguments=THREE,
         billed=3,
     ),
-    said("stream with the same number twice", streamed(came(0), came(0), came(0), completed(3)), wish=THREE, billed=3),
-    said("stream that only says done", streamed(b"data: [DONE]\n\n"), wish=THREE, billed=3),
-    said("one of three calls lost", GOOD, error(httpx.ReadError, "reset"), GOOD, wish={**CAT, "count": 3}, billed=3),
+    said(
+        "stream with the same number twice",
+        streamed(came(0), came(0), came(0), completed(3)),
+        arguments=THREE,
+        billed=3,
+    ),
+    said("stream that only says done", streamed(b"data: [DONE]\n\n"), arguments=THREE, billed=3),
+    said(
+        "one of three calls lost", GOOD, error(httpx.ReadError, "reset"), GOOD, arguments={**CAT, "count": 3}, billed=3
+    ),
     fetched(
         "one address of three is gone",
         IMAGE,
         page(404),
         IMAGE,
         posts=(streamed(came(0), came(1), came(2), completed(3)),),
-        wish=THREE,
+        arguments=THREE,
         billed=3,
     ),
     # the picture's address
@@ -373,7 +380,9 @@ FAULTS: tuple[Fault, ...] = (
     said("folder removed while base64 arrives", INLINE, at_post=folder_gone, billed=1),
     said("folder removed before the download", GOOD, at_post=folder_gone, billed=1),
     said("output disk full, base64", INLINE, at_post=full_pictures, disk="pictures", billed=1),
-    said("output disk full, base64, to be cut", INLINE, at_post=full_pictures, disk="pictures", wish=CUT, billed=1),
+    said(
+        "output disk full, base64, to be cut", INLINE, at_post=full_pictures, disk="pictures", arguments=CUT, billed=1
+    ),
     said("output disk full, address", GOOD, at_post=full_pictures, disk="pictures", billed=1),
     # the payment record
     said("record locked after the POST", GOOD, at_post=locked, billed=1),

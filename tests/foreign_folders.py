@@ -84,7 +84,7 @@ class Machine:
 
     @property
     def billed(self) -> int:
-        return int(self.service.state.ledger.images)
+        return int(self.service.state.request_log.images)
 
 
 def moved(folder: Path, target: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import seedframe
 from seedframe.catalog import Price
 from seedframe.errors import SeedreamError
-from seedframe.journal import Budget, Claim, Journal
+from seedframe.payments import Budget, Claim, Payments
 
 
 class Process:
@@ -52,10 +52,10 @@ class Process:
         self._process.communicate()
 
 
-async def claim(journal: Journal, *, wish: str, price: str = "0.22", budget: str | None = None) -> Claim:
+async def claim(journal: Payments, *, arguments: str, price: str = "0.22", budget: str | None = None) -> Claim:
     return await journal.claim(
-        wish,
-        request={"prompt": wish},
+        arguments,
+        request={"prompt": arguments},
         backend="ark",
         model="5.0-lite",
         price=Price(Decimal(price), "CNY"),
@@ -64,7 +64,7 @@ async def claim(journal: Journal, *, wish: str, price: str = "0.22", budget: str
     )
 
 
-async def obey(journal: Journal, step: str, args: list[Any], named: dict[str, Any]) -> dict[str, Any]:
+async def obey(journal: Payments, step: str, args: list[Any], named: dict[str, Any]) -> dict[str, Any]:
     try:
         if step == "claim":
             claimed = await claim(journal, **named)
@@ -76,7 +76,7 @@ async def obey(journal: Journal, step: str, args: list[Any], named: dict[str, An
 
 
 async def main(path: str) -> None:
-    journal = await Journal.open(Path(path))
+    journal = await Payments.open(Path(path))
     while line := await asyncio.to_thread(sys.stdin.readline):
         step, args, named = json.loads(line)
         print(json.dumps(await obey(journal, step, args, named)), flush=True)  # noqa: T201 - the pipe is the answer

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx
 
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server, serve_stdio
+from seedframe.mcp_server.app import build_server, serve_stdio
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 HERE = "stopped here"
 

@@ -11,8 +11,8 @@ import pytest
 from canned import Answer, Canned, jpeg
 from conftest import OpenStudio
 from seedframe.catalog import catalog
-from seedframe.client import Client
 from seedframe.errors import InvalidRequest, SeedreamError
+from seedframe.service.client import Client
 from seedframe.settings import Settings
 
 pytestmark = pytest.mark.anyio

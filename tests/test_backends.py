@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from seedframe.client import connected
 from seedframe.emulator import InProcess, transport
 from seedframe.emulator.app import Choices
 from seedframe.errors import InvalidRequest, PictureError, PromptRejected, SeedreamError
-from seedframe.pipeline import Studio
+from seedframe.service.client import connected
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ async def called(
 
 def sent(carrier: InProcess) -> list[dict[str, Any]]:
     """The bodies that arrived, pictures as their beginnings."""
-    entries = [entry for entry in carrier.app.state.ledger.entries if entry.method == "POST"]
+    entries = [entry for entry in carrier.app.state.request_log.entries if entry.method == "POST"]
     assert {key for entry in entries for key in entry.unknown} <= {"negative_prompt"}  # silently ignored by the service
     return [{key: cut(value) for key, value in entry.body.items()} for entry in entries]
 
@@ -59,7 +59,7 @@ def cut(value: Any) -> Any:
 
 
 def paths(carrier: InProcess) -> list[str]:
-    return [entry.path for entry in carrier.app.state.ledger.entries]
+    return [entry.path for entry in carrier.app.state.request_log.entries]
 
 
 def picture(folder: Path, name: str, mode: str = "RGB", size: tuple[int, int] = (640, 640)) -> str:
@@ -148,15 +148,15 @@ ALONE = [
 ]
 
 
-@pytest.mark.parametrize(("backend", "wish", "body", "cost"), ALONE)
+@pytest.mark.parametrize(("backend", "arguments", "body", "cost"), ALONE)
 async def test_what_a_model_alone_has_is_sent_and_nothing_else(
-    environ: dict[str, str], backend: str, wish: dict[str, Any], body: dict[str, Any], cost: str
+    environ: dict[str, str], backend: str, arguments: dict[str, Any], body: dict[str, Any], cost: str
 ) -> None:
     async with called(environ, backend) as (studio, carrier):
-        facts = await made(studio, **wish)
+        facts = await made(studio, **arguments)
     assert [words(one) for one in sent(carrier)] == [body]
     assert f"{facts['cost']['amount']} {facts['cost']['currency']}" == cost
-    assert facts["cost"]["amount"] == f"{carrier.app.state.ledger.amount.normalize():f}"
+    assert facts["cost"]["amount"] == f"{carrier.app.state.request_log.amount.normalize():f}"
 
 
 @pytest.mark.parametrize("model", ["5.0-pro", "5.0-flash", "5.5"])
@@ -188,12 +188,12 @@ async def test_a_transparent_background_is_transparent_on_the_disk(environ: dict
 async def test_a_model_that_only_keeps_a_background_wants_one_that_is_transparent_already(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
-    wish = {"prompt": "把杯子改成蓝色", "model": "5.0-pro", "background": "transparent", "output_format": "png"}
+    arguments = {"prompt": "把杯子改成蓝色", "model": "5.0-pro", "background": "transparent", "output_format": "png"}
     async with called(environ, "ark") as (studio, carrier):
         with pytest.raises(InvalidRequest) as refused:
-            await made(studio, "edit_image", **wish, images=[picture(tmp_path, "opaque.png")])
-        assert carrier.app.state.ledger.posts == 0
-        facts = await made(studio, "edit_image", **wish, images=[picture(tmp_path, "clear.png", "RGBA")])
+            await made(studio, "edit_image", **arguments, images=[picture(tmp_path, "opaque.png")])
+        assert carrier.app.state.request_log.posts == 0
+        facts = await made(studio, "edit_image", **arguments, images=[picture(tmp_path, "clear.png", "RGBA")])
     assert (refused.value.field, facts["status"]) == ("images", "done")
     assert "5.5" in str(refused.value)
 
@@ -201,10 +201,10 @@ async def test_a_model_that_only_keeps_a_background_wants_one_that_is_transparen
 async def test_layers_are_saved_with_a_manifest_of_their_order_and_places(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
-    wish = {"model": "5.0-pro", "layers": True, "size": "1K", "save_as": "poster"}
+    arguments = {"model": "5.0-pro", "layers": True, "size": "1K", "save_as": "poster"}
     async with called(environ, "byteplus", scale=1.0) as (studio, carrier):
-        facts = await made(studio, "edit_image", **wish, images=[picture(tmp_path, "poster-in.png")])
-        (entry,) = await studio.journal.entries()
+        facts = await made(studio, "edit_image", **arguments, images=[picture(tmp_path, "poster-in.png")])
+        (entry,) = await studio.payments.entries()
     manifest = json.loads(Path(facts["layers_manifest"]).read_text(encoding="utf-8"))
     layers = manifest["layers"]
     assert words(sent(carrier)[0]) == {
@@ -225,7 +225,7 @@ async def test_layers_are_saved_with_a_manifest_of_their_order_and_places(
             assert image.size == (layer["width"], layer["height"])
     # Each layer is billed, at half the price.
     assert facts["cost"]["pictures"] == 4
-    assert facts["cost"]["amount"] == f"{carrier.app.state.ledger.amount.normalize():f}" == "0.09"
+    assert facts["cost"]["amount"] == f"{carrier.app.state.request_log.amount.normalize():f}" == "0.09"
     assert (entry.state, entry.billed_images, f"{entry.booked.normalize():f}") == ("delivered", 4, "0.09")
 
 
@@ -244,15 +244,15 @@ async def test_layers_are_saved_with_a_manifest_of_their_order_and_places(
 async def test_edit_marks_are_sent_as_they_are_or_refused_before_paying(
     environ: dict[str, str], tmp_path: Path, prompt: str, model: str, wrong: str
 ) -> None:
-    wish = {"prompt": prompt, "model": model, "images": [picture(tmp_path, "in.png")]}
+    arguments = {"prompt": prompt, "model": model, "images": [picture(tmp_path, "in.png")]}
     async with called(environ, "ark") as (studio, carrier):
         if wrong:
             with pytest.raises(PromptRejected) as refused:
-                await made(studio, "edit_image", **wish)
+                await made(studio, "edit_image", **arguments)
             assert wrong in str(refused.value)
-            assert carrier.app.state.ledger.posts == 0
+            assert carrier.app.state.request_log.posts == 0
         else:
-            await made(studio, "edit_image", **wish)
+            await made(studio, "edit_image", **arguments)
             assert prompt[prompt.index("<") : prompt.rindex(">") + 1] in sent(carrier)[0]["prompt"]
 
 
@@ -282,7 +282,7 @@ async def test_a_heic_reference_says_what_to_install(environ: dict[str, str], tm
         with pytest.raises(PictureError) as refused:
             await made(studio, "edit_image", prompt="把猫换成狗", images=[heic(tmp_path / "in.heic")])
     assert "pip install 'seedframe[heif]'" in str(refused.value)
-    assert carrier.app.state.ledger.posts == 0
+    assert carrier.app.state.request_log.posts == 0
 
 
 @pytest.mark.skipif(not HEIF, reason="pillow-heif is not installed")
@@ -355,7 +355,7 @@ async def test_uniall_takes_no_file_and_says_so_before_paying(environ: dict[str,
         with pytest.raises(InvalidRequest) as refused:
             await made(studio, "edit_image", prompt="把猫换成狗", images=[picture(tmp_path, "in.png")])
     assert (refused.value.field, refused.value.allowed) == ("images", "https://…")
-    assert carrier.app.state.ledger.posts == 0
+    assert carrier.app.state.request_log.posts == 0
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ async def test_an_unknown_id_is_refused_with_the_list(environ: dict[str, str], m
     async with called(environ, "ark") as (studio, carrier):
         with pytest.raises(SeedreamError) as refused:
             await made(studio, **CAT, model=model)
-    assert carrier.app.state.ledger.posts == 0
+    assert carrier.app.state.request_log.posts == 0
     assert all(
         name in str(refused.value)
         for name in (["SEEDFRAME_ENDPOINTS"] if model.startswith("ep-") else ["5.0-lite", "4.5"])
@@ -394,7 +394,7 @@ async def test_a_model_a_backend_does_not_sell_is_refused(environ: dict[str, str
     async with called(environ, "ark") as (studio, carrier):
         with pytest.raises(SeedreamError) as refused:
             await made(studio, **CAT, model="5.5")
-    assert ("byteplus" in str(refused.value), carrier.app.state.ledger.posts) == (True, 0)
+    assert ("byteplus" in str(refused.value), carrier.app.state.request_log.posts) == (True, 0)
 
 
 async def test_the_catalogue_of_a_service_is_listed_with_its_own_ids(environ: dict[str, str]) -> None:

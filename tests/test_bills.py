@@ -10,7 +10,7 @@ from asking import Heard, asked
 from canned import MODERATED, PICTURE, Answer, Canned, completed, event
 from conftest import OpenStudio
 from seedframe.catalog import api_errors
-from seedframe.journal import Entry
+from seedframe.payments import Entry
 
 pytestmark = pytest.mark.anyio
 
@@ -21,12 +21,12 @@ TOO_MANY = 10**30
 
 
 async def heard_and_kept(
-    open_studio: OpenStudio, answers: list[Answer], wish: dict[str, Any]
+    open_studio: OpenStudio, answers: list[Answer], arguments: dict[str, Any]
 ) -> tuple[Heard, Entry, Canned]:
     service = Canned(*answers)
-    heard = await asked(open_studio, "generate_image", wish, transport=service)
+    heard = await asked(open_studio, "generate_image", arguments, transport=service)
     async with open_studio() as studio:
-        (entry,) = await studio.journal.entries()
+        (entry,) = await studio.payments.entries()
     return heard, entry, service
 
 

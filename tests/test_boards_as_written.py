@@ -19,10 +19,10 @@ from mcp import Client
 from openpyxl import Workbook
 
 from seedframe.errors import InvalidRequest
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.continuity import continuity_findings
+from seedframe.studio.pipeline import Studio
 
 CASES = Path(__file__).parent / "cases" / "storyboard" / "as_written"
 FILES = sorted(path for path in CASES.iterdir() if not path.name.endswith(".expected.json"))
@@ -39,11 +39,11 @@ def understood(path: Path, *, text: str | None = None) -> dict[str, Any]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_board_is_understood_as_it_was_written(path: Path):
     expected = path.with_name(f"{path.name}.expected.json")
-    told = json.dumps(understood(path), ensure_ascii=False, indent=1) + "\n"
+    described = json.dumps(understood(path), ensure_ascii=False, indent=1) + "\n"
     if os.environ.get("SEEDFRAME_UPDATE_CASES"):
-        expected.write_text(told, encoding="utf-8")
+        expected.write_text(described, encoding="utf-8")
 
-    assert told == expected.read_text(encoding="utf-8")
+    assert described == expected.read_text(encoding="utf-8")
 
 
 def workbook(*sheets: tuple[str, list[list[Any]]]) -> bytes:
@@ -122,5 +122,5 @@ async def test_a_run_without_a_plan_tells_what_was_left_out_too(
     async with Client(build_server(open_studio, "en")) as client:
         result = await client.call_tool("run_storyboard", {"action": "run", "board": board})
 
-    told = result.content[0].text.splitlines()
-    assert told[1] == "warning COLUMN_UNKNOWN: The column '摄影师' means nothing here and was left out."
+    described = result.content[0].text.splitlines()
+    assert described[1] == "warning COLUMN_UNKNOWN: The column '摄影师' means nothing here and was left out."

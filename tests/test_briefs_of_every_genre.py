@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seedframe.styling import Wish, style
+from seedframe.prompting import PromptInput, style
 
 CASES = sorted((Path(__file__).parent / "cases" / "briefs").glob("*.json"))
 MODELS = {"natural-zh": "5.0-lite", "keywords-en": "4.5"}
@@ -17,7 +17,7 @@ MODELS = {"natural-zh": "5.0-lite", "keywords-en": "4.5"}
 
 def styled(case: dict[str, Any], sheet: str) -> dict[str, Any]:
     sent = style(
-        Wish(
+        PromptInput(
             sheet=sheet,
             model=MODELS[sheet],
             brief=case["brief"],

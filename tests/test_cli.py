@@ -162,7 +162,7 @@ def test_an_edit_takes_pictures_in_the_order_they_are_typed(shell: Shell, alley:
     (made,) = alley["pictures"]
     facts = shell.json("edit", CHANGE, "--image", made["id"], "--image", str(other), "--ratio", "9:16")
 
-    sent = shell.service.state.ledger.entries[-1].body["image"]
+    sent = shell.service.state.request_log.entries[-1].body["image"]
     assert facts["references"] == [made["id"], str(other)]
     assert [image.partition(";")[0] for image in sent] == ["data:image/jpeg", "data:image/png"]
 
@@ -173,9 +173,9 @@ def test_a_brief_comes_from_a_file_from_stdin_or_from_the_words_themselves(shell
     file = tmp_path / "brief.json"
     file.write_text(text, encoding="utf-8")
     dry = ("generate", "--ratio", "1:1", "--dry-run", "--json", "--brief")
-    told = [shell(*dry, str(file)), shell(*dry, "-", typed=text), shell(*dry, text)]
+    answer = [shell(*dry, str(file)), shell(*dry, "-", typed=text), shell(*dry, text)]
 
-    prompts = [json.loads(done.stdout)["prompt"] for done in told]
+    prompts = [json.loads(done.stdout)["prompt"] for done in answer]
     assert prompts[0] == prompts[1] == prompts[2]
     assert "红色的狐狸" in prompts[0]
 
@@ -186,7 +186,7 @@ def test_a_dry_run_sends_nothing(shell: Shell):
     first, *rest = done.stdout.splitlines()
     assert first == "Dry run: 1440x2560 would be asked for, at a cost of at most 0.22 CNY. Nothing was sent."
     assert ALLEY in rest
-    assert shell.service.state.ledger.posts == 0
+    assert shell.service.state.request_log.posts == 0
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_a_mistake_ends_with_2_and_a_sentence_on_stderr(words: list[str], says: 
     assert (done.exit_code, done.stdout) == (2, "")
     assert says in done.stderr
     assert "Traceback" not in done.stderr
-    assert shell.service.state.ledger.posts == 0
+    assert shell.service.state.request_log.posts == 0
 
 
 @pytest.mark.parametrize("words", [["crop", "nowhere.png", "--ratio", "9:16"], ["inspect", "nowhere.png"]])
@@ -262,7 +262,7 @@ def test_the_exit_code_tells_what_stands_in_the_way(
 
 def test_a_set_that_came_short_ends_with_3(shell: Shell):
     shell.service.state.service.script.load(["slot-error: 1"])
-    wish = [
+    arguments = [
         "生成一组共3张图：春、夏、秋的同一条小巷，水彩风格，光线柔和。",
         "--count",
         "3",
@@ -270,7 +270,7 @@ def test_a_set_that_came_short_ends_with_3(shell: Shell):
         "--ratio",
         "9:16",
     ]
-    done = shell("generate", *wish)
+    done = shell("generate", *arguments)
 
     assert done.exit_code == 3
     assert "missing picture 2" in done.stdout
@@ -289,7 +289,7 @@ def test_after_a_lost_answer_the_same_wish_needs_a_word_and_the_journal_tells_wh
     assert "--fresh" in again.stderr or "fresh: true" in again.stderr
     assert (entry["state"], settled["state"]) == ("unknown", "failed")
     assert "nobody knows how it ended" in explained.stdout
-    assert shell.service.state.ledger.posts == 2
+    assert shell.service.state.request_log.posts == 2
 
 
 def test_the_books_list_and_sum_what_was_paid(shell: Shell, alley: Any):
@@ -316,9 +316,9 @@ def test_the_books_list_and_sum_what_was_paid(shell: Shell, alley: Any):
 
 
 def test_words_are_checked_for_free(shell: Shell):
-    told, facts = shell("style", ALLEY, "--ratio", "9:16"), shell.json("style", ALLEY, "--ratio", "9:16")
+    answer, facts = shell("style", ALLEY, "--ratio", "9:16"), shell.json("style", ALLEY, "--ratio", "9:16")
 
-    assert (told.exit_code, told.stdout) == (0, f"{ALLEY}\n")
+    assert (answer.exit_code, answer.stdout) == (0, f"{ALLEY}\n")
     assert (facts["prompt"], facts["size"], facts["findings"]) == (ALLEY, "1440x2560", [])
 
 
@@ -327,11 +327,11 @@ def test_a_local_picture_is_cut_beside_itself_and_described(shell: Shell, tmp_pa
     Image.linear_gradient("L").resize((400, 400)).convert("RGB").save(source)
     before = source.read_bytes()
     facts = shell.json("crop", str(source), "--ratio", "9:16")
-    told = shell("crop", str(source), "--ratio", "9:16", "--anchor", "left", "-o", str(tmp_path / "left.png"))
+    answer = shell("crop", str(source), "--ratio", "9:16", "--anchor", "left", "-o", str(tmp_path / "left.png"))
     described = shell.json("inspect", facts["path"])
 
     assert (facts["size"], facts["crop"]) == ("225x400", [87, 0, 312, 400])
-    assert told.stdout == f"{tmp_path / 'left.png'}\n"
+    assert answer.stdout == f"{tmp_path / 'left.png'}\n"
     assert (described["width"], described["height"], described["format"]) == (225, 400, "png")
     assert "nearest_ratio: 9:16" in shell("inspect", facts["path"]).stdout
     assert source.read_bytes() == before
@@ -349,12 +349,12 @@ def test_a_crop_never_overwrites(shell: Shell, tmp_path: Path):
 def test_the_models_are_listed_from_the_data_and_the_catalogue_from_the_service(shell: Shell):
     known = shell.json("models")
     listed = shell.json("models", "--remote")
-    told = shell("models", "--remote")
+    answer = shell("models", "--remote")
 
     assert [row["model"] for row in known] == ["5.5", "5.0-flash", "5.0-pro", "5.0-lite", "4.5", "4.0"]
     assert [line.split()[0] for line in shell("models").stdout.splitlines()] == [row["model"] for row in known]
     assert "doubao-seedream-4-5-251128" in [entry["id"] for entry in listed["data"]]
-    assert "does not mean that your account may use it" in told.stdout
+    assert "does not mean that your account may use it" in answer.stdout
 
 
 def test_schemas_are_printed_as_advertised_or_strict(shell: Shell):
@@ -369,15 +369,15 @@ def test_schemas_are_printed_as_advertised_or_strict(shell: Shell):
 
 def test_the_doctor_asks_every_model_without_paying_and_shows_the_settings(shell: Shell):
     found = shell.json("doctor")
-    told = shell("doctor")
+    answer = shell("doctor")
 
-    ledger = shell.service.state.ledger
+    request_log = shell.service.state.request_log
     assert [condition["good"] for condition in found] == [True] * len(found)
     assert {c["name"] for c in found} >= {"key", "base", "folder", "model 5.0-lite", "model 4.5", "model 4.0"}
-    assert {entry.body["size"] for entry in ledger.entries if entry.body} == {"1x1"}
-    assert ledger.images == 0
-    assert "SEEDFRAME_OUTPUT_DIR" in told.stdout
-    assert told.exit_code == 0
+    assert {entry.body["size"] for entry in request_log.entries if entry.body} == {"1x1"}
+    assert request_log.images == 0
+    assert "SEEDFRAME_OUTPUT_DIR" in answer.stdout
+    assert answer.exit_code == 0
 
 
 def test_the_doctor_tells_a_model_that_is_not_activated(environ: dict[str, str]):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 
 pytestmark = pytest.mark.slow
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from seedframe.prompting import PromptInput, sheets, style
 from seedframe.storyboard.board import example, read_board
 from seedframe.storyboard.continuity import continuity_findings
 from seedframe.storyboard.frames import FrameTask, frames_of
-from seedframe.storyboard.handoff import check_board
-from seedframe.storyboard.values import Board
-from seedframe.styling import Wish, sheets, style
+from seedframe.storyboard.handoff.manifest import check_board
+from seedframe.storyboard.types import Board
 
 ALLEY = Path(__file__).parent / "cases" / "storyboard" / "alley.json"
 
@@ -23,9 +23,11 @@ def alley(**changes: Any) -> Board:
     return read_board("/boards/alley.json", text=json.dumps({**data, **changes}))
 
 
-def shots(*told: dict[str, Any]) -> Board:
+def shots(*described: dict[str, Any]) -> Board:
     """The alley with other shots; ids in tens unless told."""
-    return alley(shots=[{"id": f"E01_SC01_SH{order}0", "scene": "S01", **shot} for order, shot in enumerate(told, 10)])
+    return alley(
+        shots=[{"id": f"E01_SC01_SH{order}0", "scene": "S01", **shot} for order, shot in enumerate(described, 10)]
+    )
 
 
 def tasks(board: Board, **picks: str) -> dict[str, FrameTask]:
@@ -106,8 +108,8 @@ def test_an_identity_sentence_is_the_same_bytes_in_every_shot():
 
 def test_each_of_several_characters_has_name_and_place_of_its_own():
     brief = tasks(alley())["E01_SC01_SH010_ff_v01"].brief
-    told = [(subject["name"]["en"], subject["position"]) for subject in brief["subjects"]]
-    assert told == [("the courier", "left"), ("the cat", "right")]
+    described = [(subject["name"]["en"], subject["position"]) for subject in brief["subjects"]]
+    assert described == [("the courier", "left"), ("the cat", "right")]
     assert [text["en"] for text in brief["details"]] == ["red umbrella", "damp letter"]
 
 
@@ -150,7 +152,7 @@ def test_a_shot_of_nobody_is_about_what_happens():
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("described", "expected"),
     [
         pytest.param([{"characters": "C01", "subject": "a hand"}], ("CONT_IDENTITY", "warning"), id="another subject"),
         pytest.param(
@@ -192,9 +194,9 @@ def test_a_shot_of_nobody_is_about_what_happens():
         ),
     ],
 )
-def test_shots_that_disagree_are_found(told: list[dict[str, Any]], expected: tuple[str, str]):
-    last = f"E01_SC01_SH{len(told) + 9}0"
-    assert codes(shots(*told)) == [(*expected, last)]
+def test_shots_that_disagree_are_found(described: list[dict[str, Any]], expected: tuple[str, str]):
+    last = f"E01_SC01_SH{len(described) + 9}0"
+    assert codes(shots(*described)) == [(*expected, last)]
 
 
 def test_a_reverse_shot_may_change_sides():
@@ -229,10 +231,10 @@ def test_a_realistic_face_made_with_references_is_told_before_anything_is_paid()
 def test_every_frame_of_the_example_becomes_a_prompt_without_a_warning(sheet: str):
     board = read_board("example.yaml", text=example("yaml"))
     for task in frames_of(board):
-        wish = Wish(
+        arguments = PromptInput(
             sheet=sheet, model=sheet, brief=task.brief, references=len(task.references), ratio=task.ratio, keyframe=True
         )
-        styled = style(wish)
+        styled = style(arguments)
         assert styled.prompt
         assert [found.code for found in styled.findings if found.severity != "info"] == [], task.key
 

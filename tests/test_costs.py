@@ -22,17 +22,17 @@ from PIL import Image
 
 from canned import Answer, Canned
 from conftest import OpenStudio
-from seedframe import report
 from seedframe.catalog import Price
 from seedframe.cli import program
 from seedframe.emulator import InProcess, scripted, transport
 from seedframe.errors import ConfirmationNeeded, SeedreamError
-from seedframe.journal import Journal
+from seedframe.mcp_server.app import build_server
 from seedframe.messages import Message
-from seedframe.pipeline import Studio
+from seedframe.payments import Payments
 from seedframe.redaction import Redacting
-from seedframe.server.app import build_server
 from seedframe.settings import Settings
+from seedframe.studio import render
+from seedframe.studio.pipeline import Studio
 
 CAT = {"prompt": "一只猫坐在窗台上，午后阳光", "ratio": "1:1"}
 KEY = "ark-key-7f3a9c51d2e84b60"
@@ -49,7 +49,7 @@ async def test_a_dry_run_tells_prompt_size_price_and_the_exact_body_and_sends_no
 ) -> None:
     async with open_studio() as studio:
         facts = await made(studio, **CAT, count=3, dry_run=True)
-        assert await studio.journal.entries() == ()
+        assert await studio.payments.entries() == ()
     prompt = facts["prompt"]
     assert facts["payload"] == {
         "model": "doubao-seedream-5-0-260128",
@@ -61,12 +61,12 @@ async def test_a_dry_run_tells_prompt_size_price_and_the_exact_body_and_sends_no
     assert facts["cost"] == {"amount": "0.66", "currency": "CNY", "pictures": 3, "listed": "2026-11-20"}
     assert (facts["status"], facts["calls"], facts["frame"]["asked"]) == ("dry_run", 3, "1920x1920")
     assert CAT["prompt"].split("，")[0] in prompt
-    assert (service.app.state.ledger.posts, list(studio.settings.output_dir.glob("*"))) == (0, [])
+    assert (service.app.state.request_log.posts, list(studio.settings.output_dir.glob("*"))) == (0, [])
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("wish", "images", "cost"),
+    ("arguments", "images", "cost"),
     [
         pytest.param({"model": "5.0-lite", "count": 4}, 0, "0.88", id="four pictures"),
         pytest.param({"model": "5.0-pro", "size": "1K"}, 0, "0.3", id="small tier"),
@@ -76,7 +76,7 @@ async def test_a_dry_run_tells_prompt_size_price_and_the_exact_body_and_sends_no
     ],
 )
 async def test_a_price_knows_tiers_and_input_pictures(
-    open_studio: OpenStudio, tmp_path: Path, wish: dict[str, Any], images: int, cost: str
+    open_studio: OpenStudio, tmp_path: Path, arguments: dict[str, Any], images: int, cost: str
 ) -> None:
     path = tmp_path / "in.png"
     Image.new("RGB", (640, 640), "teal").save(path)
@@ -86,10 +86,10 @@ async def test_a_price_knows_tiers_and_input_pictures(
     prompt = "把图1、图2和图3的猫放在一起" if images else CAT["prompt"]
     variables = {"SEEDFRAME_BACKEND": "ark", "ARK_API_KEY": KEY}
     async with open_studio(transport=carrier, **variables) as studio:
-        before = await made(studio, tool, prompt=prompt, **wish, **more, dry_run=True)
-        after = await made(studio, tool, prompt=prompt, **wish, **more)
+        before = await made(studio, tool, prompt=prompt, **arguments, **more, dry_run=True)
+        after = await made(studio, tool, prompt=prompt, **arguments, **more)
     assert (before["cost"]["amount"], after["cost"]["amount"]) == (cost, cost)
-    assert carrier.app.state.ledger.amount == Decimal(cost)
+    assert carrier.app.state.request_log.amount == Decimal(cost)
 
 
 @pytest.mark.anyio
@@ -105,7 +105,7 @@ async def test_above_the_limit_consent_is_needed_and_can_be_given(
             with pytest.raises(ConfirmationNeeded) as refused:
                 await made(studio, **CAT)
             assert "confirm_cost: true" in str(refused.value)
-            assert (service.app.state.ledger.posts, await studio.journal.entries()) == (0, ())
+            assert (service.app.state.request_log.posts, await studio.payments.entries()) == (0, ())
         assert (await made(studio, **CAT, confirm_cost=asks))["status"] == "done"
 
 
@@ -169,7 +169,7 @@ async def test_a_host_that_can_ask_asks_its_user_before_paying(
     asked: list[str] = []
     async with hosted(environ, service, answer, mode, asked) as host:
         result = await host.call_tool("generate_image", CAT)
-    assert (service.app.state.ledger.posts, result.is_error) == (paid, not paid)
+    assert (service.app.state.request_log.posts, result.is_error) == (paid, not paid)
     assert len(asked) == (answer is not None)
     assert all("0.22 CNY" in question for question in asked)
     if not paid:
@@ -178,7 +178,7 @@ async def test_a_host_that_can_ask_asks_its_user_before_paying(
 
 async def unknown_entry(path: Path) -> str:
     """What a lost answer leaves in the journal."""
-    async with await Journal.open(path) as journal:
+    async with await Payments.open(path) as journal:
         price = Price(Decimal("0.25"), "CNY")
         claim = await journal.claim("f" * 64, request={}, backend="ark", model="4.5", price=price, images=1)
         await journal.sent(claim.entry.id)
@@ -237,12 +237,12 @@ def test_a_command_line_above_the_limit_leaves_with_its_own_code(environ: dict[s
 @pytest.mark.anyio
 async def test_a_sidecar_tells_the_whole_story_of_its_picture(open_studio: OpenStudio) -> None:
     carrier = transport(paint="instant", profile="ark")
-    wish = {"prompt": CAT["prompt"], "size": "2048x2048", "frame": "1152x2048", "seed": 7, "save_as": "cat"}
+    arguments = {"prompt": CAT["prompt"], "size": "2048x2048", "frame": "1152x2048", "seed": 7, "save_as": "cat"}
     async with open_studio(transport=carrier, SEEDFRAME_BACKEND="ark", ARK_API_KEY=KEY) as studio:
-        facts = await made(studio, **wish)
+        facts = await made(studio, **arguments)
     picture = facts["pictures"][0]
     record = json.loads(Path(f"{picture['path']}.json").read_text(encoding="utf-8"))
-    (bill,) = carrier.app.state.ledger.bills
+    (bill,) = carrier.app.state.request_log.charges
     assert record["picture"] == picture
     assert (picture["width"], picture["height"], picture["received"]) == (1152, 2048, "2048x2048")
     assert len(picture["crop"]) == 4
@@ -287,10 +287,10 @@ async def test_neither_files_nor_journal_nor_log_nor_words_hold_a_secret(
         for number in range(7):
             try:
                 facts = await made(studio, "edit_image", prompt=f"把猫换成第{number}只狗", images=[uri])
-                said += [report.sentence(facts, "en"), report.machine_text(facts)]
+                said += [render.sentence(facts, "en"), render.machine_text(facts)]
             except SeedreamError as error:
-                said += [str(error), repr(error), report.machine_text(report.error_facts(error))]
-        entries = await studio.journal.entries()
+                said += [str(error), repr(error), render.machine_text(render.error_facts(error))]
+        entries = await studio.payments.entries()
     files = [path for path in Path(environ["SEEDFRAME_OUTPUT_DIR"]).parent.rglob("*") if path.is_file()]
     record = Path(environ["SEEDFRAME_JOURNAL"]).name
     # The payment record alone keeps signed addresses, of pictures that are paid and not yet brought.
@@ -311,7 +311,7 @@ async def test_a_key_that_a_gateway_repeats_in_its_error_is_blotted_out(open_stu
     async with open_studio(transport=service, SEEDFRAME_BACKEND="ark", ARK_API_KEY=KEY) as studio:
         with pytest.raises(SeedreamError) as caught:
             await made(studio, **CAT)
-        entries = await studio.journal.entries()
+        entries = await studio.payments.entries()
     assert KEY not in str(caught.value) + json.dumps(caught.value.facts) + repr(entries)
     assert service.posts[0].headers["authorization"] == f"Bearer {KEY}"
 
@@ -323,7 +323,7 @@ async def test_a_key_that_slipped_into_the_words_is_neither_kept_nor_told(
     carrier = transport(paint="instant", profile="ark", scale=0.1)
     async with open_studio(transport=carrier, SEEDFRAME_BACKEND="ark", ARK_API_KEY=KEY) as studio:
         facts = await made(studio, prompt=f"一只猫坐在窗台上，午后阳光洒进房间 {KEY}", save_as="cat")
-        entries = await studio.journal.entries()
+        entries = await studio.payments.entries()
     record = (Path(environ["SEEDFRAME_OUTPUT_DIR"]) / "cat.jpg.json").read_text(encoding="utf-8")
-    assert secrets_in(report.machine_text(facts) + record + repr(entries)) == []
+    assert secrets_in(render.machine_text(facts) + record + repr(entries)) == []
     assert "[redacted]" in facts["prompt"]

@@ -16,8 +16,8 @@ from mcp import Client
 from PIL import Image
 
 from seedframe.emulator import InProcess, transport
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -50,17 +50,17 @@ async def facts(client: Client, tool: str, **arguments: Any) -> tuple[dict[str, 
     result = await client.call_tool(tool, arguments)
     (text,) = [block.text for block in result.content if isinstance(block, t.TextContent)]
     assert result.is_error is False, text
-    told, _, machine = text.rpartition("\n")
-    return json.loads(machine), told
+    described, _, machine = text.rpartition("\n")
+    return json.loads(machine), described
 
 
 async def test_720x1280_on_4_5_arrives_as_an_exact_9_16_jpeg_with_the_very_bytes_of_the_service(
     open_studio: OpenStudio, service: InProcess
 ):
     async with host(open_studio, SEEDFRAME_RESPONSE_FORMAT="url", transport=(tap := Wiretap(service))) as client:
-        told, sentence = await facts(client, "generate_image", prompt=KEYWORDS, model="4.5", size="720x1280")
+        described, sentence = await facts(client, "generate_image", prompt=KEYWORDS, model="4.5", size="720x1280")
 
-    (picture,) = told["pictures"]
+    (picture,) = described["pictures"]
     content = Path(picture["path"]).read_bytes()
     with Image.open(picture["path"]) as image:
         image.load()
@@ -75,22 +75,22 @@ async def test_720x1280_on_4_5_arrives_as_an_exact_9_16_jpeg_with_the_very_bytes
 
 
 async def test_the_same_bytes_arrive_inline_and_by_address(open_studio: OpenStudio, service: InProcess):
-    wish = {"prompt": KEYWORDS, "model": "4.5", "size": "720x1280"}
+    arguments = {"prompt": KEYWORDS, "model": "4.5", "size": "720x1280"}
     async with host(open_studio) as client:
-        inline, _ = await facts(client, "generate_image", **wish)
+        inline, _ = await facts(client, "generate_image", **arguments)
     async with host(open_studio, SEEDFRAME_RESPONSE_FORMAT="url") as client:
-        fetched, _ = await facts(client, "generate_image", **wish)
+        fetched, _ = await facts(client, "generate_image", **arguments)
 
-    assert [entry.body["response_format"] for entry in service.app.state.ledger.entries] == ["b64_json", "url"]
+    assert [entry.body["response_format"] for entry in service.app.state.request_log.entries] == ["b64_json", "url"]
     assert inline["pictures"][0]["sha256"] == fetched["pictures"][0]["sha256"]
 
 
 async def test_a_square_reply_is_cropped_to_9_16_at_full_height(open_studio: OpenStudio):
     service = transport(paint="instant", script=[{"name": "wrong-size", "to": "2048x2048"}])
     async with host(open_studio, transport=service) as client:
-        told, _ = await facts(client, "generate_image", prompt=ALLEY, ratio="9:16", save_as="alley")
+        described, _ = await facts(client, "generate_image", prompt=ALLEY, ratio="9:16", save_as="alley")
 
-    (picture,) = told["pictures"]
+    (picture,) = described["pictures"]
     left, top, right, bottom = picture["crop"]
     assert (picture["width"], picture["height"]) == (1152, 2048)
     assert (top, bottom, right - left) == (0, 2048, 1152)
@@ -104,13 +104,13 @@ async def test_1920x1080_on_5_0_lite_is_scaled_up_to_the_same_ratio_and_the_resu
     open_studio: OpenStudio, service: InProcess
 ):
     async with host(open_studio) as client:
-        told, sentence = await facts(client, "generate_image", prompt=ALLEY, model="5.0-lite", size="1920x1080")
+        described, sentence = await facts(client, "generate_image", prompt=ALLEY, model="5.0-lite", size="1920x1080")
 
-    (picture,) = told["pictures"]
-    (entry,) = [entry for entry in service.app.state.ledger.entries if entry.method == "POST"]
+    (picture,) = described["pictures"]
+    (entry,) = [entry for entry in service.app.state.request_log.entries if entry.method == "POST"]
     assert entry.body["size"] == "2560x1440"
     assert picture["width"] * 9 == picture["height"] * 16
-    assert told["frame"]["asked"] == "2560x1440"
+    assert described["frame"]["asked"] == "2560x1440"
     assert "1920x1080 is outside what 5.0-lite takes" in sentence
     assert "asked for 2560x1440 instead, same ratio" in sentence
 
@@ -124,18 +124,18 @@ async def test_no_model_is_asked_for_20_1(model: str, open_studio: OpenStudio, s
 
 
 async def test_png_on_4_5_is_refused_with_a_model_that_has_it(open_studio: OpenStudio, service: InProcess):
-    wish = {"prompt": KEYWORDS, "model": "4.5", "output_format": "png"}
+    arguments = {"prompt": KEYWORDS, "model": "4.5", "output_format": "png"}
     async with host(open_studio) as client:
-        result = await client.call_tool("generate_image", wish)
+        result = await client.call_tool("generate_image", arguments)
 
     refused(result, service, field="output_format", says=["4.5 always returns jpeg", "use model 5.0-lite"])
 
 
 @pytest.mark.parametrize("model", ["5.0-lite", "4.5", "4.0"])
 async def test_15_references_are_refused_with_the_limit(model: str, open_studio: OpenStudio, service: InProcess):
-    wish = {"prompt": ALLEY, "model": model, "images": [f"{number}.png" for number in range(15)]}
+    arguments = {"prompt": ALLEY, "model": model, "images": [f"{number}.png" for number in range(15)]}
     async with host(open_studio) as client:
-        result = await client.call_tool("edit_image", wish)
+        result = await client.call_tool("edit_image", arguments)
 
     refused(result, service, field="images", says=["at most 14 images; got 15", "Keep the 14 most telling"])
 
@@ -144,8 +144,8 @@ def refused(result: t.CallToolResult, service: InProcess, *, field: str, says: l
     """An error with its field, its limit and a way out; and nothing left the process."""
     (block,) = result.content
     assert isinstance(block, t.TextContent)
-    told, _, machine = block.text.rpartition("\n")
+    described, _, machine = block.text.rpartition("\n")
     assert result.is_error is True
     assert json.loads(machine)["field"] == field
-    assert [words for words in says if words not in told] == []
-    assert service.app.state.ledger.entries == []
+    assert [words for words in says if words not in described] == []
+    assert service.app.state.request_log.entries == []

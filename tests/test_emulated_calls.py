@@ -39,7 +39,7 @@ async def test_a_call_to_an_emulator_by_the_backends_address_is_recorded_as_emul
     with running(service()) as base:
         heard = await made_at(open_studio, base, path, SEEDFRAME_BUDGET="0.22")
         async with open_studio() as studio:
-            (entry,) = await studio.journal.entries()
+            (entry,) = await studio.payments.entries()
         settings = Settings.read({**environ, **variables(base)})
         costs = await asyncio.to_thread(CliRunner().invoke, program("en"), ["costs"], obj=settings)
 
@@ -55,7 +55,7 @@ async def test_an_emulated_call_without_an_answer_holds_nothing_of_the_real_budg
     with running(service("drop-before-answer")) as base:
         heard = await made_at(open_studio, base)
     async with open_studio() as studio:
-        (cost,) = await studio.journal.costs()
+        (cost,) = await studio.payments.costs()
 
     assert heard.facts["billed"] == "unknown"
     assert (cost.backend, cost.unknown) == ("emulator", 1)
@@ -64,13 +64,13 @@ async def test_an_emulated_call_without_an_answer_holds_nothing_of_the_real_budg
 @pytest.mark.anyio
 async def test_what_was_rehearsed_is_not_handed_over_for_the_real_call(open_studio: OpenStudio) -> None:
     with running(service("drop-before-answer")) as base:
-        rehearsed = await made_at(open_studio, base)
+        previewed = await made_at(open_studio, base)
     real = Canned(Answer.says({"data": [{"b64_json": inline()}]}))
     heard = await asked(
         open_studio, "generate_image", CAT, transport=real, SEEDFRAME_BACKEND="ark", ARK_API_KEY="key-of-a-test"
     )
 
-    assert rehearsed.facts["billed"] == "unknown"
+    assert previewed.facts["billed"] == "unknown"
     assert (heard.facts["status"], heard.facts["emulated"], len(real.posts)) == ("done", False, 1)
 
 
@@ -80,7 +80,7 @@ async def test_a_service_that_is_no_emulator_is_charged_as_ever(open_studio: Ope
     address = "http://127.0.0.1:9"
     heard = await asked(open_studio, "generate_image", CAT, transport=real, **variables(address))
     async with open_studio() as studio:
-        (entry,) = await studio.journal.entries()
+        (entry,) = await studio.payments.entries()
 
     assert (heard.facts["emulated"], entry.backend, str(entry.booked)) == (False, "ark", "0.22")
     assert [json.loads(post.content)["model"] for post in real.posts] == ["doubao-seedream-5-0-260128"]

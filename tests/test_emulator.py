@@ -54,7 +54,7 @@ async def generate(http: httpx.AsyncClient, **body: object) -> httpx.Response:
     return await http.post(GENERATE, json={"model": V45, "prompt": "a cat", "size": LEAST, **body})
 
 
-async def ledger(http: httpx.AsyncClient) -> dict[str, Any]:
+async def request_log(http: httpx.AsyncClient) -> dict[str, Any]:
     return dict((await http.get("/_emulator/ledger")).json())
 
 
@@ -165,7 +165,7 @@ async def test_nulls_are_absent_and_unknown_keys_are_ignored_but_written_down() 
     nulls = dict.fromkeys(("output_format", "guidance_scale", "tools", "stream", "image", "optimize_prompt"))
     async with client() as http:
         reply = await generate(http, **nulls, n=4, negative_prompt="x")
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert len(reply.json()["data"]) == 1
     assert books["requests"][0]["unknown"] == ["n", "negative_prompt"]
@@ -302,7 +302,7 @@ async def test_what_the_service_refuses_is_refused_in_its_words_and_costs_nothin
 ) -> None:
     async with client() as http:
         reply = await generate(http, **body)
-        books = await ledger(http)
+        books = await request_log(http)
 
     error = reply.json()["error"]
     assert (reply.status_code, error["code"], error["param"]) == (status, code, param)
@@ -447,7 +447,7 @@ async def test_a_failed_slot_is_not_billed_and_a_500_ends_the_group() -> None:
     async with client(script=[{"name": "slot-error", "index": 1}, "stop-after 2"]) as http:
         failed = (await generate(http, **group)).json()
         stopped = (await generate(http, **group)).json()
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert [sorted(entry) for entry in failed["data"]] == [["size", "url"], ["error"], ["size", "url"], ["size", "url"]]
     assert failed["data"][1]["error"]["code"] == "OutputImageSensitiveContentDetected"
@@ -471,7 +471,7 @@ async def test_layers_come_as_a_base_and_transparent_pictures_with_boxes() -> No
         )
         base, layer, *_ = reply.json()["data"]
         content = opened((await http.get(layer["url"])).content)
-        bill = http._transport.app.state.ledger.bills[0]
+        bill = http._transport.app.state.request_log.charges[0]
 
     left, top, right, bottom = layer["bounding_box"]["absolute"]
     assert (base["size"], base["z_index"], base["output_format"]) == ("912x1168", 0, "jpeg")
@@ -518,16 +518,16 @@ async def test_a_stream_has_the_three_event_types_and_counts_failed_slots() -> N
     async with client(script=[{"name": "slot-error", "index": 1}]) as http:
         reply = await generate(http, **STREAM)
 
-    told = events(reply.text)
+    described = events(reply.text)
     assert reply.headers["content-type"].startswith("text/event-stream")
-    assert [(event["type"].split(".")[1], event.get("image_index")) for event in told] == [
+    assert [(event["type"].split(".")[1], event.get("image_index")) for event in described] == [
         ("partial_succeeded", 0),
         ("partial_failed", 1),
         ("partial_succeeded", 2),
         ("completed", None),
     ]
-    assert re.findall(r"^event: (.+)$", reply.text, re.MULTILINE) == [event["type"] for event in told]
-    assert told[-1]["usage"] == {"generated_images": 2, "output_tokens": 28800, "total_tokens": 28800}
+    assert re.findall(r"^event: (.+)$", reply.text, re.MULTILINE) == [event["type"] for event in described]
+    assert described[-1]["usage"] == {"generated_images": 2, "output_tokens": 28800, "total_tokens": 28800}
     assert reply.text.endswith("data: [DONE]\n\n")
 
 
@@ -540,7 +540,7 @@ async def test_streams_can_be_cut_lack_their_end_fail_or_be_plain_json() -> None
             with pytest.raises(httpx.RemoteProtocolError):
                 await collect(reply, received)
         endless, broken, plain = [await generate(http, **STREAM) for _ in range(3)]
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert b"".join(received).count(b"\n\n") == 1
     assert "completed" not in endless.text
@@ -564,7 +564,7 @@ async def test_every_row_of_the_error_table_can_be_scripted_by_name(row: ApiErro
         reply = await generate(http)
         after = await generate(http)
 
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert (reply.status_code, reply.json()["error"]["code"]) == (row.status, row.code)
     assert books["bills"]["images"] == 1
@@ -579,7 +579,7 @@ async def test_a_dropped_connection_is_billed_unless_the_script_says_otherwise()
         for _ in range(3):
             with pytest.raises(httpx.RemoteProtocolError):
                 await generate(http)
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert (books["posts"], books["bills"]["images"], books["bills"]["amount"]) == (3, 2, "0.50")
     assert [request["outcome"] for request in books["requests"]] == ["dropped", "dropped", "cut"]
@@ -590,7 +590,7 @@ async def test_a_hanging_call_runs_into_the_callers_timeout_and_is_billed() -> N
     async with client(script=["hang"]) as http:
         with pytest.raises(httpx.ReadTimeout):
             await http.post(GENERATE, json={"model": V45, "prompt": "x", "size": LEAST}, timeout=0.05)
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert books["bills"]["images"] == 1
 
@@ -638,7 +638,7 @@ async def test_one_post_can_have_several_faults_and_a_script_can_say_always() ->
 async def test_a_url_timeout_names_the_url() -> None:
     async with client(script=["url-timeout"]) as http:
         reply = await generate(http, image="https://slow.example/x.png")
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert books["bills"]["images"] == 0
     assert reply.json()["error"]["message"].startswith("Timeout while downloading url=https://slow.example/x.png. Req")
@@ -739,7 +739,7 @@ async def test_layer_mode_reserves_seventeen_images() -> None:
 async def test_many_calls_at_once_are_all_answered_and_all_in_the_books() -> None:
     async with client(ipm=10_000) as http:
         replies = await asyncio.gather(*(generate(http) for _ in range(100)))
-        books = await ledger(http)
+        books = await request_log(http)
 
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.headers["x-request-id"] for reply in replies}) == 100
@@ -751,7 +751,7 @@ async def test_reset_clears_books_script_and_results() -> None:
     async with client(always="internal") as http:
         await generate(http)
         await http.post("/_emulator/reset")
-        assert (await ledger(http))["posts"] == 0
+        assert (await request_log(http))["posts"] == 0
         assert (await generate(http)).status_code == 200
 
 

@@ -24,9 +24,9 @@ from faults import CAT, FAULTS, Fault, Place, small_disk
 from killed_server import HERE
 from seedframe.emulator import emulator, running
 from seedframe.errors import SeedreamError
-from seedframe.journal import Journal
-from seedframe.pipeline import Studio
+from seedframe.payments import Payments
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 TABLE = Path(__file__).parent / "cases" / "fault_table.json"
 PENDING = TABLE.with_name("fault_table_pending.json")
@@ -72,13 +72,13 @@ def on_disk(place: Place) -> str:
     return ", ".join(counted(number, name) for name, number in found.items() if number) or "nothing"
 
 
-async def in_the_journal(journal: Journal) -> str:
-    told = []
+async def in_the_journal(journal: Payments) -> str:
+    described = []
     for entry in reversed(await journal.entries()):
         money = [f"{entry.booked} booked"] if entry.booked else []
         money += [f"{entry.reserved} reserved"] if entry.reserved else []
-        told.append(f"{entry.state}, {' and '.join(money) or '0'}")
-    return "; ".join(told) or "nothing"
+        described.append(f"{entry.state}, {' and '.join(money) or '0'}")
+    return "; ".join(described) or "nothing"
 
 
 def plainly(text: str, place: Place) -> str:
@@ -95,10 +95,10 @@ def plainly(text: str, place: Place) -> str:
     return re.sub(r"<html>.*</html>", "(a page)", text)
 
 
-async def told(studio: Studio, wish: Mapping[str, Any], place: Place) -> str:
+async def described(studio: Studio, arguments: Mapping[str, Any], place: Place) -> str:
     """What a caller hears, in one line."""
     try:
-        async with studio.make("generate_image", wish) as result:
+        async with studio.make("generate_image", arguments) as result:
             facts = result.facts
     except SeedreamError as error:
         billed = f" [billed: {error.facts['billed']}]" if "billed" in error.facts else ""
@@ -116,24 +116,29 @@ async def told(studio: Studio, wish: Mapping[str, Any], place: Place) -> str:
 def counts(carrier: Any, fault: Fault | None) -> tuple[int, int]:
     """POSTs that reached the service, pictures it billed."""
     if fault is None or fault.script:
-        return carrier.app.state.ledger.posts, carrier.app.state.ledger.images
+        return carrier.app.state.request_log.posts, carrier.app.state.request_log.images
     return carrier.posts, fault.billed
 
 
 async def measured(
-    name: str, studio: Studio, ledger: Callable[[], tuple[int, int]], place: Place, wish: Mapping[str, Any], said: str
+    name: str,
+    studio: Studio,
+    request_log: Callable[[], tuple[int, int]],
+    place: Place,
+    arguments: Mapping[str, Any],
+    said: str,
 ) -> Row:
-    posts, billed = ledger()
+    posts, billed = request_log()
     row: Row = {
         "fault": name,
         "POSTs": posts,
         "billed pictures": billed,
         "the caller is told": said,
         "on disk": on_disk(place),
-        "journal": await in_the_journal(studio.journal),
+        "journal": await in_the_journal(studio.payments),
     }
-    again = await told(studio, wish, place)
-    row["the same again"] = again.split(": ")[0] if ledger()[0] == posts else f"a new call, {again.split(':')[0]}"
+    again = await described(studio, arguments, place)
+    row["the same again"] = again.split(": ")[0] if request_log()[0] == posts else f"a new call, {again.split(':')[0]}"
     marks = {"replayed", "fetched"} & set(again.split("; "))
     if marks:
         row["the same again"] = f"{marks.pop()}, nothing is paid"
@@ -187,16 +192,16 @@ async def test_a_fault_costs_says_and_leaves_what_the_table_says(environ: dict[s
             async with opened() as studio:
                 if fault.before:
                     harm.enter_context(fault.before(place))
-                said = await asyncio.wait_for(told(studio, fault.wish, place), 60)
+                said = await asyncio.wait_for(described(studio, fault.arguments, place), 60)
         async with opened() as studio:
-            row = await measured(fault.name, studio, lambda: counts(carrier, fault), place, fault.wish, said)
+            row = await measured(fault.name, studio, lambda: counts(carrier, fault), place, fault.arguments, said)
     compare(row)
 
 
-def ask(server: subprocess.Popen[str], wish: Mapping[str, Any]) -> None:
+def ask(server: subprocess.Popen[str], arguments: Mapping[str, Any]) -> None:
     """An MCP host's first words and one tool call."""
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "host", "version": "1"}}
-    call = {"name": "generate_image", "arguments": wish}
+    call = {"name": "generate_image", "arguments": arguments}
     lines: list[dict[str, Any]] = [
         {"id": 1, "method": "initialize", "params": hello},
         {"method": "notifications/initialized"},
@@ -241,8 +246,8 @@ async def test_kill_9_in_any_room_leaves_what_the_table_says(environ: dict[str, 
         said = killed_in(room, environ, base)
         settings = Settings.read({**environ, "SEEDFRAME_EMULATOR_BASE": base})
         async with Studio.open(settings) as studio:
-            ledger = app.state.ledger
-            books = lambda: (ledger.posts, ledger.images)  # noqa: E731
+            request_log = app.state.request_log
+            books = lambda: (request_log.posts, request_log.images)  # noqa: E731
             row = await measured(f"kill -9: {room}", studio, books, place, CAT, said)
     compare(row)
 
@@ -263,7 +268,7 @@ def test_each_fault_is_one_post_unless_the_answer_proves_that_nothing_was_billed
 
 
 def test_nothing_is_paid_twice() -> None:
-    asked = {fault.name: int(fault.wish.get("count", 1)) for fault in FAULTS}
+    asked = {fault.name: int(fault.arguments.get("count", 1)) for fault in FAULTS}
     more = {name for name, row in written().items() if row["billed pictures"] > asked.get(name, 1)}
     assert more <= {"two pictures where one was asked for"}
 

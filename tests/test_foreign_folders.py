@@ -19,9 +19,9 @@ from starlette.applications import Starlette
 
 from foreign_folders import FIRST, SECOND, STATE, Machine, moved, opened, pickled, picture, poison
 from seedframe.emulator import emulator, running
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
-from seedframe.storyboard.engine_rows import RowRefused, json_only
+from seedframe.mcp_server.app import build_server
+from seedframe.storyboard.run.engine_rows import RowRefused, json_only
+from seedframe.studio.pipeline import Studio
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def machine(environ: dict[str, str], socket_service: tuple[Starlette, str], tmp_
 
 
 def states(machine: Machine, folder: Path) -> dict[str, str]:
-    told = json.loads(machine.board("status", folder, "--json").stdout)
-    return {frame["task"]: frame["state"] for frame in told["frames"]}
+    described = json.loads(machine.board("status", folder, "--json").stdout)
+    return {frame["task"]: frame["state"] for frame in described["frames"]}
 
 
 # Code
@@ -108,10 +108,10 @@ def test_every_reader_of_the_engine_refuses_a_pickled_row(tmp_path: Path):
     for serializer in (rows.DBOSDefaultSerializer, rows.DefaultSerializer()):
         with pytest.raises(RowRefused):
             serializer.deserialize(load)
-    told = rows.safe_deserialize(
+    described = rows.safe_deserialize(
         ours, "py_pickle", "w", serialized_input=load, serialized_output=load, serialized_exception=load
     )
-    assert told == (load, load, load)
+    assert described == (load, load, load)
     assert rows.safe_deserialize_schedule_context(ours, "s", serialized_context=load) == load
     assert not mark.exists()
 
@@ -185,8 +185,8 @@ def test_a_path_that_leads_out_of_the_folder_is_not_followed(machine: Machine, k
     with opened(folder / STATE / "book.sqlite3") as db:
         db.execute("UPDATE frames SET path = ?, raw_path = ? WHERE key = ?", (str(private), str(private), key))
         db.execute("UPDATE tokens SET facts = json_set(facts, '$.path', ?) WHERE key = ?", (str(private), key))
-    told = machine.board("status", folder, "--json").stdout
-    assert str(private) not in told
+    described = machine.board("status", folder, "--json").stdout
+    assert str(private) not in described
     assert machine.another().board("resume", folder).exit_code == 0
     assert private.exists()
     assert str(private) not in (folder / "manifest.json").read_text(encoding="utf-8")
@@ -484,9 +484,9 @@ async def test_a_host_is_told_of_a_record_that_is_not_ours(machine: Machine, ope
     folder = await asyncio.to_thread(machine.made)
     with opened(folder / STATE / "book.sqlite3") as db:
         db.execute(HOSTILE["trigger"])
-    told, failed = await asked(open_studio, action=action, id=str(folder))
+    described, failed = await asked(open_studio, action=action, id=str(folder))
     assert failed
-    assert "holds something that Seedframe did not put there (trigger pay)" in told
+    assert "holds something that Seedframe did not put there (trigger pay)" in described
 
 
 @pytest.mark.anyio
@@ -497,9 +497,9 @@ async def test_a_host_runs_a_folder_with_pickled_rows_and_none_of_them_is_read(
     folder, mark = await asyncio.to_thread(machine.made), machine.home / "mark"
     shutil.copy(machine.engine(), folder / STATE / "engine.sqlite3")
     poison(folder / STATE / "engine.sqlite3", mark)
-    told, failed = await asked(open_studio, action="run", id=str(folder))
+    described, failed = await asked(open_studio, action="run", id=str(folder))
     assert not failed
-    assert "is no longer read" in told
+    assert "is no longer read" in described
     seen = ""
     while '"status":"done"' not in seen:
         seen, _ = await asked(open_studio, action="status", id=str(folder))

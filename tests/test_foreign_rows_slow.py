@@ -18,7 +18,7 @@ import pytest
 from board_process import process, read_until
 from foreign_folders import BOARD, pickled
 from seedframe.emulator import emulator, running
-from seedframe.storyboard.run import board_state
+from seedframe.storyboard.run.run import board_state
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +125,7 @@ def test_rows_that_come_while_a_worker_is_at_work_are_refused_one_by_one_and_it_
         with process("run", environ, str(longer), str(out), "--database", postgres, "--watch") as run:
             read_until(run, "ended")
     state = board_state(out, postgres)
-    assert (state.count("done"), app.state.ledger.images) == (3, 3)
+    assert (state.count("done"), app.state.request_log.images) == (3, 3)
     assert not mark.exists()
 
 
@@ -137,7 +137,7 @@ def test_after_the_engine_s_tables_were_dropped_a_board_goes_on_and_pays_nothing
     with closing(psycopg.connect(postgres, autocommit=True)) as db:
         db.execute("DROP SCHEMA seedframe_engine CASCADE")
     out = run_once(tmp_path, environ, postgres)
-    assert (board_state(out, postgres).count("done"), app.state.ledger.images) == (2, 2)
+    assert (board_state(out, postgres).count("done"), app.state.request_log.images) == (2, 2)
 
 
 def test_a_frame_with_arguments_that_are_no_names_ends_without_a_payment(
@@ -155,4 +155,4 @@ def test_a_frame_with_arguments_that_are_no_names_ends_without_a_payment(
                     completed_at = NULL, recovery_attempts = 0"""
             )
         assert eventually(lambda: statuses(postgres) <= {"SUCCESS", "ERROR"})
-    assert app.state.ledger.images == 2
+    assert app.state.request_log.images == 2

@@ -13,14 +13,14 @@ from PIL import Image
 
 from seedframe.catalog import catalog
 from seedframe.errors import PictureError
-from seedframe.framing import Picture, Place, finish
-from seedframe.pictures import MAX_PIXELS
-from seedframe.requests import check
-from seedframe.server.answers import PREVIEW_BUDGET, answer
+from seedframe.images import MAX_PIXELS
+from seedframe.mcp_server.content import PREVIEW_BUDGET, answer
+from seedframe.service.replies import Layer, Slot
+from seedframe.service.request import check
 from seedframe.settings import Settings
-from seedframe.store import Store
-from seedframe.telling import Result
-from seedframe.wire import Layer, Slot
+from seedframe.studio.postprocess import Destination, Picture, finish
+from seedframe.studio.results import Result
+from seedframe.studio.store import Store
 
 MOMENT = datetime(2026, 11, 20, 8, tzinfo=UTC)
 NEVER = {"eligible": False, "expires_at": None}
@@ -32,11 +32,13 @@ def arrived(folder: Path, size: tuple[int, int], **options: Any) -> Path:
     return part
 
 
-def landed(folder: Path, part: Path, slot: Slot | None = None, *, backend: str = "ark", **wish: Any) -> Picture:
+def landed(folder: Path, part: Path, slot: Slot | None = None, *, backend: str = "ark", **arguments: Any) -> Picture:
     settings = Settings.read({"SEEDFRAME_BACKEND": backend, "SEEDFRAME_OUTPUT_DIR": str(folder)})
-    given = {"prompt": "海边的灯塔", "model": "5.0-lite", **wish}
-    request = check("edit_image" if "images" in wish else "generate_image", given, catalog=catalog(), settings=settings)
-    place = Place(0, "seedframe:X-1", folder / "shot")
+    given = {"prompt": "海边的灯塔", "model": "5.0-lite", **arguments}
+    request = check(
+        "edit_image" if "images" in arguments else "generate_image", given, catalog=catalog(), settings=settings
+    )
+    place = Destination(0, "seedframe:X-1", folder / "shot")
     return finish(part, slot or Slot(0, part=0), request, place, Store(folder), MOMENT)
 
 
@@ -60,7 +62,7 @@ def test_what_nearly_fits_is_left_alone_and_says_how_nearly(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("wish", "crop", "size"),
+    ("arguments", "crop", "size"),
     [
         ({"ratio": "9:16"}, (112, 0, 400, 512), "288x512"),
         ({"ratio": "9:16", "anchor": "left"}, (0, 0, 288, 512), "288x512"),
@@ -70,11 +72,11 @@ def test_what_nearly_fits_is_left_alone_and_says_how_nearly(tmp_path: Path):
     ],
 )
 def test_what_does_not_fit_is_cut_and_the_original_stays_beside_it(
-    tmp_path: Path, wish: dict[str, str], crop: tuple[int, ...], size: str
+    tmp_path: Path, arguments: dict[str, str], crop: tuple[int, ...], size: str
 ):
     part = arrived(tmp_path, (512, 512))
     sum_ = hashlib.sha256(part.read_bytes()).hexdigest()
-    picture = landed(tmp_path, part, **wish)
+    picture = landed(tmp_path, part, **arguments)
     assert picture.crop
     assert (picture.crop.corners, str(picture.size), str(picture.received)) == (crop, size, "512x512")
     assert names(tmp_path) == ["shot.jpg", "shot.original.jpg"]
@@ -94,13 +96,13 @@ def test_a_layer_keeps_its_own_shape(tmp_path: Path):
     assert landed(tmp_path, arrived(tmp_path, (512, 100)), slot, ratio="9:16").method == "bytes"
 
 
-@pytest.mark.parametrize("wish", [{"ratio": "9:16"}, {"ratio": "1:1"}, {"frame": "180x320"}], ids=str)
+@pytest.mark.parametrize("arguments", [{"ratio": "9:16"}, {"ratio": "1:1"}, {"frame": "180x320"}], ids=str)
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
-def test_of_a_cut_off_picture_nothing_is_left(tmp_path: Path, wish: dict[str, str], share: float):
+def test_of_a_cut_off_picture_nothing_is_left(tmp_path: Path, arguments: dict[str, str], share: float):
     part = arrived(tmp_path, (512, 512))
     part.write_bytes(part.read_bytes()[: int(part.stat().st_size * share)])
     with pytest.raises(PictureError):
-        landed(tmp_path, part, **wish)
+        landed(tmp_path, part, **arguments)
     assert names(tmp_path) == []
 
 
@@ -115,7 +117,7 @@ def test_a_pixel_bomb_from_the_service_is_refused_undecoded(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("wish", "trust"),
+    ("arguments", "trust"),
     [
         ({"ratio": "1:1"}, {"eligible": True, "reason": "original", "expires_at": "2026-12-20T08:00:00+00:00"}),
         ({"ratio": "9:16"}, {**NEVER, "reason": "changed"}),
@@ -127,9 +129,9 @@ def test_a_pixel_bomb_from_the_service_is_refused_undecoded(tmp_path: Path):
     ids=lambda value: value.get("reason") if "reason" in value else None,
 )
 def test_seedance_trusts_only_untouched_originals_of_some_models(
-    tmp_path: Path, wish: dict[str, Any], trust: dict[str, Any]
+    tmp_path: Path, arguments: dict[str, Any], trust: dict[str, Any]
 ):
-    assert landed(tmp_path, arrived(tmp_path, (512, 512)), **wish).as_dict("en")["trust"] == trust
+    assert landed(tmp_path, arrived(tmp_path, (512, 512)), **arguments).as_dict("en")["trust"] == trust
 
 
 @pytest.mark.parametrize(("count", "side", "shown"), [(1, 1568, 1), (2, 1568, 1), (15, 320, 1), (4, 320, 4)])
@@ -139,11 +141,11 @@ def test_previews_of_a_result_stay_within_what_a_host_takes(tmp_path: Path, coun
     for number in range(count):
         paths.append(tmp_path / f"{number}.jpg")
         noise.save(paths[-1], quality=60)
-    told = [
+    described = [
         {"path": str(path), "mime": "image/jpeg", "bytes": 1, "width": side, "height": side, "method": "bytes"}
         for path in paths
     ]
-    facts = {"status": "done", "model": "4.5", "pictures": told, "missing": [], "warnings": [], "findings": []}
+    facts = {"status": "done", "model": "4.5", "pictures": described, "missing": [], "warnings": [], "findings": []}
     previews = tuple(path.read_bytes()[:480_000] for path in paths)
     cost = {"amount": "0", "currency": "CNY"}
     blocks = [

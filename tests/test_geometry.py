@@ -16,7 +16,7 @@ from seedframe.geometry import (
     CENTER,
     Anchor,
     Box,
-    FramePlan,
+    FrameGeometry,
     Limits,
     Size,
     align_box,
@@ -250,13 +250,13 @@ def test_a_focus_point_becomes_the_middle_as_far_as_the_edges_allow() -> None:
 
 
 def test_an_exact_size_needs_no_plan() -> None:
-    assert frame_plan(Size(1440, 2560), ratio=PORTRAIT) == FramePlan(None, None, 0.0, 0.0)
+    assert frame_plan(Size(1440, 2560), ratio=PORTRAIT) == FrameGeometry(None, None, 0.0, 0.0)
     assert frame_plan(Size(1440, 2560), ratio=PORTRAIT).untouched
 
 
 def test_a_square_for_nine_by_sixteen_loses_seven_sixteenths() -> None:
     plan = frame_plan(Size(2048, 2048), ratio=PORTRAIT)
-    assert plan == FramePlan(Box(448, 0, 1152, 2048), None, 0.4375, 0.0)
+    assert plan == FrameGeometry(Box(448, 0, 1152, 2048), None, 0.4375, 0.0)
 
 
 def test_an_exact_frame_is_cut_to_its_ratio_and_shrunk() -> None:

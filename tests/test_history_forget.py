@@ -65,7 +65,7 @@ def test_what_was_forgotten_is_in_no_file_of_the_record_and_its_cost_still_count
     assert CANARY.encode() not in record(tmp_path)
     assert typed("costs", "--json").stdout == costs
     cleared = {"request": {}, "result": None, "request_id": None, "error": None}
-    assert [entry(typed, id) for id in ids] == [{**told, **cleared} for told in before]
+    assert [entry(typed, id) for id in ids] == [{**described, **cleared} for described in before]
     assert typed("history", "forget", "--all").stdout.startswith("0 entries cleared.")
 
 
@@ -117,13 +117,13 @@ def test_a_forgotten_unknown_call_is_still_refused_and_can_still_be_settled(envi
         assert {name: after[name] for name in kept} == {name: unknown[name] for name in kept}
         assert (after["request"], after["error"]) == ({}, {"kind": unknown["error"]["kind"]})
         again = typed(*call)
-        assert (again.exit_code, app.state.ledger.images) == (5, 1)
+        assert (again.exit_code, app.state.request_log.images) == (5, 1)
         assert unknown["id"] in again.stderr
         assert typed("history", "settle", unknown["id"], "--billed").exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "described"),
     [
         ([], "Say what to forget"),
         (["--all", "--older-than", "30d"], "Say what to forget"),
@@ -132,11 +132,11 @@ def test_a_forgotten_unknown_call_is_still_refused_and_can_still_be_settled(envi
         (["--older-than", "-3d"], "-3d is no age"),
     ],
 )
-def test_what_cannot_be_meant_is_told_and_nothing_is_forgotten(typed: Type, words: list[str], told: str):
+def test_what_cannot_be_meant_is_told_and_nothing_is_forgotten(typed: Type, words: list[str], described: str):
     id = made(typed)
     done = typed("history", "forget", *words)
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert described in done.stderr
     assert CANARY in entry(typed, id)["request"]["prompt"]
 
 

@@ -75,7 +75,7 @@ def called() -> tuple[tuple[str, str, ast.Call], ...]:
     return tuple((module, ast.unparse(node.func), node) for module, node in calls)
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
@@ -92,17 +92,17 @@ def imports() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def rooms_used() -> dict[str, set[str]]:
-    used: dict[str, set[str]] = {room_of(module): set() for module in trees()}
+def packages_used() -> dict[str, set[str]]:
+    used: dict[str, set[str]] = {package_of(module): set() for module in trees()}
     for module, name in imports():
         if name.startswith("seedframe."):
-            used[room_of(module)] |= {room_of(name)} - {room_of(module), "__version__"}
+            used[package_of(module)] |= {package_of(name)} - {package_of(module), "__version__"}
     return used
 
 
 def test_imports_go_down_only():
     floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-    used = rooms_used()
+    used = packages_used()
     upwards = {
         f"{room} imports {other}"
         for room, others in used.items()
@@ -116,11 +116,11 @@ def test_imports_go_down_only():
 
 
 def test_the_package_itself_imports_nothing():
-    assert rooms_used()[""] == set()
+    assert packages_used()[""] == set()
 
 
 def test_the_emulator_shares_only_the_ground_with_the_client_and_only_the_command_line_knows_it():
-    used = rooms_used()
+    used = packages_used()
 
     assert used[HOUSE_NEXT_DOOR] <= ITS_GROUND
     assert {room for room, others in used.items() if HOUSE_NEXT_DOOR in others} == {"cli"}
@@ -129,24 +129,24 @@ def test_the_emulator_shares_only_the_ground_with_the_client_and_only_the_comman
 def test_only_the_doors_read_the_environment():
     named = [(module, node) for module, node in nodes() if isinstance(node, ast.Attribute)]
     readers = {
-        room_of(m) for m, node in named if node.attr in {"environ", "getenv"} and ast.unparse(node.value) == "os"
+        package_of(m) for m, node in named if node.attr in {"environ", "getenv"} and ast.unparse(node.value) == "os"
     }
 
     assert readers == {"cli"}
 
 
 def test_only_the_doors_import_the_mcp_sdk():
-    assert {room_of(module) for module, name in imports() if name.split(".")[0] == "mcp"} == {"server", "demo"}
+    assert {package_of(module) for module, name in imports() if name.split(".")[0] == "mcp"} == {"server", "demo"}
 
 
 CHANCE = {"print", "input", "time.time", "datetime.now", "datetime.utcnow", "random.random"}
-CLOCKS_OF_OTHERS = {"seedframe.storyboard.engine: time.time", "seedframe.storyboard.detached: time.time"}
+CLOCKS_OF_OTHERS = {"seedframe.storyboard.run.engine: time.time", "seedframe.storyboard.run.detached: time.time"}
 """The SQL function `unixepoch`, which older SQLite has without fractions; the age of a file on the disk."""
 
 
 def test_nothing_below_the_doors_prints_or_reads_the_clock_by_chance():
     doors = {"cli", "server", "demo", "reference_pages", "__main__"}
-    calls = {f"{module}: {name}" for module, name, _ in called() if name in CHANCE and room_of(module) not in doors}
+    calls = {f"{module}: {name}" for module, name, _ in called() if name in CHANCE and package_of(module) not in doors}
 
     assert calls <= CLOCKS_OF_OTHERS
 
@@ -300,8 +300,8 @@ import mcp.types as t
 from mcp import Client
 from seedframe.catalog import catalog
 from seedframe.emulator import transport
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.studio.pipeline import Studio
+from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
 
 folder = Path(sys.argv[1])
@@ -357,12 +357,12 @@ def test_a_new_model_is_one_file(tmp_path: Path):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    described = json.loads(done.stdout)
 
-    (picture,) = told["made"]["pictures"]
-    assert told["models"][0] == "6.0"
-    assert told["advertised"].startswith("6.0, 5.5")
-    assert (told["made"]["model"], told["made"]["model_id"]) == ("6.0", "doubao-seedream-6-0-270601")
+    (picture,) = described["made"]["pictures"]
+    assert described["models"][0] == "6.0"
+    assert described["advertised"].startswith("6.0, 5.5")
+    assert (described["made"]["model"], described["made"]["model_id"]) == ("6.0", "doubao-seedream-6-0-270601")
     assert (picture["width"], picture["height"]) == (1440, 2560)
     assert Path(picture["path"]).stat().st_size == picture["bytes"]
-    assert "count for 6.0 may be at most 4; got 9" in told["refused"]
+    assert "count for 6.0 may be at most 4; got 9" in described["refused"]

@@ -20,8 +20,8 @@ ARK = {"SEEDFRAME_BACKEND": "ark", "ARK_API_KEY": "key-of-a-test"}
 
 async def made_with(open_studio: OpenStudio, model: str, **variables: str) -> tuple[Heard, list[dict[str, Any]]]:
     service = Canned(PICTURE)
-    wish = {**CAT, "model": model, "as_is": True}
-    heard = await asked(open_studio, "generate_image", wish, transport=service, **{**ARK, **variables})
+    arguments = {**CAT, "model": model, "as_is": True}
+    heard = await asked(open_studio, "generate_image", arguments, transport=service, **{**ARK, **variables})
     return heard, [json.loads(post.content) for post in service.posts]
 
 

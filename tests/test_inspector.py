@@ -76,8 +76,10 @@ def test_the_schemas_pass_the_strict_lint(inspector: Path, era: str, environ: di
 
 
 def test_a_tool_makes_a_picture(inspector: Path, era: str, environ: dict[str, str], tmp_path: Path):
-    wish = json.dumps({"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}, ensure_ascii=False)
-    done = inspect(inspector, era, environ, "tools/call", "--tool-name", "generate_image", "--tool-args-json", wish)
+    arguments = json.dumps({"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}, ensure_ascii=False)
+    done = inspect(
+        inspector, era, environ, "tools/call", "--tool-name", "generate_image", "--tool-args-json", arguments
+    )
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert [block["type"] for block in answered(done)["content"]] == ["text", "image", "resource_link"]
@@ -85,8 +87,10 @@ def test_a_tool_makes_a_picture(inspector: Path, era: str, environ: dict[str, st
 
 
 def test_a_refusal_is_seen_as_one(inspector: Path, era: str, environ: dict[str, str]):
-    wish = json.dumps({"prompt": ALLEY, "ratio": "20:1"}, ensure_ascii=False)
-    done = inspect(inspector, era, environ, "tools/call", "--tool-name", "generate_image", "--tool-args-json", wish)
+    arguments = json.dumps({"prompt": ALLEY, "ratio": "20:1"}, ensure_ascii=False)
+    done = inspect(
+        inspector, era, environ, "tools/call", "--tool-name", "generate_image", "--tool-args-json", arguments
+    )
 
     assert done.returncode == TOOL_SAID_NO
     assert "The nearest legal ratio is 16:1" in done.stdout + done.stderr

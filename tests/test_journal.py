@@ -20,8 +20,8 @@ from seedframe.errors import (
     SpendingRefused,
     StoreError,
 )
-from seedframe.journal import Begin, Budget, Claim, Cost, Entry, Join, Journal, Replay, fingerprint
-from seedframe.journal.entries import new_id
+from seedframe.payments import Begin, Budget, Claim, Cost, Entry, Join, Payments, Replay, fingerprint
+from seedframe.payments.entries import new_id
 
 pytestmark = pytest.mark.anyio
 
@@ -51,31 +51,31 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def journal(path: Path, clock: Clock) -> AsyncIterator[Journal]:
-    async with await Journal.open(path, now=clock, secrets=["hunter2hunter2"]) as opened:
+async def journal(path: Path, clock: Clock) -> AsyncIterator[Payments]:
+    async with await Payments.open(path, now=clock, secrets=["hunter2hunter2"]) as opened:
         yield opened
 
 
-async def claim(journal: Journal, wish: str = "a cat", price: str | None = "0.22", **named: Any) -> Claim:
+async def claim(journal: Payments, arguments: str = "a cat", price: str | None = "0.22", **named: Any) -> Claim:
     cost = Price(None if price is None else Decimal(price), "CNY")
-    given = {"request": {"prompt": wish}, "backend": "ark", "model": "5.0-lite", "price": cost, "images": 1}
-    return await journal.claim(wish, **{**given, **named})
+    given = {"request": {"prompt": arguments}, "backend": "ark", "model": "5.0-lite", "price": cost, "images": 1}
+    return await journal.claim(arguments, **{**given, **named})
 
 
-async def begin(journal: Journal, wish: str = "a cat", price: str | None = "0.22", **named: Any) -> str:
-    claimed = await claim(journal, wish, price, **named)
+async def begin(journal: Payments, arguments: str = "a cat", price: str | None = "0.22", **named: Any) -> str:
+    claimed = await claim(journal, arguments, price, **named)
     assert isinstance(claimed, Begin)
     return claimed.entry.id
 
 
-async def save(journal: Journal, wish: str = "a cat") -> str:
-    id = await begin(journal, wish)
+async def save(journal: Payments, arguments: str = "a cat") -> str:
+    id = await begin(journal, arguments)
     await journal.sent(id)
     await journal.saved(id, RESULT)
     return id
 
 
-async def lose(journal: Journal, **replied: Any) -> str:
+async def lose(journal: Payments, **replied: Any) -> str:
     id = await begin(journal)
     await journal.sent(id)
     if replied:
@@ -84,18 +84,18 @@ async def lose(journal: Journal, **replied: Any) -> str:
     return id
 
 
-async def existing(journal: Journal, id: str) -> Entry:
+async def existing(journal: Payments, id: str) -> Entry:
     entry = await journal.entry(id)
     assert entry is not None
     return entry
 
 
-async def money(journal: Journal, id: str) -> tuple[str, Decimal, Decimal]:
+async def money(journal: Payments, id: str) -> tuple[str, Decimal, Decimal]:
     entry = await existing(journal, id)
     return entry.state, entry.reserved, entry.booked
 
 
-async def test_a_call_is_written_down_step_by_step(journal: Journal, clock: Clock):
+async def test_a_call_is_written_down_step_by_step(journal: Payments, clock: Clock):
     claimed = await claim(journal)
     assert isinstance(claimed, Begin)
     id = claimed.entry.id
@@ -132,7 +132,7 @@ async def test_a_call_is_written_down_step_by_step(journal: Journal, clock: Cloc
     )
 
 
-async def test_an_identical_request_joins_the_one_under_way_and_gets_its_result(journal: Journal):
+async def test_an_identical_request_joins_the_one_under_way_and_gets_its_result(journal: Payments):
     id = await begin(journal)
     joined = [await claim(journal) for _ in range(3)]
     assert [(type(each), each.entry.id) for each in joined] == [(Join, id)] * 3
@@ -145,7 +145,7 @@ async def test_an_identical_request_joins_the_one_under_way_and_gets_its_result(
     assert (await existing(journal, id)).state == "delivered"
 
 
-async def test_who_joined_gets_the_same_error(journal: Journal):
+async def test_who_joined_gets_the_same_error(journal: Payments):
     id = await begin(journal)
     await claim(journal)
     waiting = asyncio.ensure_future(journal.finished(id, poll=60))
@@ -154,23 +154,23 @@ async def test_who_joined_gets_the_same_error(journal: Journal):
     assert (entry.state, entry.error) == ("failed", ERROR)
 
 
-async def test_different_requests_have_nothing_to_do_with_each_other(journal: Journal):
+async def test_different_requests_have_nothing_to_do_with_each_other(journal: Payments):
     assert await begin(journal, "a cat") != await begin(journal, "a dog")
 
 
-async def test_waiting_for_a_call_that_does_not_end_is_bounded(journal: Journal):
+async def test_waiting_for_a_call_that_does_not_end_is_bounded(journal: Payments):
     id = await begin(journal)
     with pytest.raises(TimeoutError):
         await journal.finished(id, poll=0.001, timeout=0.02)
 
 
-async def test_delivered_results_are_never_replayed_asking_twice_makes_two_pictures(journal: Journal):
+async def test_delivered_results_are_never_replayed_asking_twice_makes_two_pictures(journal: Payments):
     first = await save(journal)
     await journal.delivered(first)
     assert await begin(journal) != first
 
 
-async def test_a_host_that_gives_up_and_asks_again_while_it_is_made_gets_its_picture_paid_once(journal: Journal):
+async def test_a_host_that_gives_up_and_asks_again_while_it_is_made_gets_its_picture_paid_once(journal: Payments):
     id = await begin(journal)
     await journal.sent(id)
     await journal.undelivered(id)
@@ -181,7 +181,7 @@ async def test_a_host_that_gives_up_and_asks_again_while_it_is_made_gets_its_pic
     assert len(await journal.entries()) == 1
 
 
-async def test_a_host_that_gives_up_and_asks_again_afterwards_gets_its_picture_paid_once(journal: Journal):
+async def test_a_host_that_gives_up_and_asks_again_afterwards_gets_its_picture_paid_once(journal: Payments):
     id = await begin(journal)
     await journal.sent(id)
     await journal.undelivered(id)
@@ -193,12 +193,12 @@ async def test_a_host_that_gives_up_and_asks_again_afterwards_gets_its_picture_p
     assert (await money(journal, id), len(await journal.entries())) == (("delivered", Decimal(0), Decimal("0.22")), 1)
 
 
-async def test_a_result_its_caller_is_about_to_get_is_shared_not_taken_away(journal: Journal):
+async def test_a_result_its_caller_is_about_to_get_is_shared_not_taken_away(journal: Payments):
     id = await save(journal)
     assert await claim(journal) == Join(await existing(journal, id))
 
 
-async def test_a_result_somebody_has_joined_for_is_not_handed_to_a_third(journal: Journal):
+async def test_a_result_somebody_has_joined_for_is_not_handed_to_a_third(journal: Payments):
     id = await begin(journal)
     await claim(journal)
     await journal.sent(id)
@@ -207,14 +207,14 @@ async def test_a_result_somebody_has_joined_for_is_not_handed_to_a_third(journal
     assert isinstance(await claim(journal), Join)
 
 
-async def test_of_two_who_ask_for_a_result_nobody_got_one_gets_it_and_the_other_pays(journal: Journal):
+async def test_of_two_who_ask_for_a_result_nobody_got_one_gets_it_and_the_other_pays(journal: Payments):
     id = await save(journal)
     await journal.undelivered(id)
     claims = await asyncio.gather(claim(journal), claim(journal))
     assert {type(each) for each in claims} == {Replay, Begin}
 
 
-async def test_of_many_who_ask_at_once_those_the_budget_refuses_undo_nothing_of_the_others(journal: Journal):
+async def test_of_many_who_ask_at_once_those_the_budget_refuses_undo_nothing_of_the_others(journal: Payments):
     budget = Budget(Decimal("0.88"), "CNY", ("ark",))
     asked = [claim(journal, f"cat {number}", budget=budget) for number in range(20)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -225,7 +225,7 @@ async def test_of_many_who_ask_at_once_those_the_budget_refuses_undo_nothing_of_
     assert len(begun) == 4
 
 
-async def test_who_is_cancelled_while_others_write_has_written(journal: Journal):
+async def test_who_is_cancelled_while_others_write_has_written(journal: Payments):
     ids = [await begin(journal, f"cat {number}") for number in range(9)]
     steps = [asyncio.create_task(journal.sent(id)) for id in ids]
     await asyncio.sleep(0)
@@ -235,7 +235,7 @@ async def test_who_is_cancelled_while_others_write_has_written(journal: Journal)
     assert len(await journal.entries(states={"sent"})) == len(ids)
 
 
-async def test_who_gives_a_handed_over_result_back_leaves_it_to_the_next(journal: Journal):
+async def test_who_gives_a_handed_over_result_back_leaves_it_to_the_next(journal: Payments):
     id = await save(journal)
     await journal.undelivered(id)
     await claim(journal)
@@ -243,7 +243,7 @@ async def test_who_gives_a_handed_over_result_back_leaves_it_to_the_next(journal
     assert isinstance(await claim(journal), Replay)
 
 
-async def test_after_a_lost_answer_the_same_request_is_refused_with_when_what_and_how(journal: Journal, clock: Clock):
+async def test_after_a_lost_answer_the_same_request_is_refused_with_when_what_and_how(journal: Payments, clock: Clock):
     id = await lose(journal)
     with pytest.raises(EarlierOutcomeUnknown) as refused:
         await claim(journal)
@@ -255,18 +255,18 @@ async def test_after_a_lost_answer_the_same_request_is_refused_with_when_what_an
         "currency": "CNY",
         "earlier": ERROR,
     }
-    told = str(refused.value)
-    assert all(part in told for part in (id, when, "may have cost 0.22 CNY", "fresh: true"))
+    described = str(refused.value)
+    assert all(part in described for part in (id, when, "may have cost 0.22 CNY", "fresh: true"))
     assert "0.22 CNY" in refused.value.text("zh")
 
 
-async def test_a_known_bill_is_said_when_the_pictures_were_lost(journal: Journal):
+async def test_a_known_bill_is_said_when_the_pictures_were_lost(journal: Payments):
     await lose(journal, amount=Decimal("0.20"))
     with pytest.raises(EarlierOutcomeUnknown, match="was billed 0.2 CNY"):
         await claim(journal)
 
 
-async def test_fresh_passes_over_the_unknown_and_answers_the_question_for_later_requests(journal: Journal):
+async def test_fresh_passes_over_the_unknown_and_answers_the_question_for_later_requests(journal: Payments):
     lost = await lose(journal)
     second = await begin(journal, fresh=True)
     assert isinstance(await claim(journal, fresh=True), Join)
@@ -277,7 +277,7 @@ async def test_fresh_passes_over_the_unknown_and_answers_the_question_for_later_
     assert await money(journal, lost) == ("unknown", Decimal("0.22"), Decimal(0))
 
 
-async def test_a_fresh_try_that_was_not_billed_leaves_the_question_open(journal: Journal):
+async def test_a_fresh_try_that_was_not_billed_leaves_the_question_open(journal: Payments):
     await lose(journal)
     await journal.failed(await begin(journal, fresh=True), ERROR)
     with pytest.raises(EarlierOutcomeUnknown):
@@ -293,7 +293,7 @@ async def test_a_fresh_try_that_was_not_billed_leaves_the_question_open(journal:
     ],
 )
 async def test_a_persons_word_settles_the_money_and_lets_the_request_pass(
-    journal: Journal, billed: bool, amount: Decimal | None, left: tuple[str, Decimal, Decimal]
+    journal: Payments, billed: bool, amount: Decimal | None, left: tuple[str, Decimal, Decimal]
 ):
     id = await lose(journal)
     await journal.settle(id, billed=billed, amount=amount)
@@ -301,7 +301,7 @@ async def test_a_persons_word_settles_the_money_and_lets_the_request_pass(
     assert isinstance(await claim(journal), Begin)
 
 
-async def test_only_what_is_unknown_can_be_settled(journal: Journal):
+async def test_only_what_is_unknown_can_be_settled(journal: Payments):
     id = await save(journal)
     with pytest.raises(InvalidRequest, match="'saved'"):
         await journal.settle(id, billed=False)
@@ -316,7 +316,7 @@ async def test_only_what_is_unknown_can_be_settled(journal: Journal):
     ],
 )
 async def test_each_end_of_a_call_does_its_own_to_the_money(
-    journal: Journal, end: str, left: tuple[str, Decimal, Decimal]
+    journal: Payments, end: str, left: tuple[str, Decimal, Decimal]
 ):
     id = await begin(journal)
     await journal.sent(id)
@@ -329,7 +329,7 @@ async def test_each_end_of_a_call_does_its_own_to_the_money(
     [([], "failed"), (["sent"], "unknown"), (["sent", "replied"], "unknown")],
     ids=["intent", "sent", "replied"],
 )
-async def test_a_driver_that_stops_leaves_the_truth(journal: Journal, steps: list[str], state: str):
+async def test_a_driver_that_stops_leaves_the_truth(journal: Payments, steps: list[str], state: str):
     id = await begin(journal)
     for step in steps:
         await getattr(journal, step)(id)
@@ -337,14 +337,14 @@ async def test_a_driver_that_stops_leaves_the_truth(journal: Journal, steps: lis
     assert (await existing(journal, id)).state == state
 
 
-async def test_a_driver_that_stops_after_the_end_changes_nothing(journal: Journal):
+async def test_a_driver_that_stops_after_the_end_changes_nothing(journal: Payments):
     id = await save(journal)
     await journal.abandon(id, ERROR)
     assert (await existing(journal, id)).state == "saved"
 
 
-async def test_a_journal_closed_in_the_middle_leaves_what_a_death_would_leave(path: Path, journal: Journal):
-    async with await Journal.open(path) as other:
+async def test_a_journal_closed_in_the_middle_leaves_what_a_death_would_leave(path: Path, journal: Payments):
+    async with await Payments.open(path) as other:
         id = await begin(other)
         await other.sent(id)
         joined = await claim(journal)
@@ -352,12 +352,12 @@ async def test_a_journal_closed_in_the_middle_leaves_what_a_death_would_leave(pa
     assert (await journal.finished(id, poll=0.01)).state == "unknown"
 
 
-async def test_a_call_taken_for_dead_does_not_leave_any_more_and_its_late_truth_is_taken(path: Path, journal: Journal):
+async def test_a_call_taken_for_dead_does_not_leave_any_more_and_its_late_truth_is_taken(path: Path, journal: Payments):
     waiting, sent = await begin(journal, "not sent"), await begin(journal, "sent")
     await journal.sent(sent)
     for lock in path.with_name("journal.sqlite3.owners").glob("*-*.lock"):
         lock.unlink()
-    async with await Journal.open(path):
+    async with await Payments.open(path):
         pass
     with pytest.raises(StoreError, match="'failed' and cannot become 'sent'"):
         await journal.sent(waiting)
@@ -367,7 +367,7 @@ async def test_a_call_taken_for_dead_does_not_leave_any_more_and_its_late_truth_
     assert await money(journal, sent) == ("saved", Decimal(0), Decimal("0.22"))
 
 
-async def test_a_budget_holds_until_money_is_released(journal: Journal):
+async def test_a_budget_holds_until_money_is_released(journal: Payments):
     ids = [await begin(journal, f"{number}", budget=YUAN) for number in range(4)]
     with pytest.raises(BudgetExceeded) as refused:
         await claim(journal, "one more", budget=YUAN)
@@ -382,27 +382,27 @@ async def test_a_budget_holds_until_money_is_released(journal: Journal):
     assert isinstance(await claim(journal, "one more", budget=YUAN), Begin)
 
 
-async def test_a_budget_counts_what_was_booked_and_what_is_unknown(journal: Journal):
+async def test_a_budget_counts_what_was_booked_and_what_is_unknown(journal: Payments):
     await save(journal, "saved")
     await lose(journal)
     with pytest.raises(BudgetExceeded, match="0.44 CNY is spent or reserved"):
         await claim(journal, "dear", "0.60", budget=YUAN)
 
 
-async def test_a_budget_is_for_one_local_day(journal: Journal, clock: Clock):
+async def test_a_budget_is_for_one_local_day(journal: Payments, clock: Clock):
     await begin(journal, "dear", "1.00", budget=YUAN)
     clock.time += 86_400
     assert isinstance(await claim(journal, "tomorrow", "1.00", budget=YUAN), Begin)
 
 
-async def test_a_budget_counts_only_the_backends_it_covers(journal: Journal):
+async def test_a_budget_counts_only_the_backends_it_covers(journal: Payments):
     await begin(journal, "rehearsed", "1.00", budget=YUAN)
     await begin(journal, "real", "1.00", budget=Budget(Decimal("1.00"), "CNY", ("byteplus",)))
     with pytest.raises(BudgetExceeded):
         await claim(journal, "more", "0.01", budget=Budget(Decimal("1.00"), "CNY", ("ark", "byteplus")))
 
 
-async def test_a_budget_is_not_asked_where_nothing_is_paid(journal: Journal):
+async def test_a_budget_is_not_asked_where_nothing_is_paid(journal: Payments):
     id = await begin(journal, price="1.00", budget=YUAN)
     assert isinstance(await claim(journal, price="1.00", budget=YUAN), Join)
     await journal.undelivered(id)
@@ -412,12 +412,12 @@ async def test_a_budget_is_not_asked_where_nothing_is_paid(journal: Journal):
     assert isinstance(await claim(journal, price="1.00", budget=YUAN), Replay)
 
 
-async def test_a_budget_in_another_currency_is_a_wrong_setting(journal: Journal):
+async def test_a_budget_in_another_currency_is_a_wrong_setting(journal: Payments):
     with pytest.raises(NotConfigured, match=r"10 USD.*CNY"):
         await claim(journal, budget=Budget(Decimal(10), "USD"))
 
 
-async def test_an_unknown_price_passes_a_budget_only_when_it_was_confirmed(journal: Journal):
+async def test_an_unknown_price_passes_a_budget_only_when_it_was_confirmed(journal: Payments):
     with pytest.raises(BudgetExceeded, match="No price is known"):
         await claim(journal, price=None, budget=YUAN)
     id = await begin(journal, price=None, budget=YUAN, price_confirmed=True)
@@ -427,13 +427,13 @@ async def test_an_unknown_price_passes_a_budget_only_when_it_was_confirmed(journ
         await claim(journal, "a dog", budget=YUAN)
 
 
-async def test_a_refusal_leaves_no_entry(journal: Journal):
+async def test_a_refusal_leaves_no_entry(journal: Payments):
     with pytest.raises(SpendingRefused):
         await claim(journal, price="1.01", budget=YUAN)
     assert await journal.entries() == ()
 
 
-async def test_costs_are_summed_by_day_model_backend_and_currency(journal: Journal, clock: Clock):
+async def test_costs_are_summed_by_day_model_backend_and_currency(journal: Payments, clock: Clock):
     await save(journal, "one")
     await lose(journal)
     await begin(journal, "not sent")
@@ -450,7 +450,7 @@ async def test_costs_are_summed_by_day_model_backend_and_currency(journal: Journ
     assert await journal.costs(until=friday) == (first,)
 
 
-async def test_entries_are_listed_newest_first_and_filtered(journal: Journal):
+async def test_entries_are_listed_newest_first_and_filtered(journal: Payments):
     cat = await save(journal, "a cat")
     dog = await begin(journal, "a dog", model="4.5")
     listed: Callable[..., Any] = journal.entries
@@ -462,7 +462,7 @@ async def test_entries_are_listed_newest_first_and_filtered(journal: Journal):
         assert await listed(**nothing) == ()
 
 
-async def test_a_cancelled_claim_is_taken_back(journal: Journal):
+async def test_a_cancelled_claim_is_taken_back(journal: Payments):
     asking = asyncio.ensure_future(claim(journal, budget=YUAN))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -474,7 +474,7 @@ async def test_a_cancelled_claim_is_taken_back(journal: Journal):
     assert await money(journal, entry.id) == ("failed", Decimal(0), Decimal(0))
 
 
-async def test_a_cancelled_step_is_written_all_the_same_and_wakes_who_joined(journal: Journal):
+async def test_a_cancelled_step_is_written_all_the_same_and_wakes_who_joined(journal: Payments):
     id = await begin(journal)
     await journal.sent(id)
     waiting = asyncio.ensure_future(journal.finished(id, poll=60))
@@ -494,7 +494,7 @@ async def test_a_damaged_file_is_said_and_left_alone(path: Path, content: bytes)
     path.parent.mkdir()
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"journal\.sqlite3 cannot be used: file is not a database"):
-        await Journal.open(path)
+        await Payments.open(path)
     assert path.read_bytes() == content
 
 
@@ -509,21 +509,21 @@ async def test_a_foreign_or_newer_file_is_refused(path: Path, statement: str, sa
     db.commit()
     db.close()
     with pytest.raises(StoreError, match=said):
-        await Journal.open(path)
+        await Payments.open(path)
 
 
 async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(StoreError, match="cannot be used"):
-        await Journal.open(tmp_path / "file" / "journal.sqlite3")
+        await Payments.open(tmp_path / "file" / "journal.sqlite3")
 
 
-async def test_the_file_is_private(path: Path, journal: Journal):
+async def test_the_file_is_private(path: Path, journal: Payments):
     await save(journal)
     assert {file.stat().st_mode & 0o077 for file in path.parent.glob("journal.sqlite3*") if file.is_file()} == {0}
 
 
-async def test_nothing_secret_reaches_the_file(path: Path, journal: Journal):
+async def test_nothing_secret_reaches_the_file(path: Path, journal: Payments):
     url = "https://h/a.jpeg?X-Tos-Signature=deadbeef"
     picture = "data:image/png;base64," + "A" * 400
     id = await begin(journal, request={"image": picture, "key": "hunter2hunter2"})
@@ -535,26 +535,26 @@ async def test_nothing_secret_reaches_the_file(path: Path, journal: Journal):
     assert (await existing(journal, id)).result == {"url": "https://h/a.jpeg?[redacted]"}
 
 
-async def begun_and_sent(journal: Journal) -> str:
+async def begun_and_sent(journal: Payments) -> str:
     id = await begin(journal, "another")
     await journal.sent(id)
     return id
 
 
-async def test_prompts_that_are_no_valid_text_are_kept(journal: Journal):
+async def test_prompts_that_are_no_valid_text_are_kept(journal: Payments):
     id = await begin(journal, "猫", request={"prompt": "half a \ud83d"})
     assert (await existing(journal, id)).request == {"prompt": "half a \ud83d"}
 
 
 async def test_the_dead_leave_no_locks_behind(path: Path):
     for _ in range(3):
-        async with await Journal.open(path):
+        async with await Payments.open(path):
             pass
-    async with await Journal.open(path):
+    async with await Payments.open(path):
         assert len(list(path.with_name("journal.sqlite3.owners").glob("*-*.lock"))) == 1
 
 
-async def test_steps_of_an_entry_that_does_not_exist_are_said(journal: Journal):
+async def test_steps_of_an_entry_that_does_not_exist_are_said(journal: Payments):
     with pytest.raises(StoreError, match="no entry nothing"):
         await journal.sent("nothing")
     assert await journal.entry("nothing") is None

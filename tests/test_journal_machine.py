@@ -11,8 +11,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 
 from seedframe.catalog import Price
 from seedframe.errors import BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost
-from seedframe.journal import IN_FLIGHT, Begin, Budget, Join, Replay
-from seedframe.journal.ledger import Ledger, Wish
+from seedframe.payments import IN_FLIGHT, Begin, Budget, Join, Replay
+from seedframe.payments.records import PaymentRecords, PaymentRequest
 
 BUDGET = Budget(Decimal("1.00"), "CNY")
 PRICES = st.sampled_from([Decimal("0.22"), Decimal("0.25"), Decimal("0.60")])
@@ -24,107 +24,107 @@ class Sharing(RuleBasedStateMachine):
     """Three processes with one journal: they claim, drive, deliver, give up and die in any order."""
 
     # Who was told to begin, and what.
-    begun: Bundle[tuple[Ledger, str]] = Bundle("begun")
+    begun: Bundle[tuple[PaymentRecords, str]] = Bundle("begun")
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "journal.sqlite3"
         self.ledgers = [self.live() for _ in range(3)]
-        self.out: dict[str, Ledger] = {}
+        self.out: dict[str, PaymentRecords] = {}
         self.delivered: set[str] = set()
         self.sent: dict[str, int] = {}
 
-    def live(self) -> Ledger:
-        return Ledger(self.path, now=lambda: 1_800_000_000.0)
+    def live(self) -> PaymentRecords:
+        return PaymentRecords(self.path, now=lambda: 1_800_000_000.0)
 
-    def alive(self, ledger: Ledger) -> bool:
-        return ledger in self.ledgers
+    def alive(self, request_log: PaymentRecords) -> bool:
+        return request_log in self.ledgers
 
-    @rule(target=begun, process=PROCESSES, wish=st.sampled_from("abc"), price=PRICES, fresh=st.booleans())
-    def claim(self, process: int, wish: str, price: Decimal, fresh: bool):
-        ledger = self.ledgers[process]
-        asked = Wish(wish, {}, "ark", "5.0-lite", 1, Price(price, "CNY"), BUDGET, fresh)
+    @rule(target=begun, process=PROCESSES, arguments=st.sampled_from("abc"), price=PRICES, fresh=st.booleans())
+    def claim(self, process: int, arguments: str, price: Decimal, fresh: bool):
+        request_log = self.ledgers[process]
+        asked = PaymentRequest(arguments, {}, "ark", "5.0-lite", 1, Price(price, "CNY"), BUDGET, fresh)
         try:
-            claimed = ledger.claim(asked)
+            claimed = request_log.claim(asked)
         except (BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost):
             return multiple()
         entry = claimed.entry
         match claimed:
             case Begin():
                 assert entry.state == "intent"
-                return (ledger, entry.id)
+                return (request_log, entry.id)
             case Join():
                 assert entry.state in {*IN_FLIGHT, "saved"}
             case Replay():
                 holder = self.out.get(entry.id)
                 assert holder is None or not self.alive(holder), "handed out while somebody has it"
                 assert entry.id not in self.delivered
-                self.out[entry.id] = ledger
+                self.out[entry.id] = request_log
         return multiple()
 
     @rule(call=begun)
-    def send(self, call: tuple[Ledger, str]):
-        ledger, id = call
-        if self.alive(ledger) and ledger.look(id).state == "intent":
-            ledger.sent(id)
+    def send(self, call: tuple[PaymentRecords, str]):
+        request_log, id = call
+        if self.alive(request_log) and request_log.look(id).state == "intent":
+            request_log.sent(id)
             self.sent[id] = self.sent.get(id, 0) + 1
 
     @rule(call=begun, billed=st.booleans())
-    def reply(self, call: tuple[Ledger, str], billed: bool):
-        ledger, id = call
-        if self.alive(ledger) and ledger.look(id).state == "sent":
-            ledger.replied(id, request_id="02", billed_images=1, amount=Decimal("0.20") if billed else None)
+    def reply(self, call: tuple[PaymentRecords, str], billed: bool):
+        request_log, id = call
+        if self.alive(request_log) and request_log.look(id).state == "sent":
+            request_log.replied(id, request_id="02", billed_images=1, amount=Decimal("0.20") if billed else None)
 
     @rule(call=begun, end=st.sampled_from(["saved", "failed", "unknown", "lost", "abandoned"]))
-    def end(self, call: tuple[Ledger, str], end: str):
-        ledger, id = call
-        if not self.alive(ledger) or ledger.look(id).state not in {"sent", "replied"}:
+    def end(self, call: tuple[PaymentRecords, str], end: str):
+        request_log, id = call
+        if not self.alive(request_log) or request_log.look(id).state not in {"sent", "replied"}:
             return
         match end:
             case "saved":
-                ledger.saved(id, {"files": []})
+                request_log.saved(id, {"files": []})
             case "failed":
-                ledger.failed(id, ERROR)
+                request_log.failed(id, ERROR)
             case "unknown":
-                ledger.unknown(id, ERROR)
+                request_log.unknown(id, ERROR)
             case "lost":
-                ledger.spent_anyway(id, ERROR, None)
+                request_log.spent_anyway(id, ERROR, None)
             case "abandoned":
-                ledger.abandon(id)
+                request_log.abandon(id)
 
     @rule(call=consumes(begun))
-    def hand_to_the_caller(self, call: tuple[Ledger, str]):
-        ledger, id = call
-        if self.alive(ledger) and ledger.look(id).state == "saved":
-            ledger.delivered(id)
+    def hand_to_the_caller(self, call: tuple[PaymentRecords, str]):
+        request_log, id = call
+        if self.alive(request_log) and request_log.look(id).state == "saved":
+            request_log.delivered(id)
             self.delivered.add(id)
 
     @rule(call=begun)
-    def the_caller_is_gone(self, call: tuple[Ledger, str]):
-        ledger, id = call
-        if self.alive(ledger):
-            ledger.undelivered(id)
-            if self.out.get(id) is ledger:
+    def the_caller_is_gone(self, call: tuple[PaymentRecords, str]):
+        request_log, id = call
+        if self.alive(request_log):
+            request_log.undelivered(id)
+            if self.out.get(id) is request_log:
                 del self.out[id]
 
     @rule(deliver=st.booleans())
     def those_with_a_replay_go_on(self, deliver: bool):
-        for id, ledger in list(self.out.items()):
-            if self.alive(ledger) and ledger.look(id).state == "delivering":
+        for id, request_log in list(self.out.items()):
+            if self.alive(request_log) and request_log.look(id).state == "delivering":
                 if deliver:
                     assert id not in self.delivered, "delivered twice"
-                    ledger.delivered(id)
+                    request_log.delivered(id)
                     self.delivered.add(id)
                 else:
-                    ledger.undelivered(id)
+                    request_log.undelivered(id)
             del self.out[id]
 
     @rule(billed=st.booleans())
     def a_person_settles(self, billed: bool):
-        ledger = self.ledgers[0]
-        for entry in ledger.entries(states={"unknown"}, limit=1):
-            ledger.settle(entry.id, billed=billed)
+        request_log = self.ledgers[0]
+        for entry in request_log.entries(states={"unknown"}, limit=1):
+            request_log.settle(entry.id, billed=billed)
 
     @rule(process=PROCESSES)
     def a_process_dies_and_another_starts(self, process: int):
@@ -154,9 +154,9 @@ class Sharing(RuleBasedStateMachine):
         assert done == self.delivered
 
     def teardown(self) -> None:
-        for ledger in self.ledgers:
+        for request_log in self.ledgers:
             with contextlib.suppress(Exception):
-                ledger.close()
+                request_log.close()
         self.folder.cleanup()
 
 

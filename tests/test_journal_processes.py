@@ -9,7 +9,7 @@ import pytest
 
 from journal_process import Process, claim
 from seedframe.errors import EarlierOutcomeUnknown
-from seedframe.journal import Begin, Journal, Replay
+from seedframe.payments import Begin, Payments, Replay
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def drive(process: Process, *steps: tuple[str, dict[str, Any]]) -> str:
-    id = str(process.do("claim", wish="a cat")["id"])
+    id = str(process.do("claim", arguments="a cat")["id"])
     for step, named in steps:
         assert process.do(step, id, **named) == {}
     return id
@@ -34,9 +34,9 @@ async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pic
     with ExitStack() as stack:
         processes = [stack.enter_context(Process(path)) for _ in range(10)]
         for number, process in enumerate(processes):
-            process.ask("claim", wish=f"picture {number}", budget="1.00")
+            process.ask("claim", arguments=f"picture {number}", budget="1.00")
         answers = [process.answer() for process in processes]
-        async with await Journal.open(path) as journal:
+        async with await Payments.open(path) as journal:
             reserved = sum(cost.reserved for cost in await journal.costs())
             held = [entry.reserved for entry in await journal.entries(states={"intent"})]
     assert (
@@ -62,7 +62,7 @@ async def test_kill_9_leaves_the_truth_for_the_next_process(
     process = Process(path)
     id = drive(process, *steps)
     process.kill()
-    async with await Journal.open(path) as journal:
+    async with await Payments.open(path) as journal:
         entry = await journal.entry(id)
     assert entry is not None
     assert (entry.state, entry.reserved, entry.booked) == (state, Decimal(reserved), Decimal(booked))
@@ -70,12 +70,12 @@ async def test_kill_9_leaves_the_truth_for_the_next_process(
 
 @pytest.mark.anyio
 async def test_a_living_process_finds_out_when_it_claims_what_a_killed_one_left(path: Path):
-    async with await Journal.open(path) as journal:
+    async with await Payments.open(path) as journal:
         process = Process(path)
         drive(process, SENT)
         process.kill()
         with pytest.raises(EarlierOutcomeUnknown):
-            await claim(journal, wish="a cat")
+            await claim(journal, arguments="a cat")
 
 
 @pytest.mark.anyio
@@ -83,8 +83,8 @@ async def test_what_was_killed_before_it_was_sent_may_be_sent_by_the_next(path: 
     process = Process(path)
     drive(process)
     process.kill()
-    async with await Journal.open(path) as journal:
-        assert isinstance(await claim(journal, wish="a cat"), Begin)
+    async with await Payments.open(path) as journal:
+        assert isinstance(await claim(journal, arguments="a cat"), Begin)
 
 
 @pytest.mark.anyio
@@ -92,8 +92,8 @@ async def test_a_picture_saved_by_a_killed_process_is_handed_to_the_next_identic
     process = Process(path)
     id = drive(process, SENT, SAVED)
     process.kill()
-    async with await Journal.open(path) as journal:
-        claimed = await claim(journal, wish="a cat")
+    async with await Payments.open(path) as journal:
+        claimed = await claim(journal, arguments="a cat")
     assert isinstance(claimed, Replay)
     assert (claimed.entry.id, claimed.entry.result) == (id, {"files": ["cat.jpg"]})
 
@@ -101,7 +101,7 @@ async def test_a_picture_saved_by_a_killed_process_is_handed_to_the_next_identic
 def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path):
     with Process(path) as payer, Process(path) as other:
         id = drive(payer, SENT)
-        assert other.do("claim", wish="a cat") == {"claim": "Join", "id": id, "result": None}
+        assert other.do("claim", arguments="a cat") == {"claim": "Join", "id": id, "result": None}
         other.ask("finished", id, poll=0.01)
         payer.do("saved", id, {"files": ["cat.jpg"]})
         assert other.answer() == {"state": "saved", "result": {"files": ["cat.jpg"]}, "error": None}
@@ -111,7 +111,7 @@ def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path):
 def test_a_process_that_joined_learns_of_the_payers_death(path: Path):
     with Process(path) as payer, Process(path) as other:
         id = drive(payer, SENT)
-        other.do("claim", wish="a cat")
+        other.do("claim", arguments="a cat")
         other.ask("finished", id, poll=0.01)
         payer.kill()
         error = {"kind": "OutcomeUnknown", "message": {"key": "journal.died-sent", "values": {}}}
@@ -121,7 +121,7 @@ def test_a_process_that_joined_learns_of_the_payers_death(path: Path):
 def test_a_process_that_joined_gets_the_same_error(path: Path):
     with Process(path) as payer, Process(path) as other:
         id = drive(payer, SENT)
-        other.do("claim", wish="a cat")
+        other.do("claim", arguments="a cat")
         other.ask("finished", id, poll=0.01)
         payer.do("failed", id, {"kind": "ApiError", "code": "RateLimit"})
         assert other.answer() == {
@@ -137,7 +137,7 @@ def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path)
         with ExitStack() as stack:
             others = [stack.enter_context(Process(path)) for _ in range(4)]
             for other in others:
-                other.ask("claim", wish="a cat")
+                other.ask("claim", arguments="a cat")
             answers = [other.answer() for other in others]
     assert [answer["id"] for answer in answers if answer["claim"] == "Replay"] == [id]
     # Asking again is a new picture; those who ask while it is made share it.
@@ -147,6 +147,6 @@ def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path)
 def test_a_result_handed_to_a_process_that_dies_is_handed_out_again(path: Path):
     with Process(path) as payer, Process(path) as taker, Process(path) as next_taker:
         id = drive(payer, SENT, SAVED, ("undelivered", {}))
-        assert taker.do("claim", wish="a cat")["claim"] == "Replay"
+        assert taker.do("claim", arguments="a cat")["claim"] == "Replay"
         taker.kill()
-        assert next_taker.do("claim", wish="a cat") == {"claim": "Replay", "id": id, "result": SAVED[1]["result"]}
+        assert next_taker.do("claim", arguments="a cat") == {"claim": "Replay", "id": id, "result": SAVED[1]["result"]}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from seedframe.messages import sentences
-from seedframe.styling import Wish, face_trust, reading, style
-from seedframe.styling.lexicon import lexicon
-from seedframe.styling.notes import book
+from seedframe.prompting import PromptInput, face_trust, style, text_analysis
+from seedframe.prompting.lexicon import lexicon
+from seedframe.prompting.lint_data import rule_table
 
 CASES = Path(__file__).parent / "cases" / "styling"
 MODELS = {"natural-zh": "5.0-lite", "keywords-en": "4.5"}
@@ -23,8 +23,8 @@ FREE = json.loads((CASES / "free_text.json").read_text(encoding="utf-8"))
 
 def found(sheet: str, **parts: Any) -> dict[str, str]:
     """Code → severity."""
-    wish = Wish(sheet=sheet, model=MODELS[sheet], negative_supported=sheet == "keywords-en", **parts)
-    return {finding.code: finding.severity for finding in style(wish).findings}
+    arguments = PromptInput(sheet=sheet, model=MODELS[sheet], negative_supported=sheet == "keywords-en", **parts)
+    return {finding.code: finding.severity for finding in style(arguments).findings}
 
 
 @pytest.mark.parametrize("case", LINT, ids=lambda case: case["id"])
@@ -37,8 +37,8 @@ def test_a_free_text_is_read_for_terms_images_and_sets(case: dict[str, Any]):
     text = case["prompt"]
 
     assert sorted(lexicon().found(text)) == case["terms"]
-    assert list(reading.images(text)) == case["images"]
-    assert reading.set_asked(text) == case["set"]
+    assert list(text_analysis.images(text)) == case["images"]
+    assert text_analysis.set_asked(text) == case["set"]
     advised = found(case["sheet"], prompt=text, **case["call"])
     assert [code for code in ("KEYWORDS_5", "SENTENCES_45") if code in advised] == case["rewrite"]
 
@@ -88,8 +88,8 @@ LONG_ZH, LONG_EN = "雪山下的湖面很静，" * 50, "a quiet lake under the m
     ],
 )
 def test_a_rule_speaks(code: str, severity: str, sheet: str, parts: dict[str, Any]):
-    wish = {"negative_supported": sheet == EN, **parts}
-    styled = style(Wish(sheet=sheet, model=MODELS[sheet], **wish))
+    arguments = {"negative_supported": sheet == EN, **parts}
+    styled = style(PromptInput(sheet=sheet, model=MODELS[sheet], **arguments))
 
     assert {finding.code: finding.severity for finding in styled.findings}.get(code) == severity
 
@@ -147,7 +147,7 @@ def test_a_hostile_text_is_read_in_linear_time(text: str, sheet: str):
     ids=["photographed", "eligible", "drawn", "nobody"],
 )
 def test_a_realistic_person_that_seedance_would_refuse_is_told_early(prompt: str, eligible: bool, code: str | None):
-    styled = style(Wish(sheet=ZH, model="5.0-lite", prompt=prompt))
+    styled = style(PromptInput(sheet=ZH, model="5.0-lite", prompt=prompt))
 
     finding = face_trust(styled, eligible=eligible)
 
@@ -157,7 +157,7 @@ def test_a_realistic_person_that_seedance_would_refuse_is_told_early(prompt: str
 # The data
 
 
-@pytest.mark.parametrize("code", book()["codes"])
+@pytest.mark.parametrize("code", rule_table()["codes"])
 def test_every_code_has_its_sentence_in_both_languages_with_the_same_values(code: str):
     key = "styling." + code.lower().replace("_", "-")
     english, chinese = sentences("en"), sentences("zh")
@@ -175,8 +175,8 @@ def values(sentence: str) -> set[str]:
 @pytest.mark.parametrize("case", LINT, ids=lambda case: case["id"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_finding_can_be_told(case: dict[str, Any], language: Any):
-    wish = Wish(sheet=case["sheet"], model=MODELS[case["sheet"]], prompt=case["prompt"], **case["call"])
+    arguments = PromptInput(sheet=case["sheet"], model=MODELS[case["sheet"]], prompt=case["prompt"], **case["call"])
 
-    for finding in style(wish).as_dict(language)["findings"]:
+    for finding in style(arguments).as_dict(language)["findings"]:
         assert finding["message"]
         assert "{" not in finding["message"]

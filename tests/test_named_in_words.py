@@ -10,7 +10,7 @@ import pytest
 
 from seedframe.storyboard.board import read_board
 from seedframe.storyboard.frames import frames_of
-from seedframe.storyboard.values import Board, Shot
+from seedframe.storyboard.types import Board, Shot
 
 CASES: dict[str, Any] = json.loads((Path(__file__).parent / "cases" / "storyboard" / "named.json").read_text("utf-8"))
 AYU = {"id": "C01", "name": "阿雨", "text": "二十岁的短发女孩，黄雨衣"}
@@ -25,7 +25,7 @@ def shown(shot: Shot) -> set[str]:
     return {*shot.characters, *shot.products, *shot.props}
 
 
-def told(made: Board) -> list[dict[str, Any]]:
+def described(made: Board) -> list[dict[str, Any]]:
     return [dict(frame.brief) for frame in frames_of(made)]
 
 
@@ -70,7 +70,7 @@ def test_each_identity_sentence_goes_out_with_its_name():
 
     assert [
         (brief.get("subject", brief.get("subjects")), brief.get("action"), brief.get("details", []))
-        for brief in told(made)
+        for brief in described(made)
     ] == [
         ({"zh": "窗边，阿雨（二十岁的短发女孩，黄雨衣）和老周（六十岁的修伞匠，灰布衫）对视"}, None, []),
         (
@@ -95,7 +95,7 @@ def test_an_english_name_is_told_in_full_too():
     bell = {"name": "brass bell", "text": "palm-sized old brass bell"}
     made = board("Mia rings the brass bell", "Mia's hand on the rail", characters=[mia], props=[bell])
 
-    assert [brief["subject"] for brief in told(made)] == [
+    assert [brief["subject"] for brief in described(made)] == [
         {"en": "Mia (teenage skateboarder, red beanie) rings palm-sized old brass bell"},
         {"en": "Mia's hand (Mia: teenage skateboarder, red beanie) on the rail"},
     ]

@@ -78,8 +78,8 @@ def service(authority: trustme.CA) -> Iterator[Site]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*NAMES).configure_cert(context)
     pages = {GENERATE: answer(f"https://{PICTURES}/made.jpeg"), "/made.jpeg": picture(), "/cat.jpeg": picture()}
-    with site(pages, context) as told:
-        yield told
+    with site(pages, context) as described:
+        yield described
 
 
 def everywhere(service: Site) -> dict[str, int]:
@@ -309,19 +309,19 @@ def test_the_doctor_names_proxy_certificates_and_address_without_paying(user: Us
     with http_proxy(everywhere(service)) as proxy:
         through = f"http://me:secret@127.0.0.1:{proxy.port}"
         variables = {"HTTPS_PROXY": through, "CURL_CA_BUNDLE": bundle}
-        told = user("doctor", "--json", ARK_API_BASE=f"https://{SERVICE}{GENERATE}", **variables)
+        described = user("doctor", "--json", ARK_API_BASE=f"https://{SERVICE}{GENERATE}", **variables)
 
-    found = {one["name"]: one["message"] for one in json.loads(told.stdout)}
+    found = {one["name"]: one["message"] for one in json.loads(described.stdout)}
     base = f"https://{SERVICE}/api/v3"
     assert found["proxy"] == f"{base} is called through the proxy http://127.0.0.1:{proxy.port} (HTTPS_PROXY)."
     assert found["certificates"] == f"Servers are checked with the certificates of CURL_CA_BUNDLE ({bundle})."
     assert found["connection"] == f"{base} answers (HTTP 404)."
-    assert "secret" not in told.output
+    assert "secret" not in described.output
 
 
 def test_the_doctor_tells_what_stands_in_the_way(user: User):
-    told = user("doctor", "--json", ARK_API_BASE=f"https://{SERVICE}", HTTPS_PROXY="http://127.0.0.1:9")
+    described = user("doctor", "--json", ARK_API_BASE=f"https://{SERVICE}", HTTPS_PROXY="http://127.0.0.1:9")
 
-    (connection,) = [one for one in json.loads(told.stdout) if one["name"] == "connection"]
-    assert (told.exit_code, connection["good"]) == (1, False)
+    (connection,) = [one for one in json.loads(described.stdout) if one["name"] == "connection"]
+    assert (described.exit_code, connection["good"]) == (1, False)
     assert "http://127.0.0.1:9 (HTTPS_PROXY)" in connection["message"]

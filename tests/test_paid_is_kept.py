@@ -32,9 +32,9 @@ from seedframe.errors import (
     StoreError,
     Undelivered,
 )
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 CAT = {"prompt": "一只猫坐在窗台上，午后阳光", "ratio": "1:1"}
 THREE = {"prompt": "一组三张图：同一只猫在窗台、屋顶和花园", "ratio": "1:1", "count": 3, "related": True}
@@ -69,7 +69,7 @@ async def made(studio: Studio, arguments: dict[str, Any] = CAT, **more: Any) -> 
 
 
 async def states(studio: Studio) -> list[str]:
-    return [entry.state for entry in await studio.journal.entries()]
+    return [entry.state for entry in await studio.payments.entries()]
 
 
 @pytest.mark.anyio
@@ -101,11 +101,11 @@ async def test_the_same_tool_call_fetches_what_the_first_one_could_not_and_pays_
 
 @pytest.mark.anyio
 async def test_another_process_can_fetch_it_and_writes_the_same_record_beside_it(environ: dict[str, str]) -> None:
-    wish = {**CAT, "save_as": "cats/cat", "size": "1920x1920", "frame": "900x1600"}
-    del wish["ratio"]
+    arguments = {**CAT, "save_as": "cats/cat", "size": "1920x1920", "frame": "900x1600"}
+    del arguments["ratio"]
     async with studio_of(environ, service(page(404))) as studio:
         with pytest.raises(Undelivered) as caught:
-            await made(studio, wish)
+            await made(studio, arguments)
     entry = caught.value.facts["entry"]
     async with studio_of(environ, carrier := service(IMAGE)) as other, other.fetch(entry) as result:
         facts = result.facts
@@ -130,11 +130,11 @@ async def test_the_address_is_in_the_record_alone_and_only_until_the_picture_is_
         with pytest.raises(Undelivered) as caught:
             await made(studio)
         entry = caught.value.facts["entry"]
-        (kept,) = await studio.journal.kept(entry)
-        shown = repr(await studio.journal.entry(entry)) + repr(caught.value.facts) + str(caught.value)
+        (kept,) = await studio.payments.kept(entry)
+        shown = repr(await studio.payments.entry(entry)) + repr(caught.value.facts) + str(caught.value)
         assert (kept.address, "X-Tos-Signature=5ec2e7" in shown) == (URL, False)
         await made(studio)
-        assert await studio.journal.kept(entry) == ()
+        assert await studio.payments.kept(entry) == ()
     record = Path(environ["SEEDFRAME_JOURNAL"])
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
     others = [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(record.name)]
@@ -152,7 +152,7 @@ async def test_of_a_set_only_the_missing_one_is_fetched(environ: dict[str, str])
         (missing,) = first["missing"]
         again = await made(studio, THREE)
         assert await states(studio) == ["delivered"]
-        (entry,) = await studio.journal.entries()
+        (entry,) = await studio.payments.entries()
     assert (first["status"], len(first["pictures"]), missing["billed"]) == ("partial", 2, "yes")
     assert {"fetch_until", "advice"} <= set(missing)
     assert (again["status"], again["missing"], again["cost"]["amount"]) == ("done", [], "0.66")
@@ -169,7 +169,7 @@ async def test_what_is_fetchable_and_what_is_in_doubt_are_two_questions_and_both
     async with studio_of(environ, carrier) as studio:
         with pytest.raises(Undelivered):
             await made(studio, THREE)
-        (entry,) = await studio.journal.entries()
+        (entry,) = await studio.payments.entries()
         assert (entry.state, entry.fetchable, entry.doubtful) == ("undelivered", (0,), (1, 2))
         had = await made(studio, THREE)
         assert (had["status"], [one["billed"] for one in had["missing"]]) == ("partial", ["unknown", "unknown"])
@@ -193,9 +193,9 @@ async def test_after_a_day_it_is_said_plainly_that_it_is_paid_and_lost_and_only_
         clock.time += 61
         with pytest.raises(PaidAndLost) as refused:
             await made(studio)
-        entry = await studio.journal.entry(caught.value.facts["entry"])
+        entry = await studio.payments.entry(caught.value.facts["entry"])
         assert entry is not None
-        assert (entry.state, str(entry.booked), await studio.journal.kept(entry.id)) == ("lost", "0.22", ())
+        assert (entry.state, str(entry.booked), await studio.payments.kept(entry.id)) == ("lost", "0.22", ())
         assert carrier.posts == 1
         assert (await made(studio, fresh=True))["status"] == "done"
     words = str(refused.value)
@@ -213,7 +213,7 @@ async def test_fresh_pays_for_a_new_one_and_the_old_one_can_be_fetched_still(env
             await made(studio)
         new = await made(studio, fresh=True)
         async with studio.fetch(caught.value.facts["entry"]) as old:
-            assert {new["id"], old.facts["id"]} == {entry.id for entry in await studio.journal.entries()}
+            assert {new["id"], old.facts["id"]} == {entry.id for entry in await studio.payments.entries()}
     assert carrier.posts == 2
 
 
@@ -296,7 +296,7 @@ def test_the_command_line_lists_explains_and_fetches(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("free", "wish", "folder"),
+    ("free", "arguments", "folder"),
     [
         pytest.param({"pictures": 1_000_000}, CAT, "pictures", id="for one picture"),
         pytest.param({"pictures": 20_000_000}, {**CAT, "count": 9}, "pictures", id="for nine"),
@@ -305,7 +305,7 @@ def test_the_command_line_lists_explains_and_fetches(
     ],
 )
 async def test_without_room_nothing_is_sent_and_it_is_said_how_much_is_needed(
-    environ: dict[str, str], service: InProcess, free: dict[str, int], wish: dict[str, Any], folder: str
+    environ: dict[str, str], service: InProcess, free: dict[str, int], arguments: dict[str, Any], folder: str
 ) -> None:
     def room(place: Path) -> int:
         inside = place.is_relative_to(environ["SEEDFRAME_OUTPUT_DIR"])
@@ -313,13 +313,13 @@ async def test_without_room_nothing_is_sent_and_it_is_said_how_much_is_needed(
 
     async with studio_of(environ, service, free=room) as studio:
         with pytest.raises(StoreError, match="Nothing was sent, nothing was paid") as caught:
-            await made(studio, wish)
+            await made(studio, arguments)
         assert await states(studio) == ["failed"]
     facts = caught.value.facts
     assert facts["billed"] == "no"
     assert facts["needed_bytes"] > facts["free_bytes"]
     assert folder in facts["path"]
-    assert service.app.state.ledger.posts == 0
+    assert service.app.state.request_log.posts == 0
 
 
 @pytest.mark.anyio
@@ -361,7 +361,7 @@ async def test_a_paid_picture_that_came_damaged_inline_is_not_paid_again_unasked
             await made(studio)
         with pytest.raises(PaidAndLost, match="what came was no usable picture"):
             await made(studio)
-        (entry,) = await studio.journal.entries()
-        await studio.journal.settle(entry.id, billed=True)
+        (entry,) = await studio.payments.entries()
+        await studio.payments.settle(entry.id, billed=True)
         assert (await made(studio))["status"] == "done"
     assert carrier.posts == 2

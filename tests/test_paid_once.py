@@ -31,11 +31,11 @@ from seedframe.errors import (
     OutcomeUnknown,
     SeedreamError,
 )
-from seedframe.journal import Journal
+from seedframe.mcp_server.app import build_server
 from seedframe.messages import Message
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.payments import Payments
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 CAT = {"prompt": "一只猫坐在窗台上，午后阳光", "ratio": "1:1"}
 DOG = {"prompt": "一只狗坐在门廊前，清晨薄雾", "ratio": "1:1"}
@@ -65,8 +65,8 @@ async def slow_service(*faults: object) -> AsyncIterator[tuple[InProcess, Gate]]
 
 def books(carrier: InProcess) -> tuple[int, int]:
     """POSTs that arrived, pictures that were billed."""
-    ledger = carrier.app.state.ledger
-    return ledger.posts, ledger.images
+    request_log = carrier.app.state.request_log
+    return request_log.posts, request_log.images
 
 
 async def made(studio: Studio, arguments: dict[str, Any] = CAT, **more: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def remove_twice(path: Path) -> None:
 
 
 async def states(studio: Studio) -> list[str]:
-    return [entry.state for entry in await studio.journal.entries()]
+    return [entry.state for entry in await studio.payments.entries()]
 
 
 @pytest.mark.anyio
@@ -89,14 +89,14 @@ async def test_an_identical_request_joins_the_one_under_way_and_both_get_the_sam
 ) -> None:
     said: list[Message] = []
 
-    async def tell(message: Message) -> None:
+    async def report(message: Message) -> None:
         said.append(message)
         if message.key == "pipeline.joined":
             gate.open.set()
 
     async def join(studio: Studio) -> dict[str, Any]:
         await gate.awaited()
-        async with studio.make("generate_image", CAT, tell=tell) as result:
+        async with studio.make("generate_image", CAT, report=report) as result:
             return dict(result.facts)
 
     async with slow_service() as (carrier, gate), open_studio(transport=carrier) as studio:
@@ -117,8 +117,8 @@ async def test_a_caller_who_leaves_does_not_end_what_is_paid_and_the_next_one_ge
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
         gate.open.set()
-        (entry,) = await studio.journal.entries()
-        await studio.journal.finished(entry.id)
+        (entry,) = await studio.payments.entries()
+        await studio.payments.finished(entry.id)
         assert await states(studio) == ["saved"]
         again = await made(studio)
         assert await states(studio) == ["delivered"]
@@ -133,7 +133,7 @@ async def test_a_host_that_gives_up_and_asks_again_gets_its_picture_paid_once_an
     settings = Settings.read(environ)
     async with slow_service() as (carrier, gate):
         server = build_server(lambda: Studio.open(settings, transport=carrier), "en")
-        async with Client(server) as host, await Journal.open(settings.journal) as journal:
+        async with Client(server) as host, await Payments.open(settings.journal) as journal:
             with pytest.raises(MCPError):
                 await host.call_tool("generate_image", CAT, read_timeout_seconds=1.0)
             gate.open.set()
@@ -141,11 +141,11 @@ async def test_a_host_that_gives_up_and_asks_again_gets_its_picture_paid_once_an
             await journal.finished(entry.id, poll=0.01)
             again = await host.call_tool("generate_image", CAT)
             (entry,) = await journal.entries()
-    told = "".join(block.text for block in again.content if isinstance(block, t.TextContent))
-    facts = json.loads(told.rpartition("\n")[2])
+    described = "".join(block.text for block in again.content if isinstance(block, t.TextContent))
+    facts = json.loads(described.rpartition("\n")[2])
     assert not again.is_error
     assert (facts["replayed"], facts["status"], facts["id"]) == (True, "done", entry.id)
-    assert "(replayed: paid for by an earlier call that nobody received)" in told
+    assert "(replayed: paid for by an earlier call that nobody received)" in described
     assert [block.type for block in again.content] == ["text", "image", "resource_link"]
     assert (entry.state, books(carrier)) == ("delivered", (1, 1))
 
@@ -199,7 +199,7 @@ async def test_an_unknown_outcome_refuses_the_same_request_until_fresh_is_said(o
         with pytest.raises(EarlierOutcomeUnknown) as refused:
             await made(studio)
         assert (await made(studio, DOG))["status"] == "done"
-        (other, unknown) = await studio.journal.entries()
+        (other, unknown) = await studio.payments.entries()
         assert (await made(studio, fresh=True))["status"] == "done"
     assert books(carrier) == (3, 3)
     assert (other.state, unknown.state) == ("delivered", "unknown")
@@ -218,8 +218,8 @@ async def test_a_settled_question_is_no_longer_in_the_way(open_studio: OpenStudi
     async with open_studio(transport=carrier) as studio:
         with pytest.raises(OutcomeUnknown):
             await made(studio)
-        (entry,) = await studio.journal.entries()
-        await studio.journal.settle(entry.id, billed=billed)
+        (entry,) = await studio.payments.entries()
+        await studio.payments.settle(entry.id, billed=billed)
         assert (await made(studio))["status"] == "done"
         assert await states(studio) == ["delivered", state]
 
@@ -306,7 +306,7 @@ async def test_a_parameter_the_service_refuses_is_dropped_once_and_told(open_stu
     cat = {"prompt": "a cat on a sill, soft afternoon light, medium shot", "model": "4.5", "guidance_scale": 3}
     async with open_studio(transport=carrier) as studio:
         facts = await made(studio, cat)
-    entries = carrier.app.state.ledger.entries
+    entries = carrier.app.state.request_log.entries
     assert ["guidance_scale" in entry.keys for entry in entries if entry.method == "POST"] == [True, False]
     assert Message("client.dropped", parameter="guidance_scale").text() in facts["warnings"]
 
@@ -342,7 +342,7 @@ async def test_a_shutdown_waits_for_what_is_paid(environ: dict[str, str]) -> Non
             await gate.awaited()
             caller.cancel()
             asyncio.get_running_loop().call_later(0.05, gate.open.set)
-        async with await Journal.open(settings.journal) as journal:
+        async with await Payments.open(settings.journal) as journal:
             (entry,) = await journal.entries()
     assert (entry.state, str(entry.booked), books(carrier)) == ("saved", "0.22", (1, 1))
     assert entry.result is not None
@@ -359,7 +359,7 @@ async def test_a_shutdown_does_not_wait_for_ever(environ: dict[str, str]) -> Non
         with pytest.raises(asyncio.CancelledError):
             await caller
         gate.open.set()
-        async with await Journal.open(settings.journal) as journal:
+        async with await Payments.open(settings.journal) as journal:
             (entry,) = await journal.entries()
         await carrier.aclose()
     assert (entry.state, str(entry.reserved)) == ("unknown", "0.22")
@@ -369,13 +369,13 @@ async def test_a_shutdown_does_not_wait_for_ever(environ: dict[str, str]) -> Non
 async def test_the_clients_own_rate_limit_waits_and_says_so_instead_of_being_refused(open_studio: OpenStudio) -> None:
     said: list[Message] = []
 
-    async def tell(message: Message) -> None:
+    async def report(message: Message) -> None:
         said.append(message)
 
     carrier = transport(paint="instant", scale=0.1)
     async with (
         open_studio(transport=carrier, SEEDFRAME_IPM="600") as studio,
-        studio.make("generate_image", {**CAT, "count": 10}, tell=tell) as result,
+        studio.make("generate_image", {**CAT, "count": 10}, report=report) as result,
     ):
         assert len(result.facts["pictures"]) == 10
     assert Message("client.waiting-for-rate", model="5.0-lite") in said
@@ -431,7 +431,7 @@ def test_the_same_request_from_two_processes_joins_and_pays_once(environ: dict[s
     assert joined.pop("joined") is True
     assert joined == paid
     assert Path(paid["pictures"][0]["path"]).exists()
-    assert (app.state.ledger.posts, app.state.ledger.images) == (1, 1)
+    assert (app.state.request_log.posts, app.state.request_log.images) == (1, 1)
     assert (payer.returncode, joiner.returncode) == (0, 0)
 
 
@@ -442,12 +442,12 @@ def test_one_yuan_lets_exactly_four_pictures_through_from_ten_processes_at_once(
         processes = [
             process(environ, base, f"第{number}只猫坐在窗台上", SEEDFRAME_BUDGET="1.00 CNY") for number in range(10)
         ]
-        told = [json.loads(one.communicate(timeout=60)[0]) for one in processes]
-    made_or_not = sorted(facts.get("status") or facts["error"] for facts in told)
+        described = [json.loads(one.communicate(timeout=60)[0]) for one in processes]
+    made_or_not = sorted(facts.get("status") or facts["error"] for facts in described)
     assert made_or_not == ["BudgetExceeded"] * 6 + ["done"] * 4
     assert sorted(one.returncode for one in processes) == [0] * 4 + [4] * 6
-    assert (app.state.ledger.posts, app.state.ledger.amount) == (4, Decimal("0.88"))
-    paths = [Path(picture["path"]) for facts in told for picture in facts.get("pictures", ())]
+    assert (app.state.request_log.posts, app.state.request_log.amount) == (4, Decimal("0.88"))
+    paths = [Path(picture["path"]) for facts in described for picture in facts.get("pictures", ())]
     assert [path.exists() for path in paths] == [True] * 4
 
 
@@ -485,10 +485,10 @@ def test_a_server_whose_host_ends_it_finishes_what_is_paid_before_it_leaves(
             assert server.wait(30) == code
 
         async def left() -> tuple[str, bool]:
-            async with await Journal.open(Path(environ["SEEDFRAME_JOURNAL"])) as journal:
+            async with await Payments.open(Path(environ["SEEDFRAME_JOURNAL"])) as journal:
                 (entry,) = await journal.entries()
             assert entry.result is not None
             return entry.state, Path(entry.result["pictures"][0]["path"]).exists()
 
         assert asyncio.run(left()) == ("saved", True)
-    assert (app.state.ledger.posts, app.state.ledger.images) == (1, 1)
+    assert (app.state.request_log.posts, app.state.request_log.images) == (1, 1)

@@ -20,8 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from seedframe.errors import PictureError, StoreError
 from seedframe.geometry import Anchor, Box, Size, crop_box, mismatch, parse_ratio
-from seedframe.messages import Message
-from seedframe.pictures import (
+from seedframe.images import (
     ReferenceLimits,
     contact_strip,
     crop,
@@ -37,6 +36,7 @@ from seedframe.pictures import (
     verify,
     written_format,
 )
+from seedframe.messages import Message
 from shapes import ANCHORS, RATIOS, TABLE
 
 FORMATS = {
@@ -168,7 +168,7 @@ def test_every_size_of_the_tables_is_cut_to_every_ratio_at_every_anchor(
 
 
 def test_importing_the_package_does_not_import_pillow() -> None:
-    code = "import sys, seedframe.pictures; sys.exit('PIL' in sys.modules)"
+    code = "import sys, seedframe.images; sys.exit('PIL' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode
         == 0
@@ -532,10 +532,10 @@ def test_a_strip_shows_pictures_side_by_side(tmp_path: Path) -> None:
 
 
 def test_an_inspection_is_json_and_tells_what_seedance_takes(tmp_path: Path) -> None:
-    told = inspect(saved(tmp_path, size=(1152, 648)))
-    assert json.loads(json.dumps(told)) == told
-    assert (told["ratio"], told["nearest_ratio"], told["ratio_error"]) == ("16:9", "16:9", 0.0)
-    assert told["seedance"] == {"legal": True, "problems": []}
+    described = inspect(saved(tmp_path, size=(1152, 648)))
+    assert json.loads(json.dumps(described)) == described
+    assert (described["ratio"], described["nearest_ratio"], described["ratio_error"]) == ("16:9", "16:9", 0.0)
+    assert described["seedance"] == {"legal": True, "problems": []}
 
 
 def test_an_inspection_names_what_seedance_refuses_in_either_language(tmp_path: Path) -> None:

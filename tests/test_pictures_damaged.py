@@ -17,13 +17,13 @@ from PIL import Image
 
 from seedframe.catalog import catalog
 from seedframe.errors import SeedreamError
-from seedframe.framing import Place, finish
 from seedframe.geometry import Box, Size
-from seedframe.pictures import ReferenceLimits, crop, fit_reference, inspect, preview, resize_frame
-from seedframe.requests import ImageRequest, check
+from seedframe.images import ReferenceLimits, crop, fit_reference, inspect, preview, resize_frame
+from seedframe.service.replies import Slot
+from seedframe.service.request import ImageRequest, check
 from seedframe.settings import Settings
-from seedframe.store import Store
-from seedframe.wire import Slot
+from seedframe.studio.postprocess import Destination, finish
+from seedframe.studio.store import Store
 
 LONGEST_SECONDS = 5.0
 MAGICS = (
@@ -164,7 +164,7 @@ def survives(folder: Path, data: bytes) -> int:
     return good
 
 
-def wishes() -> list[ImageRequest]:
+def requests() -> list[ImageRequest]:
     """What good files of this size are for: left alone, cut, cut and shrunk."""
     settings = Settings.read({"SEEDFRAME_BACKEND": "emulator", "SEEDFRAME_OUTPUT_DIR": "unused"})
     shapes: list[dict[str, str]] = [{"ratio": "3:4"}, {"ratio": "9:16"}, {"frame": "18x32"}]
@@ -178,7 +178,7 @@ def lands(folder: Path, data: bytes, request: ImageRequest) -> bool:
     """Save it as if the service had sent it; whether it became pictures, which are then whole, or nothing is there."""
     store, part = Store(folder / "pictures"), folder / "arrived.part"
     part.write_bytes(data)
-    place, moment = Place(0, "seedframe:X-1", store.root / "shot"), datetime(2026, 11, 20, tzinfo=UTC)
+    place, moment = Destination(0, "seedframe:X-1", store.root / "shot"), datetime(2026, 11, 20, tzinfo=UTC)
     began = time.perf_counter()
     failure = outcome(lambda: finish(part, Slot(0, part=0), request, place, store, moment))
     assert time.perf_counter() - began < LONGEST_SECONDS
@@ -199,7 +199,7 @@ def trial(folder: Path, count: int, seed: int) -> int:
 
 
 def saving_trial(folder: Path, count: int, seed: int) -> int:
-    asked = wishes()
+    asked = requests()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return sum(lands(folder, data, asked[n % 3]) for n, data in enumerate(damaged_files(count, seed)))
@@ -220,7 +220,7 @@ def test_ten_thousand_damaged_files_give_a_result_or_a_clear_error(tmp_path: Pat
 
 
 def test_every_kind_of_good_file_is_saved_in_every_shape(tmp_path: Path) -> None:
-    assert all(lands(tmp_path, data, request) for data in originals() for request in wishes())
+    assert all(lands(tmp_path, data, request) for data in originals() for request in requests())
 
 
 def test_damaged_files_from_the_service_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:

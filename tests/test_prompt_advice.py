@@ -17,15 +17,15 @@ from mcp import Client
 
 from seedframe.catalog import catalog
 from seedframe.cli import program
+from seedframe.mcp_server.app import build_server
 from seedframe.messages import Language
-from seedframe.pipeline import Studio
-from seedframe.prompt_input import prompt_input, worded
-from seedframe.server.app import build_server
+from seedframe.prompting import StyledPrompt, sheets, writing_rules
+from seedframe.prompting.people import people
+from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 from seedframe.settings import Settings
 from seedframe.storyboard.board import read_board
-from seedframe.storyboard.plan import plan_board
-from seedframe.styling import Styled, sheets, writing_rules
-from seedframe.styling.people import people
+from seedframe.storyboard.board_plan import plan_board
+from seedframe.studio.pipeline import Studio
 
 CASES = Path(__file__).parent / "cases" / "prompts"
 FAULTS = json.loads((CASES / "faults.json").read_text(encoding="utf-8"))
@@ -34,9 +34,9 @@ OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
 pytestmark = pytest.mark.anyio
 
 
-def judged(prompt: str, model: str, **call: Any) -> Styled:
+def judged(prompt: str, model: str, **call: Any) -> StyledPrompt:
     offer = catalog().offer(model, catalog().backend("ark"), {})
-    return worded(prompt_input(offer, prompt=prompt, **call), offer)
+    return style_prompt_of(prompt_input(offer, prompt=prompt, **call), offer)
 
 
 def model_of(case: dict[str, Any]) -> str:
@@ -105,7 +105,7 @@ def test_an_english_brief_is_worded_in_english_for_a_model_that_reads_chinese_be
     brief = {"subject": "a red fox", "setting": "in a snowy forest", "lighting": "rim light", "shot_size": "close-up"}
     offer = catalog().offer("5.0-lite", catalog().backend("ark"), {})
 
-    styled = worded(prompt_input(offer, brief=brief), offer)
+    styled = style_prompt_of(prompt_input(offer, brief=brief), offer)
 
     assert styled.prompt.isascii()
     assert [finding.code for finding in styled.findings if finding.severity == "warning"] == ["LANG_5"]
@@ -116,7 +116,7 @@ def test_one_field_in_the_other_language_is_a_note():
     brief = {"subject": {"zh": "一盏吊灯", "en": "a lamp"}, "lighting": "warm pendant lamp glow"}
     offer = catalog().offer("5.0-lite", catalog().backend("ark"), {})
 
-    styled = worded(prompt_input(offer, brief=brief), offer)
+    styled = style_prompt_of(prompt_input(offer, brief=brief), offer)
 
     assert [(f.code, f.severity) for f in styled.findings if f.code.startswith("LANG")] == [("LANG_PART", "info")]
     assert styled.errors == ()
@@ -208,8 +208,8 @@ async def test_a_refusal_is_wholly_in_the_users_language(open_studio: OpenStudio
     facts = await called(open_studio, "generate_image", "zh", prompt="参考图2的衣服 (red:1.2)，把帽子换掉")
 
     assert facts["error"] == "PromptRejected"
-    told = [part for finding in facts["findings"] for part in (finding["message"], finding["mend"]) if part]
-    assert [part for part in told if not any("\u4e00" <= sign <= "\u9fff" for sign in part)] == []
+    described = [part for finding in facts["findings"] for part in (finding["message"], finding["mend"]) if part]
+    assert [part for part in described if not any("\u4e00" <= sign <= "\u9fff" for sign in part)] == []
 
 
 async def test_force_sends_what_was_refused(open_studio: OpenStudio):

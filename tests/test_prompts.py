@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from seedframe.mcp_server.resources import Text, prompts
 from seedframe.messages import Message
-from seedframe.server.texts import Text, prompts
+from seedframe.prompting import PromptInput, style
 from seedframe.storyboard.board import read_board
 from seedframe.storyboard.continuity import continuity_findings
 from seedframe.storyboard.frames import frames_of
-from seedframe.storyboard.handoff import check_board
-from seedframe.styling import Wish, style
+from seedframe.storyboard.handoff.manifest import check_board
 
 SHEETS = {"natural-zh": "5.0-lite", "keywords-en": "4.5"}
 SHEET_OF = {"style_v5_zh": "natural-zh", "style_v45_en": "keywords-en"}
@@ -30,8 +30,8 @@ def examples(name: str) -> list[dict[str, Any]]:
     return [json.loads(found) for found in FENCE.findall(texts()[name].body)]
 
 
-def notable(wish: Wish) -> list[tuple[str, Message]]:
-    styled = style(wish)
+def notable(arguments: PromptInput) -> list[tuple[str, Message]]:
+    styled = style(arguments)
     loud = [(finding.code, finding.message) for finding in styled.findings if finding.severity != "info"]
     return [*loud, *((task.field, task.message) for task in styled.needs_host)]
 
@@ -74,7 +74,7 @@ def test_the_briefs_shown_are_styled_without_a_warning_for_every_model(name: str
     edits = name != "brief_from_text"
     shown = [example["next"] if name == "check_picture" else example for example in examples(name)]
     for example in filter(None, shown):
-        wish = Wish(
+        arguments = PromptInput(
             sheet=sheet,
             model=SHEETS[sheet],
             brief=example["brief"] if edits else example,
@@ -82,7 +82,7 @@ def test_the_briefs_shown_are_styled_without_a_warning_for_every_model(name: str
             edit=edits,
             negative_supported=True,
         )
-        assert notable(wish) == []
+        assert notable(arguments) == []
 
 
 @pytest.mark.parametrize("name", SHEET_OF)
@@ -91,7 +91,7 @@ def test_the_prompts_shown_pass_the_lint_of_their_model(name: str):
     for example in examples(name):
         pictures = set(re.findall(r"图(\d)|Image (\d)", example["prompt"]))
         negative = example.get("negative_prompt")
-        wish = Wish(
+        arguments = PromptInput(
             sheet=sheet,
             model=SHEETS[sheet],
             prompt=example["prompt"],
@@ -99,13 +99,13 @@ def test_the_prompts_shown_pass_the_lint_of_their_model(name: str):
             references=len(pictures),
             negative_supported=True,
         )
-        assert notable(wish) == []
+        assert notable(arguments) == []
 
 
 def test_the_shortened_prompts_shown_pass_the_lint():
     chinese, english = examples("compress")
-    assert notable(Wish(sheet="natural-zh", model="5.0-lite", prompt=chinese["prompt"])) == []
-    assert notable(Wish(sheet="keywords-en", model="4.5", prompt=english["prompt"])) == []
+    assert notable(PromptInput(sheet="natural-zh", model="5.0-lite", prompt=chinese["prompt"])) == []
+    assert notable(PromptInput(sheet="keywords-en", model="4.5", prompt=english["prompt"])) == []
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -115,7 +115,7 @@ def test_the_boards_shown_are_read_and_every_frame_is_styled_without_a_warning(n
     loud = [(finding.code, str(finding.message)) for finding in found if finding.severity != "info"]
     for sheet, model in SHEETS.items():
         for frame in frames_of(board):
-            wish = Wish(
+            arguments = PromptInput(
                 sheet=sheet,
                 model=model,
                 brief=frame.brief,
@@ -124,5 +124,5 @@ def test_the_boards_shown_are_read_and_every_frame_is_styled_without_a_warning(n
                 keyframe=True,
                 negative_supported=True,
             )
-            loud += [(frame.key, str(message)) for _, message in notable(wish)]
+            loud += [(frame.key, str(message)) for _, message in notable(arguments)]
     assert loud == []

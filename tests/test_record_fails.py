@@ -16,10 +16,10 @@ import pytest
 
 from faults import CAT, GOOD, IMAGE, Place, Service, locked, page
 from seedframe.errors import EarlierOutcomeUnknown, OutcomeUnknown, StoreError, Undelivered
-from seedframe.journal import Journal
-from seedframe.journal.schema import MIGRATIONS
-from seedframe.pipeline import Studio
+from seedframe.payments import Payments
+from seedframe.payments.migrations import MIGRATIONS
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +77,7 @@ async def test_the_facts_wait_beside_the_record_and_are_entered_once_by_the_next
     assert "nothing was sent" not in str(caught.value).lower()
     other.let_go()
     for _ in range(2):  # the second time as if the first had died before it could remove the file
-        async with await Journal.open(Path(environ["SEEDFRAME_JOURNAL"])) as journal:
+        async with await Payments.open(Path(environ["SEEDFRAME_JOURNAL"])) as journal:
             (entry,) = await journal.entries()
             assert (entry.state, str(entry.booked), entry.fetchable) == ("undelivered", "0.22", (0,))
             assert spool(environ) == []
@@ -100,8 +100,8 @@ async def test_the_record_is_brought_up_to_date_by_the_same_process_as_soon_as_i
         second = Service([GOOD], [IMAGE], lambda: None)
         async with studio_of(environ, second) as elsewhere:
             assert [entry.state for entry in await elsewhere.journal.entries()] in (["sent"], ["delivered"])
-        await studio.journal.finished(facts["id"], timeout=10)
-        (entry,) = await studio.journal.entries()
+        await studio.payments.finished(facts["id"], timeout=10)
+        (entry,) = await studio.payments.entries()
         assert (entry.state, str(entry.booked), spool(environ)) == ("delivered", "0.22", [])
     assert carrier.posts == 1
 
@@ -146,7 +146,7 @@ async def test_where_the_records_folder_takes_no_file_either_the_facts_wait_in_t
     path = Path(str(caught.value.facts["record"]).partition("kept in ")[2].partition(" and enters")[0])
     assert (path.exists(), stat.S_IMODE(path.parent.stat().st_mode)) == (True, 0o700)
     other.let_go()
-    async with await Journal.open(record) as journal:
+    async with await Payments.open(record) as journal:
         assert [entry.state for entry in await journal.entries()] == ["unknown"]
     assert not path.exists()
 
@@ -190,7 +190,7 @@ def old_record(tmp_path: Path) -> Path:
 
 
 async def test_a_record_of_the_first_edition_is_brought_up_to_date_without_losing_a_word(old_record: Path) -> None:
-    async with await Journal.open(old_record) as journal:
+    async with await Payments.open(old_record) as journal:
         entries = {entry.state: entry for entry in await journal.entries()}
         assert list(entries) == [*reversed(OLD_STATES)]
         unknown = entries["unknown"]
@@ -217,7 +217,7 @@ async def test_an_upgrade_that_is_cut_off_leaves_the_old_record_whole(old_record
     db = sqlite3.connect(old_record, isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="locked"):
-        await Journal.open(old_record, busy=0.1)
+        await Payments.open(old_record, busy=0.1)
     db.rollback()
     assert db.execute("PRAGMA user_version").fetchone() == (1,)
     assert db.execute("SELECT count(*) FROM entries").fetchone() == (5,)

@@ -6,18 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from scripts import reference_pages
+from scripts.reference_pages import checkout, errors_page, filled, generated, marked_tables, models_page, settings_table
 
-from seedframe import reference_pages
 from seedframe.catalog import api_errors, catalog
-from seedframe.reference_pages import (
-    checkout,
-    errors_page,
-    filled,
-    generated,
-    marked_tables,
-    models_page,
-    settings_table,
-)
 from seedframe.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -95,8 +95,8 @@ class Sized(Canned):
 
 
 async def asked_for_portrait(open_studio: OpenStudio, width: int, height: int, **more: Any) -> Heard:
-    wish = {"prompt": CAT["prompt"], "size": "1440x2560", **more}
-    return await asked(open_studio, "generate_image", wish, transport=Sized(width, height))
+    arguments = {"prompt": CAT["prompt"], "size": "1440x2560", **more}
+    return await asked(open_studio, "generate_image", arguments, transport=Sized(width, height))
 
 
 @pytest.mark.anyio

@@ -14,7 +14,7 @@ from canned import EVENTS, MODERATED, PICTURE, SIZE, Answer, Canned, completed, 
 from conftest import OpenStudio
 from seedframe.emulator import scripted, transport
 from seedframe.errors import SeedreamError
-from seedframe.pipeline import Studio
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -35,12 +35,12 @@ async def outcome(studio: Studio, **more: Any) -> dict[str, Any]:
         async with studio.make("generate_image", {**CAT, **more}) as result:
             facts = result.facts
             whole = [Path(picture["path"]).read_bytes()[:3] == b"\xff\xd8\xff" for picture in facts["pictures"]]
-            told = {"status": facts["status"], "pictures": whole}
+            described = {"status": facts["status"], "pictures": whole}
     except SeedreamError as error:
-        told = {name: error.facts[name] for name in ("code", "billed") if name in error.facts}
-        told = {"error": error.kind, **told}
-    (entry,) = await studio.journal.entries()
-    return {**told, "journal": entry.state, "money": (str(entry.booked), str(entry.reserved))}
+        described = {name: error.facts[name] for name in ("code", "billed") if name in error.facts}
+        described = {"error": error.kind, **described}
+    (entry,) = await studio.payments.entries()
+    return {**described, "journal": entry.state, "money": (str(entry.booked), str(entry.reserved))}
 
 
 DONE = {"status": "done", "pictures": [True], "journal": "delivered", "money": ("0.22", "0")}
@@ -116,13 +116,13 @@ async def test_a_refusal_is_one_whatever_it_is_wrapped_in_and_costs_nothing(
     assert len(service.posts) == 1
 
 
-@pytest.mark.parametrize(("answer", "told"), UNTRUSTED)
+@pytest.mark.parametrize(("answer", "described"), UNTRUSTED)
 async def test_a_success_without_a_picture_is_neither_success_nor_repeated(
-    open_studio: OpenStudio, answer: Answer, told: dict[str, str]
+    open_studio: OpenStudio, answer: Answer, described: dict[str, str]
 ) -> None:
     service = Canned(answer)
     async with open_studio(transport=service) as studio:
-        assert await outcome(studio) == {**told, **OPEN}
+        assert await outcome(studio) == {**described, **OPEN}
     assert len(service.posts) == 1
 
 
@@ -143,7 +143,7 @@ async def test_what_does_not_decode_is_no_picture_but_paid(open_studio: OpenStud
     carrier = transport(paint="instant", script=scripted(fault))
     async with open_studio(transport=carrier, SEEDFRAME_RESPONSE_FORMAT=how) as studio:
         assert await outcome(studio) == (KEPT if how == "url" else LOST)
-    assert (carrier.app.state.ledger.posts, carrier.app.state.ledger.images) == (1, 1)
+    assert (carrier.app.state.request_log.posts, carrier.app.state.request_log.images) == (1, 1)
 
 
 async def test_cut_base64_is_no_picture_but_paid(open_studio: OpenStudio) -> None:
@@ -177,7 +177,7 @@ async def test_a_download_that_breaks_off_is_tried_again_since_it_costs_nothing(
     carrier = transport(paint="instant", script=scripted("download-cut"))
     async with open_studio(transport=carrier) as studio:
         assert await outcome(studio) == KEPT
-    assert (carrier.app.state.ledger.posts, carrier.app.state.ledger.downloads) == (1, 5)
+    assert (carrier.app.state.request_log.posts, carrier.app.state.request_log.downloads) == (1, 5)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ async def test_slots_with_errors_make_a_result_partial_and_only_errors_make_it_a
         with pytest.raises(SeedreamError) as caught:
             async with studio.make("generate_image", {**CAT, **pair}):
                 pass
-        entries = await studio.journal.entries()
+        entries = await studio.payments.entries()
     assert [(entry.state, str(entry.booked)) for entry in entries] == [("failed", "0"), ("delivered", "0.22")]
     assert [missing["index"] for missing in caught.value.facts["missing"]] == [0, 1]
     assert caught.value.facts["billed"] == "no"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from seedframe import schemas
 from seedframe.catalog import Offer, catalog
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import ratio_text
-from seedframe.requests import TOOLS, ImageRequest, check
+from seedframe.service import schemas
+from seedframe.service.request import TOOLS, ImageRequest, check
 from seedframe.settings import Settings
 
 EXAMPLES = Path(__file__).parent / "requests"
@@ -51,7 +51,7 @@ def offers() -> list[Any]:
     ]
 
 
-def told(request: ImageRequest, name: str) -> Any:
+def described(request: ImageRequest, name: str) -> Any:
     """One of the things an example may expect, as it is written in JSON."""
     frame = request.frame
     facts = {
@@ -70,7 +70,7 @@ def test_a_valid_example_becomes_the_request_it_means(path: Path) -> None:
 
     assert isinstance(request, ImageRequest), str(request)
     named = {name: value for name, value in expect.items() if name not in {"warnings", "request"}}
-    assert {name: told(request, name) for name in named} == named
+    assert {name: described(request, name) for name in named} == named
     assert [warning.key for warning in request.warnings] == expect.get("warnings", [])
     fields = expect.get("request", {})
     assert {name: plain(getattr(request, name)) for name in fields} == fields

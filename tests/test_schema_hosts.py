@@ -18,12 +18,12 @@ from jsonschema import Draft202012Validator
 from mcp import Client
 
 from seedframe.catalog import catalog
-from seedframe.pipeline import Studio
-from seedframe.requests import check
-from seedframe.server.app import INSTRUCTIONS, build_server
-from seedframe.server.texts import prompts
-from seedframe.server.tools import PICTURE_TOOLS, tools
+from seedframe.mcp_server.app import INSTRUCTIONS, build_server
+from seedframe.mcp_server.resources import prompts
+from seedframe.mcp_server.tools import PICTURE_TOOLS, tools
+from seedframe.service.request import check
 from seedframe.settings import Settings
+from seedframe.studio.pipeline import Studio
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".cache" / "strict-hosts"
@@ -73,8 +73,8 @@ def test_what_the_tools_say_of_default_and_prices_is_what_is_in_force(environ: d
     }
     other = definitions(Settings.read({**environ, **chosen, "SEEDFRAME_PRICES": '{"4.0": "0.07"}'}))
 
-    def model(told: dict[str, dict[str, Any]]) -> str:
-        return str(told["generate_image"]["inputSchema"]["properties"]["model"]["description"])
+    def model(described: dict[str, dict[str, Any]]) -> str:
+        return str(described["generate_image"]["inputSchema"]["properties"]["model"]["description"])
 
     assert model(plain).startswith(
         "5.5, 5.0-flash 0.12, 5.0-pro 0.3-0.6, 5.0-lite (= 5.0, default) 0.22, 4.5 0.25, 4.0 0.2 CNY each."
@@ -192,6 +192,6 @@ async def test_strict_conversion_takes_every_tool_and_a_host_can_fill_it(python:
     plan = {"action": "plan", "board": '{"shots": ["雨夜的小巷"]}'}
     calls = {"generate_image": asked, "run_storyboard": filled(read["run_storyboard"]["strict"]) | plan}
     async with Client(build_server(open_studio, "en")) as client:
-        answers = {name: await client.call_tool(name, wish) for name, wish in calls.items()}
+        answers = {name: await client.call_tool(name, arguments) for name, arguments in calls.items()}
 
     assert {name: answer.is_error for name, answer in answers.items()} == dict.fromkeys(calls, False)

@@ -27,7 +27,7 @@ UNIALL = {
 
 
 def bodies(service: InProcess) -> list[Any]:
-    return [entry.body for entry in service.app.state.ledger.entries if entry.method == "POST"]
+    return [entry.body for entry in service.app.state.request_log.entries if entry.method == "POST"]
 
 
 async def made(open_studio: OpenStudio, **arguments: Any) -> Heard:
@@ -80,9 +80,9 @@ async def test_the_gateway_is_told_how_long_it_may_take_and_its_price_is_not_inv
 
 async def test_how_long_one_waits_makes_no_other_request(open_studio: OpenStudio) -> None:
     lost = Canned(Answer(b"", 500))
-    wish = {"prompt": KEYWORDS, "model": "4.5", "ratio": "1:1"}
-    await asked(open_studio, "generate_image", wish, transport=lost, **UNIALL)
-    again = await asked(open_studio, "generate_image", wish, transport=lost, SEEDFRAME_TIMEOUT="30", **UNIALL)
+    arguments = {"prompt": KEYWORDS, "model": "4.5", "ratio": "1:1"}
+    await asked(open_studio, "generate_image", arguments, transport=lost, **UNIALL)
+    again = await asked(open_studio, "generate_image", arguments, transport=lost, SEEDFRAME_TIMEOUT="30", **UNIALL)
 
     assert (again.facts["error"], len(lost.posts)) == ("EarlierOutcomeUnknown", 1)
 

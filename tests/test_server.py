@@ -18,9 +18,9 @@ from mcp import Client, MCPError
 from PIL import Image
 
 from seedframe.emulator import InProcess, transport
+from seedframe.mcp_server.app import build_server
 from seedframe.messages import Language
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -48,8 +48,8 @@ async def host(
 def words(result: t.CallToolResult) -> tuple[str, dict[str, Any]]:
     """The sentences for people and the JSON for machines of the one text block."""
     (text,) = [block.text for block in result.content if isinstance(block, t.TextContent)]
-    told, _, machine = text.rpartition("\n")
-    return told, json.loads(machine)
+    described, _, machine = text.rpartition("\n")
+    return described, json.loads(machine)
 
 
 def refusal(result: t.CallToolResult) -> tuple[str, dict[str, Any]]:
@@ -65,7 +65,7 @@ def previews(result: t.CallToolResult) -> list[Image.Image]:
 
 
 def posts(service: InProcess) -> int:
-    return int(service.app.state.ledger.posts)
+    return int(service.app.state.request_log.posts)
 
 
 class Gate:
@@ -91,7 +91,7 @@ async def test_each_era_gets_its_own_protocol(era: str, open_studio: OpenStudio)
 
 async def test_the_instructions_carry_the_trigger_words_since_hosts_defer_tools(era: str, open_studio: OpenStudio):
     async with host(era, open_studio) as client:
-        told = client.instructions or ""
+        described = client.instructions or ""
 
     wanted = [
         "Seedream",
@@ -105,8 +105,8 @@ async def test_the_instructions_carry_the_trigger_words_since_hosts_defer_tools(
         "9:16",
         "preview",
     ]
-    assert [word for word in wanted if word not in told] == []
-    assert len(told.encode()) < 2_000
+    assert [word for word in wanted if word not in described] == []
+    assert len(described.encode()) < 2_000
 
 
 async def test_a_picture_comes_as_words_a_preview_and_a_link(
@@ -115,12 +115,12 @@ async def test_a_picture_comes_as_words_a_preview_and_a_link(
     async with host(era, open_studio) as client:
         result = await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16", "save_as": "film/alley"})
 
-    told, facts = words(result)
+    described, facts = words(result)
     path = tmp_path / "pictures" / "film" / "alley.jpg"
     (picture,) = facts["pictures"]
     assert [block.type for block in result.content] == ["text", "image", "resource_link"]
     assert (result.is_error, result.structured_content) == (False, None)
-    assert told.splitlines() == [
+    assert described.splitlines() == [
         "Made 1 picture(s) with Seedream 5.0-lite, 0.22 CNY. (emulated: nothing was charged)",
         f"full-size file: {path} (1440x2560, the service's own bytes)",
     ]
@@ -189,12 +189,12 @@ async def test_an_edit_takes_an_earlier_result_by_its_id_and_by_its_path(
             "edit_image", {"prompt": CHANGE, "ratio": "9:16", "images": [made["id"], made["path"]]}
         )
 
-    told, facts = words(result)
-    sent = service.app.state.ledger.entries[-1].body["image"]
+    described, facts = words(result)
+    sent = service.app.state.request_log.entries[-1].body["image"]
     assert (result.is_error, facts["tool"], facts["status"]) == (False, "edit_image", "done")
     assert facts["references"] == [made["id"], made["path"]]
     assert [image.startswith("data:image/jpeg;base64,") for image in sent] == [True, True]
-    assert "base64" not in told + json.dumps(facts)
+    assert "base64" not in described + json.dumps(facts)
     assert len(json.dumps(facts)) < 4_000
 
 
@@ -210,14 +210,14 @@ async def test_many_pictures_share_one_contact_strip_within_the_hosts_budget(era
 
 async def test_a_set_that_came_short_says_which_picture_is_missing_and_why(era: str, open_studio: OpenStudio):
     service = transport(paint="instant", script=["slot-error: 1"])
-    wish = {"prompt": "一组三张：春、夏、秋的同一条小巷，水彩风格，光线柔和。", "count": 3, "related": True}
+    arguments = {"prompt": "一组三张：春、夏、秋的同一条小巷，水彩风格，光线柔和。", "count": 3, "related": True}
     async with host(era, open_studio, transport=service) as client:
-        result = await client.call_tool("generate_image", {**wish, "ratio": "9:16", "as_is": True, "force": True})
+        result = await client.call_tool("generate_image", {**arguments, "ratio": "9:16", "as_is": True, "force": True})
 
-    told, facts = words(result)
+    described, facts = words(result)
     assert (result.is_error, facts["status"], len(facts["pictures"])) == (False, "partial", 2)
     assert [(missing["index"], missing["billed"]) for missing in facts["missing"]] == [(1, "no")]
-    assert "missing picture 2" in told
+    assert "missing picture 2" in described
     assert facts["cost"]["pictures"] == 2
 
 
@@ -243,10 +243,10 @@ async def test_a_mistake_comes_back_as_advice_before_anything_is_sent(
     tool: str, arguments: dict[str, Any], field: str, says: str, open_studio: OpenStudio, service: InProcess
 ):
     async with host("auto", open_studio) as client:
-        told, facts = refusal(await client.call_tool(tool, arguments))
+        described, facts = refusal(await client.call_tool(tool, arguments))
 
-    assert told.startswith("Seedream generation failed: ")
-    assert says in told
+    assert described.startswith("Seedream generation failed: ")
+    assert says in described
     assert (facts["error"], facts["field"]) == ("InvalidRequest", field)
     assert posts(service) == 0
 
@@ -264,21 +264,21 @@ async def test_a_refusal_of_the_service_comes_back_with_its_code_and_advice(
 ):
     service = transport(paint="instant", script=[fault])
     async with host(era, open_studio, transport=service) as client:
-        told, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"}))
+        described, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"}))
 
-    assert says in told
+    assert says in described
     assert (facts["error"], facts["code"], facts["billed"]) == ("ApiError", code, "no")
 
 
 async def test_a_lost_answer_is_said_plainly_and_never_repeated_by_itself(era: str, open_studio: OpenStudio):
     service = transport(paint="instant", always="drop-before-answer")
-    wish = {"prompt": ALLEY, "ratio": "9:16"}
+    arguments = {"prompt": ALLEY, "ratio": "9:16"}
     async with host(era, open_studio, transport=service) as client:
-        told, facts = refusal(await client.call_tool("generate_image", wish))
-        again, refused = refusal(await client.call_tool("generate_image", wish))
+        described, facts = refusal(await client.call_tool("generate_image", arguments))
+        again, refused = refusal(await client.call_tool("generate_image", arguments))
 
     assert facts["error"] == "OutcomeUnknown"
-    assert "It may have been billed" in told
+    assert "It may have been billed" in described
     assert refused["error"] == "EarlierOutcomeUnknown"
     assert "fresh" in again
     assert posts(service) == 1
@@ -306,9 +306,9 @@ async def test_no_text_of_a_foreign_exception_leaves_the_server(era: str, caplog
 
 async def test_a_key_the_service_repeats_does_not_reach_the_model(era: str, open_studio: OpenStudio):
     key = "0123456789abcdef-ark-secret"
-    wish = {"prompt": f"{ALLEY} {key}", "ratio": "9:16", "dry_run": True}
+    arguments = {"prompt": f"{ALLEY} {key}", "ratio": "9:16", "dry_run": True}
     async with host(era, open_studio, SEEDFRAME_BACKEND="ark", ARK_API_KEY=key) as client:
-        result = await client.call_tool("generate_image", wish)
+        result = await client.call_tool("generate_image", arguments)
 
     assert key not in words(result)[1]["payload"]["prompt"]
 
@@ -349,9 +349,9 @@ async def test_a_dry_run_tells_price_and_payload_and_leaves_no_trace(
             "generate_image", {"prompt": ALLEY, "ratio": "9:16", "count": 2, "dry_run": True}
         )
 
-    told, facts = words(result)
+    described, facts = words(result)
     assert [block.type for block in result.content] == ["text"]
-    assert told.splitlines() == [
+    assert described.splitlines() == [
         "Dry run: 1440x2560 would be asked for, at a cost of at most 0.44 CNY. Nothing was sent.",
         ALLEY,
     ]
@@ -368,9 +368,11 @@ async def test_a_dry_run_tells_price_and_payload_and_leaves_no_trace(
 
 async def test_a_prompt_is_worded_and_checked_for_free(era: str, open_studio: OpenStudio, service: InProcess):
     async with host(era, open_studio) as client:
-        told, facts = words(await client.call_tool("style_prompt", {"prompt": ALLEY, "references": "0", "count": "1"}))
+        described, facts = words(
+            await client.call_tool("style_prompt", {"prompt": ALLEY, "references": "0", "count": "1"})
+        )
 
-    assert told == facts["prompt"] == ALLEY
+    assert described == facts["prompt"] == ALLEY
     assert {name: facts[name] for name in ("model", "style", "findings", "needs_host", "size")} == {
         "model": "5.0-lite",
         "style": "natural-zh",
@@ -385,11 +387,11 @@ async def test_words_in_another_language_are_sent_and_what_could_be_better_is_sa
     era: str, open_studio: OpenStudio, service: InProcess
 ):
     async with host(era, open_studio) as client:
-        told, facts = words(await client.call_tool("generate_image", {"prompt": ALLEY, "model": "4.5"}))
+        described, facts = words(await client.call_tool("generate_image", {"prompt": ALLEY, "model": "4.5"}))
 
     assert [finding["code"] for finding in facts["findings"] if finding["severity"] == "warning"] == ["LANG_45"]
-    assert "this prompt is in Chinese" in told
-    assert "style_prompt" in told
+    assert "this prompt is in Chinese" in described
+    assert "style_prompt" in described
     assert posts(service) == 1
 
 
@@ -397,10 +399,10 @@ async def test_a_strict_house_refuses_them_before_anything_is_paid(
     era: str, open_studio: OpenStudio, service: InProcess
 ):
     async with host(era, open_studio, SEEDFRAME_STRICT_PROMPTS="1") as client:
-        told, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "model": "4.5"}))
+        described, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "model": "4.5"}))
 
     assert facts["error"] == "PromptRejected"
-    assert "as_is" in told
+    assert "as_is" in described
     assert posts(service) == 0
 
 
@@ -452,31 +454,31 @@ async def test_a_long_call_gives_a_sign_of_life_every_ten_seconds(era: str, open
 async def test_a_host_that_leaves_finds_its_paid_picture_when_it_comes_back(era: str, open_studio: OpenStudio):
     gate = Gate()
     service = transport(paint="instant", sleep=gate, script=["latency 9"])
-    wish = {"prompt": ALLEY, "ratio": "9:16"}
+    arguments = {"prompt": ALLEY, "ratio": "9:16"}
     async with host(era, open_studio, transport=service) as client:
-        leaving = asyncio.create_task(client.call_tool("generate_image", wish))
+        leaving = asyncio.create_task(client.call_tool("generate_image", arguments))
         await asyncio.wait_for(gate.arrived.wait(), 10)
         leaving.cancel()
         await asyncio.wait([leaving])
         gate.open.set()
-        result = await client.call_tool("generate_image", wish)
+        result = await client.call_tool("generate_image", arguments)
 
-    told, facts = words(result)
+    described, facts = words(result)
     assert leaving.cancelled()
     assert facts["status"] == "done"
     assert facts.get("joined") or facts.get("replayed")
-    assert "(shared with an identical call" in told or "(replayed" in told
+    assert "(shared with an identical call" in described or "(replayed" in described
     assert (posts(service), len(previews(result))) == (1, 1)
 
 
 async def test_two_hosts_asking_the_same_at_once_pay_once(era: str, open_studio: OpenStudio):
     gate = Gate()
     service = transport(paint="instant", sleep=gate, script=["latency 9"])
-    wish = {"prompt": ALLEY, "ratio": "9:16"}
+    arguments = {"prompt": ALLEY, "ratio": "9:16"}
     async with host(era, open_studio, transport=service) as one, host(era, open_studio, transport=service) as two:
-        first = asyncio.create_task(one.call_tool("generate_image", wish))
+        first = asyncio.create_task(one.call_tool("generate_image", arguments))
         await asyncio.wait_for(gate.arrived.wait(), 10)
-        second = asyncio.create_task(two.call_tool("generate_image", wish))
+        second = asyncio.create_task(two.call_tool("generate_image", arguments))
         gate.open.set()
         paths = [words(result)[1]["pictures"][0]["path"] for result in await asyncio.gather(first, second)]
 
@@ -515,11 +517,11 @@ async def test_whatever_is_not_a_yes_spends_nothing(
     heard: list[str] = []
     ask = answering(action, pay, heard)
     async with host(era, open_studio, ask=ask, SEEDFRAME_CONFIRM_ABOVE="0.10 CNY") as client:
-        told, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"}))
+        described, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"}))
 
     assert len(heard) == 1
     assert facts["error"] == "ConfirmationNeeded"
-    assert "confirm_cost: true" in told
+    assert "confirm_cost: true" in described
     assert posts(service) == 0
 
 
@@ -530,21 +532,21 @@ async def test_a_host_that_says_it_can_ask_and_cannot_is_told_how_to_go_on_too(
         return t.ErrorData(code=-32600, message="no window to ask in")
 
     async with host("legacy", open_studio, ask=fail, SEEDFRAME_CONFIRM_ABOVE="0.10 CNY") as client:
-        told, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"}))
+        described, facts = refusal(await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"}))
 
     assert (facts["error"], posts(service)) == ("ConfirmationNeeded", 0)
-    assert "confirm_cost: true" in told
+    assert "confirm_cost: true" in described
 
 
 async def test_a_host_that_cannot_ask_is_told_how_to_go_on(era: str, open_studio: OpenStudio, service: InProcess):
-    wish = {"prompt": ALLEY, "ratio": "9:16"}
+    arguments = {"prompt": ALLEY, "ratio": "9:16"}
     async with host(era, open_studio, SEEDFRAME_CONFIRM_ABOVE="0.10 CNY") as client:
-        told, facts = refusal(await client.call_tool("generate_image", wish))
+        described, facts = refusal(await client.call_tool("generate_image", arguments))
         before = posts(service)
-        result = await client.call_tool("generate_image", {**wish, "confirm_cost": "true"})
+        result = await client.call_tool("generate_image", {**arguments, "confirm_cost": "true"})
 
     assert (facts["error"], facts["price"], before) == ("ConfirmationNeeded", "0.22 CNY", 0)
-    assert "Ask the user" in told
+    assert "Ask the user" in described
     assert (result.is_error, posts(service)) == (False, 1)
 
 
@@ -565,9 +567,9 @@ async def test_every_page_an_agent_may_need_can_be_read_as_it_is_on_disk(era: st
         templates = (await client.list_resource_templates()).resource_templates
 
     on_disk = {
-        f"seedframe://{shelf}/{path.stem}": path.read_text(encoding="utf-8")
-        for shelf in ("references", "prompts", "prompts/rules")
-        for path in (root / shelf).glob("*.md")
+        f"seedframe://{object_store}/{path.stem}": path.read_text(encoding="utf-8")
+        for object_store in ("references", "prompts", "prompts/rules")
+        for path in (root / object_store).glob("*.md")
     }
     assert {str(uri): content.text for uri, content in read.items()} == on_disk
     assert {resource.size for resource in listed} == {len(text.encode()) for text in on_disk.values()}
@@ -638,7 +640,7 @@ async def test_a_call_cut_short_by_the_hosts_patience_leaves_the_server_answerin
     async with host(era, open_studio, transport=service) as client:
         with anyio.move_on_after(0.2) as patience:
             await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16"})
-        told, _ = words(await client.call_tool("style_prompt", {"prompt": ALLEY}))
+        described, _ = words(await client.call_tool("style_prompt", {"prompt": ALLEY}))
         gate.open.set()
 
-    assert (patience.cancelled_caught, told) == (True, ALLEY)
+    assert (patience.cancelled_caught, described) == (True, ALLEY)

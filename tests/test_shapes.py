@@ -14,8 +14,8 @@ from mcp import Client
 from PIL import Image
 
 from seedframe.emulator import InProcess
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
@@ -29,7 +29,7 @@ async def host(open_studio: OpenStudio, **variables: str) -> AsyncIterator[Clien
         yield client
 
 
-def told(result: t.CallToolResult) -> dict[str, Any]:
+def described(result: t.CallToolResult) -> dict[str, Any]:
     (text,) = [block.text for block in result.content if isinstance(block, t.TextContent)]
     return dict(json.loads(text.rpartition("\n")[2]), words=text.rpartition("\n")[0])
 
@@ -62,30 +62,30 @@ async def test_an_edit_without_ratio_or_size_keeps_the_shape_of_image_1(
     tmp_path: Path,
 ):
     first = photo(tmp_path / "first.jpg", stored, orientation=orientation)
-    wish = {"prompt": CHANGE, "model": model, "images": [str(first)], "as_is": True}
+    arguments = {"prompt": CHANGE, "model": model, "images": [str(first)], "as_is": True}
     async with host(open_studio) as client:
-        rehearsed = told(await client.call_tool("edit_image", {**wish, "dry_run": True}))
-        facts = told(await client.call_tool("edit_image", wish))
+        previewed = described(await client.call_tool("edit_image", {**arguments, "dry_run": True}))
+        facts = described(await client.call_tool("edit_image", arguments))
 
     (picture,) = facts["pictures"]
     assert (facts["frame"]["asked"], f"{picture['width']}x{picture['height']}") == (size, size)
-    assert rehearsed["frame"] == facts["frame"]
+    assert previewed["frame"] == facts["frame"]
     assert facts["frame"]["why"].startswith("the shape of image 1")
 
 
 async def test_a_named_ratio_is_stronger_than_the_shape_of_image_1(open_studio: OpenStudio, tmp_path: Path):
     first = photo(tmp_path / "first.jpg", (1080, 1920))
     async with host(open_studio) as client:
-        wish = {"prompt": CHANGE, "images": [str(first)], "ratio": "1:1"}
-        facts = told(await client.call_tool("edit_image", wish))
+        arguments = {"prompt": CHANGE, "images": [str(first)], "ratio": "1:1"}
+        facts = described(await client.call_tool("edit_image", arguments))
 
     assert (facts["frame"]["asked"], facts["frame"]["ratio"]) == ("1920x1920", "1:1")
 
 
 async def test_an_address_that_is_not_read_here_is_not_said_to_give_the_shape(open_studio: OpenStudio):
     async with host(open_studio) as client:
-        wish = {"prompt": CHANGE, "images": ["https://pictures.example/1.png"], "dry_run": True}
-        facts = told(await client.call_tool("edit_image", wish))
+        arguments = {"prompt": CHANGE, "images": ["https://pictures.example/1.png"], "dry_run": True}
+        facts = described(await client.call_tool("edit_image", arguments))
 
     assert facts["frame"]["asked"] == "default (2048x2048)"
     assert "no size is sent and the service makes its default; name a ratio" in facts["frame"]["why"]
@@ -95,17 +95,17 @@ async def test_size_and_ratio_that_contradict_each_other_are_refused_with_both_w
     open_studio: OpenStudio, service: InProcess
 ):
     async with host(open_studio) as client:
-        wish = {"prompt": "雨夜的小巷", "size": "1080x1920", "ratio": "1:1"}
-        result = await client.call_tool("generate_image", wish)
-        agreeing = await client.call_tool("generate_image", {**wish, "ratio": "9:16"})
+        arguments = {"prompt": "雨夜的小巷", "size": "1080x1920", "ratio": "1:1"}
+        result = await client.call_tool("generate_image", arguments)
+        agreeing = await client.call_tool("generate_image", {**arguments, "ratio": "9:16"})
 
     assert result.is_error is True
-    assert told(result)["words"].endswith(
+    assert described(result)["words"].endswith(
         "size 1080x1920 is 9:16, but ratio says 1:1: one picture has one shape. "
         "Leave out ratio to get 1080x1920, or leave out size to get 1:1 (here 1920x1920)."
     )
     assert agreeing.is_error is False
-    assert service.app.state.ledger.posts == 1
+    assert service.app.state.request_log.posts == 1
 
 
 NEUTRAL: dict[str, Any] = {
@@ -133,12 +133,12 @@ NEUTRAL: dict[str, Any] = {
 
 @pytest.mark.parametrize("model", ["5.5", "5.0-pro", "5.0-flash", "5.0-lite", "4.5", "4.0"])
 async def test_hosts_that_must_fill_every_property_ask_for_the_same_picture(model: str, open_studio: OpenStudio):
-    wish = {"prompt": "雨夜的小巷，灯笼亮着", "ratio": "9:16", "model": model, "as_is": True, "dry_run": True}
+    arguments = {"prompt": "雨夜的小巷，灯笼亮着", "ratio": "9:16", "model": model, "as_is": True, "dry_run": True}
     file_format = "png" if model == "5.5" else "jpeg"
     async with host(open_studio) as client:
-        plain = told(await client.call_tool("generate_image", wish))
-        full = {**NEUTRAL, "output_format": file_format, **wish}
-        filled = told(await client.call_tool("generate_image", full))
+        plain = described(await client.call_tool("generate_image", arguments))
+        full = {**NEUTRAL, "output_format": file_format, **arguments}
+        filled = described(await client.call_tool("generate_image", full))
 
     assert {**filled["payload"], "output_format": None, "background": None, "optimize_prompt_options": None} == {
         **plain["payload"],
@@ -151,8 +151,8 @@ async def test_hosts_that_must_fill_every_property_ask_for_the_same_picture(mode
 
 async def test_a_transparent_background_is_a_png_unasked(open_studio: OpenStudio):
     async with host(open_studio) as client:
-        wish = {"prompt": "一只白瓷咖啡杯的贴纸", "model": "5.5", "background": "transparent"}
-        facts = told(await client.call_tool("generate_image", wish))
+        arguments = {"prompt": "一只白瓷咖啡杯的贴纸", "model": "5.5", "background": "transparent"}
+        facts = described(await client.call_tool("generate_image", arguments))
 
     assert facts["pictures"][0]["mime"] == "image/png"
 
@@ -167,7 +167,7 @@ async def test_a_relative_path_is_looked_up_where_we_stand_and_then_where_pictur
     monkeypatch.chdir(here)
     async with host(open_studio) as client:
         facts = [
-            told(await client.call_tool("edit_image", {"prompt": CHANGE, "images": [name], "dry_run": True}))
+            described(await client.call_tool("edit_image", {"prompt": CHANGE, "images": [name], "dry_run": True}))
             for name in ("both.jpg", "film/base.jpg")
         ]
 
@@ -179,11 +179,13 @@ async def test_latest_is_the_last_picture_made(open_studio: OpenStudio, tmp_path
         none = await client.call_tool("edit_image", {"prompt": CHANGE, "images": ["latest"]})
         for ratio in ("1:1", "9:16"):
             await client.call_tool("generate_image", {"prompt": f"雨夜的小巷，{ratio}", "ratio": ratio})
-        last = told(await client.call_tool("edit_image", {"prompt": CHANGE, "images": ["latest"]}))
+        last = described(await client.call_tool("edit_image", {"prompt": CHANGE, "images": ["latest"]}))
         Path(last["pictures"][0]["path"]).unlink()
-        before = told(await client.call_tool("edit_image", {"prompt": CHANGE, "images": ["latest"], "fresh": True}))
+        before = described(
+            await client.call_tool("edit_image", {"prompt": CHANGE, "images": ["latest"], "fresh": True})
+        )
 
-    assert (none.is_error, "No picture has been made here yet" in told(none)["words"]) == (True, True)
+    assert (none.is_error, "No picture has been made here yet" in described(none)["words"]) == (True, True)
     assert (last["frame"]["asked"], last["references"]) == ("1440x2560", ["latest"])
     assert before["frame"]["asked"] == "1440x2560"
 
@@ -194,6 +196,6 @@ async def test_a_path_of_a_chats_own_sandbox_is_explained(path: str, open_studio
         result = await client.call_tool("edit_image", {"prompt": CHANGE, "images": [path]})
 
     assert result.is_error is True
-    assert f"{path} is a path inside the chat's own sandbox" in told(result)["words"]
-    assert "save the picture on this machine" in told(result)["words"]
-    assert service.app.state.ledger.posts == 0
+    assert f"{path} is a path inside the chat's own sandbox" in described(result)["words"]
+    assert "save the picture on this machine" in described(result)["words"]
+    assert service.app.state.request_log.posts == 0

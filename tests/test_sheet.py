@@ -18,9 +18,9 @@ from PIL import Image
 
 from seedframe.storyboard.board import example, read_board
 from seedframe.storyboard.frames import FrameResult, frames_of
-from seedframe.storyboard.sheet import render_sheet, render_sheets
-from seedframe.storyboard.sheet_picture import MOST_PIXELS, chinese_font, sheet_png
-from seedframe.storyboard.values import Board
+from seedframe.storyboard.sheet.image import MOST_PIXELS, chinese_font, sheet_png
+from seedframe.storyboard.sheet.page import render_sheet, render_sheets
+from seedframe.storyboard.types import Board
 
 EVIL = "</p></script><script>alert('x')</script><img src=https://evil.example/x.png onerror=alert(1)>\"'"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -117,9 +117,16 @@ def test_takes_of_one_frame_share_a_slot_so_that_one_is_picked():
 
 def test_prompt_size_cost_finding_and_pick_are_told_in_both_languages():
     page = read(sheet())
-    told = set(page.texts)
-    assert {"视频静帧画面", "2304×4096 · 0.22 CNY", "The service said no.", "服务拒绝了。", "picked", "已选"} <= told
-    assert {"3.52 CNY", "The Hedgehog Who Mended the Moon", "补月亮的刺猬"} <= told
+    described = set(page.texts)
+    assert {
+        "视频静帧画面",
+        "2304×4096 · 0.22 CNY",
+        "The service said no.",
+        "服务拒绝了。",
+        "picked",
+        "已选",
+    } <= described
+    assert {"3.52 CNY", "The Hedgehog Who Mended the Moon", "补月亮的刺猬"} <= described
     picked = [attributes for tag, attributes in page.tags if "picked" in (attributes.get("class") or "").split()]
     assert [attributes["data-key"] for attributes in picked] == ["E01_SC01_SH040_ff_v02"]
 
@@ -278,9 +285,9 @@ def test_keys_move_pick_and_change_the_language_in_chromium(chromium: list[str],
     page = tmp_path / "sheet.html"
     page.write_text(html.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
     dom = browse(chromium, "--dump-dom", page.as_uri())
-    told = re.search(r"<title>(.*?)</title>", dom)
-    assert told is not None
-    assert told[1] == ("E01_SC01_SH020_ff_v01|done picked|zh|seedframe storyboard pick E01_SC01_SH020_ff_v01")
+    described = re.search(r"<title>(.*?)</title>", dom)
+    assert described is not None
+    assert described[1] == ("E01_SC01_SH020_ff_v01|done picked|zh|seedframe storyboard pick E01_SC01_SH020_ff_v01")
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from seedframe.catalog import catalog
-from seedframe.rehearsal import rehearse
-from seedframe.requests import check
+from seedframe.service.request import check
 from seedframe.settings import Settings
+from seedframe.studio.preview_prompt import preview_prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 SKILL = ROOT / "SKILL.md"
@@ -76,7 +76,7 @@ def test_the_call_shown_in_the_skill_goes_through_without_a_warning(environ: dic
     settings = Settings.read(environ)
     assert check("generate_image", shown, catalog=catalog(), settings=settings).warnings == ()
     words = {name: shown[name] for name in ("prompt", "ratio")}
-    assert rehearse(words, catalog(), settings)["findings"] == []
+    assert preview_prompt(words, catalog(), settings)["findings"] == []
 
 
 def commands(path: Path) -> Iterator[str]:

@@ -83,12 +83,12 @@ class Host:
         assert self.process.stdin is not None
         assert self.process.stderr is not None
         self.process.stdin.close()
-        told = self.process.stderr.read().decode()
+        described = self.process.stderr.read().decode()
         code = self.process.wait(PATIENCE)
         rest = []
         while not self._lines.empty():
             rest.append(self.hear())
-        return code, rest, told
+        return code, rest, described
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -137,10 +137,10 @@ def test_a_host_lists_calls_and_leaves_and_reads_nothing_but_mcp(
         hello = host.greet()["result"]
         tools = host.ask("tools/list")["result"]["tools"]
         host.write("this is not JSON")
-        wish = {"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}
-        call = {"name": "generate_image", "arguments": wish, "_meta": {"progressToken": "p"}}
+        arguments = {"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}
+        call = {"name": "generate_image", "arguments": arguments, "_meta": {"progressToken": "p"}}
         answer = host.ask("tools/call", call)
-        code, rest, told = host.leave()
+        code, rest, described = host.leave()
 
     picture = machine(answer)["pictures"][0]
     assert hello["capabilities"].keys() >= {"tools", "prompts", "resources", "completions"}
@@ -152,7 +152,7 @@ def test_a_host_lists_calls_and_leaves_and_reads_nothing_but_mcp(
     assert {note["method"] for note in host.notes if "id" not in note} <= {"notifications/progress"}
     assert [note["params"]["progressToken"] for note in host.notes if note.get("method") == "notifications/progress"]
     assert (code, rest) == (0, [])
-    assert "Traceback" not in told
+    assert "Traceback" not in described
 
 
 def test_it_starts_without_key_and_network_and_says_what_is_missing_when_asked_for_a_picture(
@@ -164,7 +164,7 @@ def test_it_starts_without_key_and_network_and_says_what_is_missing_when_asked_f
     tools = host.ask("tools/list")["result"]["tools"]
     styled = host.ask("tools/call", {"name": "style_prompt", "arguments": {"prompt": ALLEY}})
     answer = host.ask("tools/call", {"name": "generate_image", "arguments": {"prompt": ALLEY, "ratio": "9:16"}})
-    code, rest, told = host.leave()
+    code, rest, described = host.leave()
 
     text = answer["result"]["content"][0]["text"]
     assert "Seedream" in hello["instructions"]
@@ -175,7 +175,7 @@ def test_it_starts_without_key_and_network_and_says_what_is_missing_when_asked_f
     assert "export ARK_API_KEY=" in text
     assert "SEEDFRAME_BACKEND=emulator" in text
     assert (code, rest) == (0, [])
-    assert "Traceback" not in told
+    assert "Traceback" not in described
 
 
 def test_a_setting_that_cannot_be_read_ends_the_start_with_its_name_on_stderr(environ: dict[str, str]):
@@ -199,13 +199,13 @@ def test_a_host_that_quits_during_a_paid_call_finds_the_picture_on_disk(
     with running(app) as base:
         host = started(era, {**environ, "SEEDFRAME_EMULATOR_BASE": base})
         host.greet()
-        wish = {"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}
-        host.send("tools/call", {"name": "generate_image", "arguments": wish, "_meta": {"progressToken": 1}})
+        arguments = {"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}
+        host.send("tools/call", {"name": "generate_image", "arguments": arguments, "_meta": {"progressToken": 1}})
         assert host.hear()["method"] == "notifications/progress"
-        while not app.state.ledger.posts:
+        while not app.state.request_log.posts:
             threading.Event().wait(0.01)
-        code, _, told = host.leave()
+        code, _, described = host.leave()
 
-    assert (code, app.state.ledger.images) == (0, 1)
+    assert (code, app.state.request_log.images) == (0, 1)
     assert (tmp_path / "pictures" / "alley.jpg").is_file()
-    assert "Traceback" not in told
+    assert "Traceback" not in described

@@ -14,9 +14,9 @@ import pytest
 
 from seedframe.emulator import InProcess, transport
 from seedframe.errors import InvalidRequest, SeedreamError, StoreError
-from seedframe.pipeline import Studio
-from seedframe.store import PARTS_FOLDER, Saved, Store, slug
-from seedframe.telling import Result
+from seedframe.studio.pipeline import Studio
+from seedframe.studio.results import Result
+from seedframe.studio.store import PARTS_FOLDER, Saved, Store, slug
 
 OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
 ALLEY = "雨后的江南小巷，一位撑着油纸伞的少女走过青石板路，灯笼的暖光映在积水里。"
@@ -179,7 +179,7 @@ async def test_a_disk_that_takes_nothing_is_noticed_before_anything_is_paid(
             await made(studio)
 
     assert "SEEDFRAME_OUTPUT_DIR" in str(refused.value)
-    assert service.app.state.ledger.images == 0
+    assert service.app.state.request_log.images == 0
 
 
 @pytest.mark.anyio

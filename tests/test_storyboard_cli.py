@@ -22,8 +22,8 @@ from seedframe.cli import program
 from seedframe.emulator import emulator, running
 from seedframe.settings import Settings
 from seedframe.storyboard.board import board_schema, example
-from seedframe.storyboard.handoff import check_manifest, manifest_schema
-from seedframe.storyboard.plan import pace
+from seedframe.storyboard.board_plan import pace
+from seedframe.storyboard.handoff.manifest import check_manifest, manifest_schema
 
 SMALL = """
 project: river
@@ -75,7 +75,7 @@ class Shell:
 
     @property
     def billed(self) -> int:
-        return int(self.service.state.ledger.images)
+        return int(self.service.state.request_log.images)
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +151,8 @@ def test_a_plan_tells_whole_prompts_when_asked(shell: Shell, board: Path):
 
 
 def test_a_plan_is_told_in_chinese(shell: Shell, board: Path):
-    told = shell("plan", board, SEEDFRAME_LANG="zh").stdout.splitlines()[-1]
-    assert told == "2 个镜头，4 个画面，分 2 批；最多 0.88 CNY；大约 1 秒到3 秒。"
+    described = shell("plan", board, SEEDFRAME_LANG="zh").stdout.splitlines()[-1]
+    assert described == "2 个镜头，4 个画面，分 2 批；最多 0.88 CNY；大约 1 秒到3 秒。"
 
 
 def test_a_board_may_come_through_a_pipe(shell: Shell):
@@ -169,18 +169,18 @@ def test_a_plan_that_cannot_be_run_ends_with_code_two_and_marks_the_frames(shell
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "described"),
     [
         ("project: x\nshots:\n  - id: E01_SC01_SH010\n    acton: 雨\n", "line 4, column 5"),
         ("project: x\nshots: []\n", "line 2"),
         ("", "the file is empty"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(shell: Shell, board: Path, text: str, told: str):
+def test_a_mistake_is_told_with_its_place(shell: Shell, board: Path, text: str, described: str):
     board.write_text(text, encoding="utf-8")
     done = shell("plan", board)
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert described in done.stderr
 
 
 def test_a_file_that_is_not_there_is_told(shell: Shell, tmp_path: Path):
@@ -243,7 +243,7 @@ def test_a_rehearsal_never_goes_on_for_money(shell: Shell, board: Path, tmp_path
 
 @pytest.mark.slow
 def test_an_expected_time_counts_on_as_many_calls_as_a_worker_makes():
-    from seedframe.storyboard.worker import AT_ONCE
+    from seedframe.storyboard.run.worker import AT_ONCE
 
     assert pace()["at_once"] == AT_ONCE
 
@@ -252,12 +252,12 @@ def test_an_expected_time_counts_on_as_many_calls_as_a_worker_makes():
 def test_the_example_runs_with_one_command_to_a_manifest_and_a_sheet(shell: Shell, tmp_path: Path):
     path, out = tmp_path / "board.yaml", tmp_path / "moon"
     shell("init", path)
-    code, told, events = shell.run("run", path, "--out", out)
+    code, described, events = shell.run("run", path, "--out", out)
     assert (code, shell.billed) == (0, 17), events
     assert len(frames(out)) == 17
     assert frames(out)[0] == "moonmender_E01_SC01_SH010_ff_v01_1440x2560.jpg"
-    assert told[0] == "moonmender: 17 of 17 frames done; 3.74 CNY"
-    assert told[1:] == [str(out / "manifest.json"), str(out / "sheet.html")]
+    assert described[0] == "moonmender: 17 of 17 frames done; 3.74 CNY"
+    assert described[1:] == [str(out / "manifest.json"), str(out / "sheet.html")]
     assert any(line.startswith("[17/17]") for line in events)
     manifest = manifest_of(out)
     assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
@@ -271,8 +271,8 @@ def test_the_example_runs_with_one_command_to_a_manifest_and_a_sheet(shell: Shel
 
 @pytest.mark.slow
 def test_events_for_machines_are_lines_of_json_and_the_last_is_the_state(shell: Shell, board: Path, tmp_path: Path):
-    code, told, _ = shell.run("run", board, "--out", tmp_path / "out", "--json")
-    events = [json.loads(line) for line in told]
+    code, described, _ = shell.run("run", board, "--out", tmp_path / "out", "--json")
+    events = [json.loads(line) for line in described]
     assert code == 0
     assert sum(event["event"] == "done" for event in events) == 4
     assert events[-1]["event"] == "state"
@@ -298,10 +298,10 @@ def test_a_run_that_is_stopped_goes_on_and_pays_no_frame_twice(shell: Shell, tmp
     while shell.billed < 4 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(blow)
-    _, told = process.communicate(timeout=PATIENCE)
+    _, described = process.communicate(timeout=PATIENCE)
     if blow is not signal.SIGKILL:
-        assert process.returncode == 130, told
-        assert f"storyboard resume {out}" in told
+        assert process.returncode == 130, described
+        assert f"storyboard resume {out}" in described
     code, _, events = shell.run("resume", out)
     state = shell.json("status", out)
     done, unknown = state["counts"]["done"], state["counts"]["unknown"]
@@ -320,9 +320,9 @@ def test_a_run_that_is_stopped_goes_on_and_pays_no_frame_twice(shell: Shell, tmp
 def test_failed_frames_run_again_by_choice_only(shell: Shell, board: Path, tmp_path: Path):
     out = tmp_path / "out"
     shell.service.state.service.script.load(["output-image-sensitive", "output-image-sensitive"])
-    code, told, _ = shell.run("run", board, "--out", out)
+    code, described, _ = shell.run("run", board, "--out", out)
     assert code in {1, 3}
-    assert any("--failed" in line for line in told)
+    assert any("--failed" in line for line in described)
     before = shell.billed
     assert shell.run("run", board, "--out", out)[0] == code
     assert shell.billed == before
@@ -351,19 +351,19 @@ def test_a_pick_is_marked_in_the_manifest_and_on_the_sheet(shell: Shell, board: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("choice", "told"),
+    ("choice", "described"),
     [
         (["E01_SC01_SH010", "3"], "There is no take 3; there are 2."),
         (["E01_SC01_SH090", "1"], "is neither a shot, a frame nor a frame key"),
         (["E01_SC01_SH010"], "needs the number of a take"),
     ],
 )
-def test_an_impossible_pick_is_told(shell: Shell, board: Path, tmp_path: Path, choice: list[str], told: str):
+def test_an_impossible_pick_is_told(shell: Shell, board: Path, tmp_path: Path, choice: list[str], described: str):
     out = tmp_path / "out"
     shell.run("run", board, "--out", out)
     done = shell("pick", out, *choice)
     assert done.exit_code == 2
-    assert told in done.stderr
+    assert described in done.stderr
     assert not (out / "picks.json").exists()
 
 
@@ -415,10 +415,10 @@ def test_one_folder_is_run_by_one_process_at_a_time(shell: Shell, tmp_path: Path
     deadline = time.monotonic() + PATIENCE
     while shell.billed < 1 and time.monotonic() < deadline and first.poll() is None:
         time.sleep(0.01)
-    code, _, told = shell.run("run", path, "--out", out)
+    code, _, described = shell.run("run", path, "--out", out)
     _, events = first.communicate(timeout=PATIENCE)
     assert code == 2
-    assert "already under way" in told[-1]
+    assert "already under way" in described[-1]
     assert (first.returncode, shell.billed) == (0, 17), events
 
 
@@ -445,6 +445,6 @@ def test_a_terminal_gets_a_bar(shell: Shell, board: Path, tmp_path: Path):
     finally:
         os.close(master)
     assert process.wait(PATIENCE) == 0
-    told = shown.decode()
-    assert "[####################################]  100%" in told
-    assert "E01_SC01_SH020_ff_v02 is done." in told
+    described = shown.decode()
+    assert "[####################################]  100%" in described
+    assert "E01_SC01_SH020_ff_v02 is done." in described

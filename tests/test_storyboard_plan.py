@@ -12,14 +12,14 @@ from PIL import Image
 
 from seedframe.catalog import catalog
 from seedframe.emulator import InProcess
-from seedframe.requests import check
+from seedframe.service.request import check
 from seedframe.settings import Settings
 from seedframe.storyboard.board import example, read_board
+from seedframe.storyboard.board_folder import board_in, keep_board
+from seedframe.storyboard.board_plan import BoardPlan, arguments_of, plan_board
 from seedframe.storyboard.frames import frames_of
-from seedframe.storyboard.outputs import board_in, keep_board
 from seedframe.storyboard.picks import picks_meant
-from seedframe.storyboard.plan import BoardPlan, arguments_of, plan_board
-from seedframe.storyboard.values import Board
+from seedframe.storyboard.types import Board
 
 CHAIN = """
 project: chain
@@ -64,10 +64,10 @@ def test_the_example_comes_to_twelve_shots_in_three_waves_at_the_list_price(plan
 
 
 def test_a_frame_is_planned_with_prompt_size_references_and_price(plan: Any):
-    told = plan(story()).frames[2].as_json()
-    prompt = told.pop("prompt")
+    described = plan(story()).frames[2].as_json()
+    prompt = described.pop("prompt")
     assert prompt.startswith("视频静帧画面，竖版9:16构图。上一镜头的人物站位与光线参考图1。")
-    assert told == {
+    assert described == {
         "key": "E01_SC01_SH030_ff_v01",
         "shot": "E01_SC01_SH030",
         "role": "first",
@@ -180,7 +180,7 @@ def test_a_large_board_waits_for_the_rate_limit(plan: Any):
 
 def test_planning_sends_nothing(plan: Any, service: InProcess):
     plan(story())
-    assert service.app.state.ledger.posts == 0
+    assert service.app.state.request_log.posts == 0
 
 
 def test_a_board_is_kept_so_that_it_reads_back_the_same(plan: Any, tmp_path: Path):

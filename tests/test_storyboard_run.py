@@ -16,14 +16,14 @@ from seedframe.emulator import InProcess, transport
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board import read_board
-from seedframe.storyboard.database import Database, database_url
 from seedframe.storyboard.frames import FrameTask, frames_of
-from seedframe.storyboard.gate import Fenced, Gate
-from seedframe.storyboard.handoff import check_manifest
-from seedframe.storyboard.machine import Machine
-from seedframe.storyboard.run import BoardState, Event, board_state, cancel_board, retry_board, run_board
-from seedframe.storyboard.spending import Book, Ending, Ready, Token
-from seedframe.storyboard.values import Board
+from seedframe.storyboard.handoff.manifest import check_manifest
+from seedframe.storyboard.run.database import Database, database_url
+from seedframe.storyboard.run.frame_payments import Ending, FramePayments, Ready, Token
+from seedframe.storyboard.run.rate_limit import Fenced, RateLimit
+from seedframe.storyboard.run.run import BoardState, Event, board_state, cancel_board, retry_board, run_board
+from seedframe.storyboard.run.worker_id import Machine
+from seedframe.storyboard.types import Board
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +35,8 @@ def board_of(tmp_path: Path, *, shots: int = 2, **more: Any) -> Board:
         {"id": f"E01_SC01_SH{number + 1:02}0", "action": f"第{number + 1}盏灯亮起", **more.pop(f"shot{number}", {})}
         for number in range(shots)
     ]
-    told = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed, **more}
-    return read_board(tmp_path / "board.json", text=json.dumps(told, ensure_ascii=False))
+    described = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed, **more}
+    return read_board(tmp_path / "board.json", text=json.dumps(described, ensure_ascii=False))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def run(tmp_path: Path, settings: Settings) -> Run:
 
     async def ran(board: Board, service: InProcess, **options: Any) -> tuple[BoardState, list[tuple[str, str | None]]]:
         events: list[Event] = []
-        state = await run_board(board, tmp_path / "out", settings, tell=events.append, transport=service, **options)
+        state = await run_board(board, tmp_path / "out", settings, report=events.append, transport=service, **options)
         return state, [(event.kind, event.task) for event in events if event.kind != "running"]
 
     return ran
@@ -77,7 +77,7 @@ async def test_a_chained_board_ends_in_named_pictures_a_valid_manifest_and_a_she
         out / f"lamps_{second}_1440x2560.jpg",
     ]
     assert (state.finished, state.spent, state.currency) == (True, Decimal("0.44"), "CNY")
-    assert service.app.state.ledger.amount == Decimal("0.44")
+    assert service.app.state.request_log.amount == Decimal("0.44")
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
     assert (out / "sheet.html").stat().st_size > 10_000
@@ -91,15 +91,15 @@ async def test_running_again_pays_nothing_and_a_longer_board_pays_only_for_what_
 ):
     await run(board_of(tmp_path, shots=1), service)
     again, _ = await run(board_of(tmp_path, shots=1), service)
-    assert (again.finished, service.app.state.ledger.images) == (True, 1)
+    assert (again.finished, service.app.state.request_log.images) == (True, 1)
     longer, events = await run(board_of(tmp_path, shots=2), service)
-    assert (longer.finished, service.app.state.ledger.images) == (True, 2)
+    assert (longer.finished, service.app.state.request_log.images) == (True, 2)
     assert events == [("started", None), ("done", "E01_SC01_SH020_ff_v01"), ("ended", None)]
 
 
 async def test_two_takes_without_a_seed_are_two_pictures_and_two_payments(tmp_path: Path, run: Run, service: InProcess):
     state, _ = await run(board_of(tmp_path, shots=1, takes=2), service)
-    assert (state.count("done"), service.app.state.ledger.images) == (2, 2)
+    assert (state.count("done"), service.app.state.request_log.images) == (2, 2)
 
 
 async def test_a_budget_stops_before_the_frame_it_does_not_cover_and_a_larger_one_goes_on(
@@ -108,13 +108,13 @@ async def test_a_budget_stops_before_the_frame_it_does_not_cover_and_a_larger_on
     board = board_of(tmp_path, shots=3)
     short, _ = await run(board, service, budget=Money(Decimal("0.50"), "CNY"))
     assert (short.count("done"), short.count("cancelled"), short.spent) == (2, 1, Decimal("0.44"))
-    assert service.app.state.ledger.amount == Decimal("0.44")
-    told = next(frame.error for frame in short.frames if frame.state == "cancelled")
-    assert told is not None
-    assert "0.22 CNY" in told["en"]
-    assert "0.22 CNY" in told["zh"]
+    assert service.app.state.request_log.amount == Decimal("0.44")
+    described = next(frame.error for frame in short.frames if frame.state == "cancelled")
+    assert described is not None
+    assert "0.22 CNY" in described["en"]
+    assert "0.22 CNY" in described["zh"]
     enough, _ = await run(board, service, budget=Money(Decimal("0.66"), "CNY"))
-    assert (enough.finished, service.app.state.ledger.amount) == (True, Decimal("0.66"))
+    assert (enough.finished, service.app.state.request_log.amount) == (True, Decimal("0.66"))
 
 
 async def test_a_refused_frame_fails_unbilled_blocks_what_follows_and_runs_again_only_by_choice(
@@ -125,25 +125,25 @@ async def test_a_refused_frame_fails_unbilled_blocks_what_follows_and_runs_again
     state, events = await run(board, service)
     assert [frame.state for frame in state.frames] == ["failed", "waiting"]
     assert events[-2:] == [("blocked", "E01_SC01_SH020_ff_v01"), ("ended", None)]
-    assert (state.spent, service.app.state.ledger.images) == (Decimal(0), 0)
+    assert (state.spent, service.app.state.request_log.images) == (Decimal(0), 0)
     unasked, _ = await run(board, service)
     assert unasked.count("failed") == 1
     await retry_board(tmp_path / "out", failed=True)
     asked, _ = await run(board, service)
-    assert (asked.finished, service.app.state.ledger.images) == (True, 2)
+    assert (asked.finished, service.app.state.request_log.images) == (True, 2)
 
 
 async def test_a_lost_answer_is_unknown_keeps_its_money_and_is_paid_again_only_by_choice(tmp_path: Path, run: Run):
     service = transport(paint="instant", script=["drop-before-answer"])
     board = board_of(tmp_path, shots=1)
     lost, _ = await run(board, service)
-    assert (lost.count("unknown"), lost.spent, service.app.state.ledger.images) == (1, Decimal("0.22"), 1)
+    assert (lost.count("unknown"), lost.spent, service.app.state.request_log.images) == (1, Decimal("0.22"), 1)
     await retry_board(tmp_path / "out", failed=True)
     unasked, _ = await run(board, service)
-    assert (unasked.count("unknown"), service.app.state.ledger.images) == (1, 1)
+    assert (unasked.count("unknown"), service.app.state.request_log.images) == (1, 1)
     await retry_board(tmp_path / "out", unknown=True)
     asked, _ = await run(board, service)
-    assert (asked.finished, asked.spent, service.app.state.ledger.images) == (True, Decimal("0.44"), 2)
+    assert (asked.finished, asked.spent, service.app.state.request_log.images) == (True, Decimal("0.44"), 2)
 
 
 async def test_no_connection_is_tried_again_without_a_question(tmp_path: Path, settings: Settings):
@@ -154,7 +154,7 @@ async def test_no_connection_is_tried_again_without_a_question(tmp_path: Path, s
 
     unreachable = replace(settings, environ={**settings.environ, "SEEDFRAME_EMULATOR_BASE": "http://127.0.0.1:9"})
     state = await run_board(
-        board_of(tmp_path, shots=1), tmp_path / "out", unreachable, tell=lambda _: None, sleep=sleep
+        board_of(tmp_path, shots=1), tmp_path / "out", unreachable, report=lambda _: None, sleep=sleep
     )
     assert (state.count("failed"), state.spent) == (1, Decimal(0))
     assert [seconds for seconds in waited if seconds >= 5] == [5.0, 15.0, 45.0]
@@ -165,14 +165,14 @@ async def test_what_is_cancelled_before_it_is_sent_costs_nothing_and_the_next_ru
 ):
     board, out, started = board_of(tmp_path), tmp_path / "out", asyncio.Event()
     waiting = asyncio.create_task(
-        run_board(board, out, settings, tell=lambda _: started.set(), workers=False, transport=service)
+        run_board(board, out, settings, report=lambda _: started.set(), workers=False, transport=service)
     )
     await started.wait()
     cancelled = await cancel_board(out)
     assert (cancelled.count("cancelled"), (await waiting).count("cancelled")) == (2, 2)
-    assert service.app.state.ledger.images == 0
+    assert service.app.state.request_log.images == 0
     state, _ = await run(board, service)
-    assert (state.finished, service.app.state.ledger.images) == (True, 2)
+    assert (state.finished, service.app.state.request_log.images) == (True, 2)
 
 
 async def test_a_run_that_is_interrupted_waits_for_what_it_paid_and_the_next_one_finds_it(
@@ -186,16 +186,18 @@ async def test_a_run_that_is_interrupted_waits_for_what_it_paid_and_the_next_one
 
     service = transport(paint="instant", always="latency", sleep=slow)
     board = board_of(tmp_path)
-    running = asyncio.create_task(run_board(board, tmp_path / "out", settings, tell=lambda _: None, transport=service))
+    running = asyncio.create_task(
+        run_board(board, tmp_path / "out", settings, report=lambda _: None, transport=service)
+    )
     await left.wait()
     running.cancel()
     release.set()
     with pytest.raises(asyncio.CancelledError):
         await running
-    bills = service.app.state.ledger.images
+    charges = service.app.state.request_log.images
     state, _ = await run(board, service)
-    assert bills > 0
-    assert (state.finished, service.app.state.ledger.images) == (True, 2)
+    assert charges > 0
+    assert (state.finished, service.app.state.request_log.images) == (True, 2)
 
 
 async def test_the_folder_of_another_project_is_refused_before_anything_is_sent(
@@ -213,9 +215,9 @@ async def test_a_budget_in_another_currency_and_a_missing_key_are_said_before_an
 ):
     board, out = board_of(tmp_path), tmp_path / "out"
     with pytest.raises(NotConfigured):
-        await run_board(board, out, settings, tell=lambda _: None, budget=Money(Decimal(1), "USD"))
+        await run_board(board, out, settings, report=lambda _: None, budget=Money(Decimal(1), "USD"))
     with pytest.raises(NotConfigured):
-        await run_board(board, out, replace(settings, backend="ark"), tell=lambda _: None)
+        await run_board(board, out, replace(settings, backend="ark"), report=lambda _: None)
     assert not out.exists()
 
 
@@ -239,28 +241,28 @@ def tasks(tmp_path: Path) -> tuple[FrameTask, ...]:
 @asynccontextmanager
 async def two_books(
     tmp_path: Path, tasks: tuple[FrameTask, ...], budget: Decimal | None = None
-) -> AsyncIterator[tuple[Book, Book]]:
+) -> AsyncIterator[tuple[FramePayments, FramePayments]]:
     url = database_url(tmp_path, None)
     async with await Database.open(url) as one, await Database.open(url) as other:
-        book = Book(one)
+        book = FramePayments(one)
         await book.start(
             "b", tasks, project="lamps", folder=tmp_path, backend="emulator", currency="CNY", budget=budget
         )
-        yield book, Book(other)
+        yield book, FramePayments(other)
 
 
-async def begun(book: Book, tasks: tuple[FrameTask, ...]) -> list[Ready]:
+async def begun(book: FramePayments, tasks: tuple[FrameTask, ...]) -> list[Ready]:
     frames = [Ready("b", task.key, 1) for task in tasks]
     for frame in frames:
         await book.begin(frame, "w-0")
     return frames
 
 
-async def sent(book: Book, tasks: tuple[FrameTask, ...], token: str) -> Ready:
+async def sent(book: FramePayments, tasks: tuple[FrameTask, ...], token: str) -> Ready:
     """The first frame, whose call has left with this token."""
     frame, *_ = await begun(book, tasks)
     await book.reserve(frame, token, Decimal("0.22"), "m1")
-    gate = Gate(book, "m1", limit=60_000)
+    gate = RateLimit(book, "m1", limit=60_000)
     await gate.admit(token, catalog().offer("5.0-lite", catalog().backend("emulator"), {}), 1)
     await gate.close()
     return frame
@@ -283,7 +285,7 @@ async def test_only_one_of_two_workers_may_send_a_token(tmp_path: Path, tasks: t
     async with two_books(tmp_path, tasks) as (book, other):
         frame, *_ = await begun(book, tasks)
         await book.reserve(frame, "t1", Decimal("0.22"), "m1")
-        gates = [Gate(book, "m1", limit=60_000), Gate(other, "m2", limit=60_000)]
+        gates = [RateLimit(book, "m1", limit=60_000), RateLimit(other, "m2", limit=60_000)]
         admitted = await asyncio.gather(*(gate.admit("t1", offer, 1) for gate in gates), return_exceptions=True)
         for gate in gates:
             await gate.close()
@@ -395,7 +397,7 @@ async def test_sending_times_of_two_workers_share_one_limit_that_no_window_excee
     loop, times = asyncio.get_running_loop(), []
     board = frames_of(board_of(tmp_path, shots=50))
 
-    async def pass_gate(gate: Gate, token: str) -> None:
+    async def pass_gate(gate: RateLimit, token: str) -> None:
         await gate.admit(token, offer, 1)
         times.append(loop.time())
 
@@ -403,7 +405,7 @@ async def test_sending_times_of_two_workers_share_one_limit_that_no_window_excee
         frames = await begun(books[0], board)
         for number, frame in enumerate(frames):
             await books[0].reserve(frame, f"t{number}", Decimal(0), "m")
-        gates = [Gate(book, "m", limit=3_000) for book in books]
+        gates = [RateLimit(book, "m", limit=3_000) for book in books]
         await asyncio.gather(*(pass_gate(gates[number % 2], f"t{number}") for number in range(len(frames))))
         for gate in gates:
             await gate.close()
@@ -414,10 +416,10 @@ async def test_sending_times_of_two_workers_share_one_limit_that_no_window_excee
 
 def test_seats_of_a_machine_keep_their_names_and_are_never_shared(tmp_path: Path):
     machine = Machine(tmp_path / "journal.sqlite3")
-    with machine.seat() as first, Machine(tmp_path / "journal.sqlite3").seat() as second:
+    with machine.worker_id() as first, Machine(tmp_path / "journal.sqlite3").worker_id() as second:
         assert [first.slot, second.slot] == [0, 1]
         assert first.machine == second.machine == machine.name
         with machine.empty(0) as free:
             assert not free
-    with machine.seat() as again:
+    with machine.worker_id() as again:
         assert again == first

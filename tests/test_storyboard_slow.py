@@ -17,9 +17,9 @@ import pytest
 from board_process import end_of, process, read_until
 from seedframe.emulator import emulator, running
 from seedframe.storyboard.board import example
-from seedframe.storyboard.handoff import check_manifest
-from seedframe.storyboard.progress import BoardState
-from seedframe.storyboard.run import board_state
+from seedframe.storyboard.handoff.manifest import check_manifest
+from seedframe.storyboard.run.run import board_state
+from seedframe.storyboard.run.state import BoardState
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def service(environ: dict[str, str], **options: Any) -> Iterator[Any]:
     app = emulator(paint="instant", **options)
     with running(app) as address:
         environ |= {"SEEDFRAME_EMULATOR_BASE": address, "SEEDFRAME_IPM": "6000"}
-        yield app.state.ledger
+        yield app.state.request_log
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def large_board(tmp_path: Path, shots: int) -> Path:
         for number in range(shots)
     ]
     path = tmp_path / "board.json"
-    told = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed}
-    path.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
+    described = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed}
+    path.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
     return path
 
 
@@ -67,14 +67,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
-def check_books(state: BoardState, ledger: Any) -> None:
+def check_books(state: BoardState, request_log: Any) -> None:
     """Every bill is a picture, a question that was told, or still under way; nothing was paid twice."""
     done = state.count("done")
     open_ = state.count("unknown") + state.count("running")
-    prompts = Counter((entry.body["prompt"], entry.body.get("seed")) for entry in ledger.entries if entry.status == 200)
+    prompts = Counter(
+        (entry.body["prompt"], entry.body.get("seed")) for entry in request_log.entries if entry.status == 200
+    )
     takes = Counter((frame.shot, frame.role) for frame in state.frames)
     assert max(prompts.values(), default=0) <= max(takes.values())
-    assert done <= ledger.images <= done + open_
+    assert done <= request_log.images <= done + open_
     assert state.count("failed") == 0
     assert all(frame.path is not None and frame.path.exists() for frame in state.frames if frame.state == "done")
     assert PRICE * done <= state.spent <= PRICE * (done + open_)
@@ -84,19 +86,19 @@ def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_questio
     tmp_path: Path, environ: dict[str, str], board: Path
 ):
     chance, out = random.Random(7), tmp_path / "out"
-    with service(environ, always=LATENCY) as ledger:
+    with service(environ, always=LATENCY) as request_log:
         for _ in range(5):
             with process("run", environ, str(board), str(out)) as run:
                 read_until(run, "done", chance.randint(1, 3))
-            check_books(board_state(out), ledger)
+            check_books(board_state(out), request_log)
         with process("run", environ, str(board), str(out)) as run:
             assert end_of(run) == 0
         state = board_state(out)
-        check_books(state, ledger)
+        check_books(state, request_log)
         # With nothing under way, every bill is a picture or a question. Not every question is a bill: a kill may come
         # between the note that a call leaves and its leaving.
         assert state.count("running") == 0
-        assert state.count("done") <= ledger.images <= state.count("done") + state.count("unknown")
+        assert state.count("done") <= request_log.images <= state.count("done") + state.count("unknown")
 
 
 def test_a_board_killed_between_calls_ends_with_bills_equal_to_pictures_and_a_valid_manifest(
@@ -104,13 +106,13 @@ def test_a_board_killed_between_calls_ends_with_bills_equal_to_pictures_and_a_va
 ):
     """Killed when the last picture of what was begun is there, and begun anew: nothing is in flight at that moment."""
     out = tmp_path / "out"
-    with service(environ) as ledger:
+    with service(environ) as request_log:
         with process("run", environ, str(board), str(out)) as run:
             read_until(run, "done", FRAMES)
         with process("run", environ, str(board), str(out)) as run:
             assert end_of(run) == 0
         state = board_state(out)
-    assert (state.count("done"), ledger.images, state.spent) == (FRAMES, FRAMES, PRICE * FRAMES)
+    assert (state.count("done"), request_log.images, state.spent) == (FRAMES, FRAMES, PRICE * FRAMES)
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
 
@@ -119,15 +121,15 @@ def test_three_workers_on_postgresql_share_a_board_and_pay_for_every_frame_once(
     tmp_path: Path, environ: dict[str, str], postgres: str
 ):
     board, out, shots = large_board(tmp_path, 300), tmp_path / "out", 300
-    with service(environ, always=LATENCY) as ledger, ExitStack() as stack:
+    with service(environ, always=LATENCY) as request_log, ExitStack() as stack:
         workers = [stack.enter_context(process("work", environ, "--database", postgres)) for _ in range(3)]
         for worker in workers:
             read_until(worker, "started")
         with process("run", environ, str(board), str(out), "--database", postgres, "--watch") as run:
             assert end_of(run) == 0
         state = board_state(out, postgres)
-        check_books(state, ledger)
-    assert (state.finished, ledger.images) == (True, shots)
+        check_books(state, request_log)
+    assert (state.finished, request_log.images) == (True, shots)
     assert len({frame.worker for frame in state.frames}) > 1
 
 
@@ -135,10 +137,10 @@ def test_five_rounds_of_kill_9_among_three_workers_lose_nothing_and_pay_nothing_
     tmp_path: Path, environ: dict[str, str], postgres: str
 ):
     chance = random.Random(11)
-    with service(environ, always=LATENCY) as ledger, ExitStack() as stack:
+    with service(environ, always=LATENCY) as request_log, ExitStack() as stack:
         workers = [stack.enter_context(process("work", environ, "--database", postgres)) for _ in range(3)]
         for number in range(5):
-            ledger.clear()
+            request_log.clear()
             folder = tmp_path / str(number)
             folder.mkdir()
             board, out = large_board(folder, 60), folder / "out"
@@ -150,7 +152,7 @@ def test_five_rounds_of_kill_9_among_three_workers_lose_nothing_and_pay_nothing_
                 workers[victim] = stack.enter_context(process("work", environ, "--database", postgres))
                 assert end_of(run) == 0
             state = board_state(out, postgres)
-            check_books(state, ledger)
+            check_books(state, request_log)
             assert state.count("done") + state.count("unknown") == len(state.frames)
 
 
@@ -160,7 +162,7 @@ def test_frames_of_a_dead_machine_go_on_elsewhere_after_its_lease_and_its_open_c
     """Two journals are two machines. The dead one's in-flight calls are billed once and never repeated."""
     board, out = large_board(tmp_path, 30), tmp_path / "out"
     elsewhere = {**environ, "SEEDFRAME_JOURNAL": str(tmp_path / "elsewhere" / "journal.sqlite3")}
-    with service(environ, always={"name": "latency", "seconds": 1.0}) as ledger:
+    with service(environ, always={"name": "latency", "seconds": 1.0}) as request_log:
         elsewhere |= {name: environ[name] for name in ("SEEDFRAME_EMULATOR_BASE", "SEEDFRAME_IPM")}
         with process("run", environ, str(board), str(out), "--database", postgres) as dying:
             read_until(dying, "running", 30)
@@ -171,5 +173,5 @@ def test_frames_of_a_dead_machine_go_on_elsewhere_after_its_lease_and_its_open_c
             assert read_until(run, "taken-over") == [None]
             assert end_of(run) == 0
         state = board_state(out, postgres)
-        check_books(state, ledger)
+        check_books(state, request_log)
     assert state.count("done") + state.count("unknown") == len(state.frames)

@@ -22,10 +22,10 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from seedframe.emulator import emulator, running
-from seedframe.pipeline import Studio
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 from seedframe.storyboard.board import example
-from seedframe.storyboard.handoff import check_manifest
+from seedframe.storyboard.handoff.manifest import check_manifest
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +57,8 @@ async def call(client: Client, **arguments: Any) -> tuple[list[str], dict[str, A
     """The sentences, the JSON and the whole result."""
     result = await client.call_tool("run_storyboard", arguments)
     (text,) = [block.text for block in result.content if isinstance(block, t.TextContent)]
-    *told, machine = text.splitlines()
-    return told, json.loads(machine), result
+    *described, machine = text.splitlines()
+    return described, json.loads(machine), result
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +103,13 @@ async def test_a_plan_tells_price_time_and_every_prompt_and_pays_nothing(
     era: str, open_studio: OpenStudio, service: Any
 ):
     async with host(open_studio, era=era) as client:
-        told, facts, result = await call(client, action="plan", board=example("yaml"))
+        described, facts, result = await call(client, action="plan", board=example("yaml"))
     assert result.is_error is False
-    assert told[0] == "12 shots, 17 frames in 3 waves; at most 3.74 CNY; about 1 s to 4 s."
+    assert described[0] == "12 shots, 17 frames in 3 waves; at most 3.74 CNY; about 1 s to 4 s."
     assert (facts["status"], facts["totals"]["cost"]) == ("planned", [{"amount": "3.74", "currency": "CNY"}])
     assert len(facts["frames"]) == 17
     assert facts["frames"][2]["references"] == ["E01_SC01_SH020_ff_v01"]
-    assert service.app.state.ledger.posts == 0
+    assert service.app.state.request_log.posts == 0
 
 
 @pytest.mark.parametrize("given", ["text", "object", "path", "name"])
@@ -131,7 +131,7 @@ async def test_a_long_board_is_told_in_short(open_studio: OpenStudio):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "field", "told"),
+    ("arguments", "field", "described"),
     [
         ({"action": "plan"}, "board", "needs 'board'"),
         ({"action": "plan", "board": "project: x\nshots: []\n"}, "line 2", "shots"),
@@ -150,14 +150,14 @@ async def test_a_long_board_is_told_in_short(open_studio: OpenStudio):
     ids=lambda value: json.dumps(value)[:40] if isinstance(value, dict) else None,
 )
 async def test_a_wrong_argument_is_answered_with_what_to_change(
-    open_studio: OpenStudio, arguments: dict[str, Any], field: str, told: str
+    open_studio: OpenStudio, arguments: dict[str, Any], field: str, described: str
 ):
     async with host(open_studio) as client:
         words, facts, result = await call(client, **arguments)
     assert result.is_error is True
     assert facts["error"] == "InvalidRequest"
     assert field in facts["field"]
-    assert told in "\n".join(words)
+    assert described in "\n".join(words)
 
 
 async def test_a_board_that_cannot_be_made_is_refused_before_a_process_is_started(
@@ -194,7 +194,7 @@ async def test_a_board_goes_from_text_to_manifest_pick_and_sheet(
     service, base = far
     async with host(open_studio, era=era, SEEDFRAME_EMULATOR_BASE=base) as client:
         began = time.monotonic()
-        told, started, _ = await call(client, action="run", board=SMALL)
+        described, started, _ = await call(client, action="run", board=SMALL)
         at_once = time.monotonic() - began
         facts = await finished(client, started["id"])
         _, picked, _ = await call(client, action="pick", id="river", picks=["E01_SC01_SH010_ff_v02"])
@@ -203,9 +203,9 @@ async def test_a_board_goes_from_text_to_manifest_pick_and_sheet(
     out = tmp_path / "pictures" / "river"
     assert at_once < 20
     assert (started["status"], started["id"], started["frames"]) == ("started", "river", 3)
-    assert str(out) in told[0]
+    assert str(out) in described[0]
     assert (facts["status"], facts["counts"]["done"]) == ("done", 3), (out / "run.log").read_text()
-    assert service.state.ledger.images == 3
+    assert service.state.request_log.images == 3
     assert picked["picked"] == {"E01_SC01_SH010_ff": "E01_SC01_SH010_ff_v02"}
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
@@ -227,43 +227,43 @@ async def test_a_run_under_way_is_not_started_a_second_time(open_studio: OpenStu
     async with host(open_studio, SEEDFRAME_EMULATOR_BASE=base) as client:
         _, first, _ = await call(client, action="run", board=SMALL)
         deadline = time.monotonic() + PATIENCE
-        while service.state.ledger.posts < 1 and time.monotonic() < deadline:
+        while service.state.request_log.posts < 1 and time.monotonic() < deadline:
             await call(client, action="status", id="river", wait=1)
         _, second, _ = await call(client, action="run", board=SMALL)
         facts = await finished(client, "river")
     assert (first["status"], second["status"]) == ("started", "running")
-    assert (facts["status"], service.state.ledger.images) == ("done", 3)
+    assert (facts["status"], service.state.request_log.images) == ("done", 3)
 
 
 @pytest.mark.slow
 async def test_status_tells_its_progress_while_the_host_waits(open_studio: OpenStudio, far: tuple[Starlette, str]):
     service, base = far
     service.state.service.script.load({"always": "latency 2"})
-    told: list[str] = []
+    described: list[str] = []
 
     async def hear(_progress: float, _total: float | None, message: str | None) -> None:
-        told.append(message or "")
+        described.append(message or "")
 
     async with host(open_studio, SEEDFRAME_EMULATOR_BASE=base) as client:
         await call(client, action="run", board=SMALL)
         await client.call_tool("run_storyboard", {"action": "status", "id": "river"}, progress_callback=hear)
-    assert any("river" in line for line in told)
+    assert any("river" in line for line in described)
 
 
 @pytest.mark.parametrize(
-    ("variables", "given", "told"),
+    ("variables", "given", "described"),
     [
         pytest.param({"SEEDFRAME_BACKEND": "ark"}, {}, "ARK_API_KEY", id="no key"),
         pytest.param({}, {"budget": "10 USD"}, "CNY", id="another currency"),
     ],
 )
 async def test_what_every_frame_would_fail_of_is_told_before_a_process_is_started(
-    open_studio: OpenStudio, tmp_path: Path, variables: dict[str, str], given: dict[str, str], told: str
+    open_studio: OpenStudio, tmp_path: Path, variables: dict[str, str], given: dict[str, str], described: str
 ):
     async with host(open_studio, **variables) as client:
         lines, _, result = await call(client, action="run", board=SMALL, **given)
     assert result.is_error
-    assert told in lines[0]
+    assert described in lines[0]
     assert not (tmp_path / "pictures" / "river" / "run.log").exists()
 
 
@@ -277,9 +277,9 @@ async def test_a_run_that_ends_before_it_begins_is_told_with_its_last_words(open
         deadline = time.monotonic() + PATIENCE
         facts: dict[str, Any] = {"status": "starting"}
         while facts["status"] == "starting" and time.monotonic() < deadline:
-            told, facts, result = await call(client, action="status", id="river", wait=5)
+            described, facts, result = await call(client, action="status", id="river", wait=5)
     assert (facts["status"], result.is_error) == ("stopped", True)
-    assert "lake" in told[0]
+    assert "lake" in described[0]
 
 
 @pytest.mark.slow
@@ -292,7 +292,7 @@ async def test_a_folder_of_another_project_is_left_alone(
         await finished(client, "river")
         await call(client, action="run", board=SMALL.replace("project: river", "project: lake"), id="river")
         facts = await finished(client, "river")
-    assert (facts["project"], facts["counts"]["done"], service.state.ledger.images) == ("river", 3, 3)
+    assert (facts["project"], facts["counts"]["done"], service.state.request_log.images) == ("river", 3, 3)
     assert "InvalidRequest" in (tmp_path / "pictures" / "river" / "run.log").read_text(encoding="utf-8")
 
 
@@ -310,7 +310,7 @@ async def test_the_board_outlives_the_host_that_started_it(
     assert started["status"] == "started"
     async with Client(server) as later:
         facts = await finished(later, "river")
-    assert (facts["status"], service.state.ledger.images) == ("done", 3)
+    assert (facts["status"], service.state.request_log.images) == ("done", 3)
 
 
 @pytest.mark.slow
@@ -347,4 +347,4 @@ asyncio.run(main())
     while not manifest.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert json.loads(manifest.read_text(encoding="utf-8"))["totals"]["frames"] == {"done": 3}
-    assert service.state.ledger.images == 3
+    assert service.state.request_log.images == 3

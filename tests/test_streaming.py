@@ -14,7 +14,7 @@ from canned import EVENTS, MODERATED, SIZE, URL, Answer, Canned, completed, even
 from conftest import OpenStudio
 from seedframe.emulator import scripted, transport
 from seedframe.messages import Message
-from seedframe.pipeline import Studio
+from seedframe.studio.pipeline import Studio
 
 pytestmark = pytest.mark.anyio
 
@@ -35,10 +35,10 @@ def came(index: int, **picture: str) -> bytes:
     return event("partial_succeeded", image_index=index, size=SIZE, **(picture or {"url": URL}))
 
 
-async def told(studio: Studio, **more: Any) -> dict[str, Any]:
+async def described(studio: Studio, **more: Any) -> dict[str, Any]:
     async with studio.make("generate_image", {**SET, **more}) as result:
         facts = result.facts
-    entry = await studio.journal.entry(str(facts["id"]))
+    entry = await studio.payments.entry(str(facts["id"]))
     assert entry is not None
     return {
         "status": facts["status"],
@@ -76,14 +76,14 @@ async def test_each_picture_is_on_the_disk_and_told_while_the_next_one_is_still_
         await more.wait()
         yield came(1) + came(2) + completed(3)
 
-    async def tell(message: Message) -> None:
+    async def report(message: Message) -> None:
         if message.key == "pipeline.saved":
             seen.append((Path(message.values["path"]).name[-5:], len(Path(message.values["path"]).read_bytes())))
             more.set()
 
     async with (
         open_studio(transport=Canned(Answer(pieces, kind=EVENTS))) as studio,
-        studio.make("generate_image", {**SET, "save_as": "cat"}, tell=tell) as result,
+        studio.make("generate_image", {**SET, "save_as": "cat"}, report=report) as result,
     ):
         assert result.facts["status"] == "done"
     size = len(jpeg())
@@ -135,13 +135,13 @@ async def test_base64_is_decoded_to_the_disk_while_it_comes(open_studio: OpenStu
 )
 async def test_every_spelling_of_the_stream_is_understood(open_studio: OpenStudio, frames: list[bytes]) -> None:
     async with open_studio(transport=streamed(*frames)) as studio:
-        assert await told(studio) == WHOLE
+        assert await described(studio) == WHOLE
 
 
 async def test_a_failed_slot_does_not_lose_the_others_and_is_not_billed(open_studio: OpenStudio) -> None:
     failed = event("partial_failed", image_index=1, error=MODERATED)
     async with open_studio(transport=streamed(came(0), failed, came(2), completed(2))) as studio:
-        assert await told(studio) == {
+        assert await described(studio) == {
             "status": "partial",
             "pictures": ["1", "3"],
             "missing": [(1, "no", "OutputImageSensitiveContentDetected")],
@@ -153,14 +153,14 @@ async def test_a_failed_slot_does_not_lose_the_others_and_is_not_billed(open_stu
 async def test_a_moderated_picture_says_its_code_its_number_that_it_is_free_and_what_to_change(
     open_studio: OpenStudio,
 ) -> None:
-    from seedframe import report
+    from seedframe.studio import render
 
     script = scripted({"name": "slot-error", "index": 1})
     async with (
         open_studio(transport=transport(paint="instant", script=script)) as studio,
         studio.make("generate_image", SET) as result,
     ):
-        said = report.sentence(result.facts, "en")
+        said = render.sentence(result.facts, "en")
         (missing,) = result.facts["missing"]
     assert (
         "missing picture 2 (not billed): no picture came in this place (OutputImageSensitiveContentDetected), in "
@@ -178,8 +178,8 @@ async def test_a_moderated_picture_says_its_code_its_number_that_it_is_free_and_
 async def test_plain_json_in_answer_to_a_stream_request_is_understood(open_studio: OpenStudio) -> None:
     carrier = transport(paint="instant", script=scripted("json-to-stream"))
     async with open_studio(transport=carrier) as studio:
-        assert await told(studio) == WHOLE
-    assert carrier.app.state.ledger.posts == 1
+        assert await described(studio) == WHOLE
+    assert carrier.app.state.request_log.posts == 1
 
 
 @pytest.mark.parametrize("how", ["url", "b64_json"])
@@ -188,13 +188,13 @@ async def test_a_cut_stream_keeps_what_came_and_says_that_the_rest_is_unknown(
 ) -> None:
     carrier = transport(paint="instant", script=scripted("cut-stream 1"))
     async with open_studio(transport=carrier, SEEDFRAME_RESPONSE_FORMAT=how) as studio:
-        assert await told(studio) == FIRST_OF_THREE
-    assert (carrier.app.state.ledger.posts, carrier.app.state.ledger.images) == (1, 3)
+        assert await described(studio) == FIRST_OF_THREE
+    assert (carrier.app.state.request_log.posts, carrier.app.state.request_log.images) == (1, 3)
 
 
 async def test_a_stream_that_ends_early_without_its_closing_word_is_cut_too(open_studio: OpenStudio) -> None:
     async with open_studio(transport=streamed(came(0))) as studio:
-        assert await told(studio) == FIRST_OF_THREE
+        assert await described(studio) == FIRST_OF_THREE
 
 
 async def test_a_missing_closing_word_after_every_picture_is_only_told(open_studio: OpenStudio) -> None:
@@ -210,7 +210,7 @@ async def test_an_error_in_the_middle_keeps_what_came_and_gives_its_reason_for_t
     open_studio: OpenStudio,
 ) -> None:
     async with open_studio(transport=transport(paint="instant", script=scripted("error-frame 1"))) as studio:
-        assert await told(studio) == {
+        assert await described(studio) == {
             **FIRST_OF_THREE,
             "missing": [(1, "unknown", "InternalServiceError"), (2, "unknown", "InternalServiceError")],
         }
@@ -236,6 +236,6 @@ async def test_a_stream_that_breaks_before_its_first_picture_is_unknown(open_stu
 
     async with open_studio(transport=streamed(came(0)[:30], breaks=True)) as studio:
         with pytest.raises(OutcomeUnknown):
-            await told(studio)
-        (entry,) = await studio.journal.entries()
+            await described(studio)
+        (entry,) = await studio.payments.entries()
     assert (entry.state, str(entry.reserved)) == ("unknown", "0.66")

@@ -12,34 +12,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from seedframe import resources
+from seedframe import package_data
 from seedframe.errors import InvalidRequest, PromptRejected
-from seedframe.styling import (
-    Styled,
-    Wish,
+from seedframe.prompting import (
+    PromptInput,
+    StyledPrompt,
     brief_schema,
     check_style,
     checked_brief_schema,
     sheets,
     style,
 )
-from seedframe.styling.language import han, han_share, hollow
-from seedframe.styling.lexicon import lexicon
+from seedframe.prompting.language import han, han_share, hollow
+from seedframe.prompting.lexicon import lexicon
 
 CASES = Path(__file__).parent / "cases" / "styling"
 MODELS = {"natural-zh": "5.0-lite", "keywords-en": "4.5"}
 BRIEFS = json.loads((CASES / "briefs.json").read_text(encoding="utf-8"))
 
 
-def wish(sheet: str, **parts: Any) -> Wish:
-    return Wish(sheet=sheet, model=MODELS[sheet], negative_supported=sheet == "keywords-en", **parts)
+def arguments(sheet: str, **parts: Any) -> PromptInput:
+    return PromptInput(sheet=sheet, model=MODELS[sheet], negative_supported=sheet == "keywords-en", **parts)
 
 
-def codes(styled: Styled) -> list[str]:
+def codes(styled: StyledPrompt) -> list[str]:
     return [finding.code for finding in styled.findings]
 
 
-def grave(styled: Styled) -> list[str]:
+def grave(styled: StyledPrompt) -> list[str]:
     return [finding.code for finding in styled.findings if finding.severity != "info"]
 
 
@@ -49,7 +49,7 @@ def grave(styled: Styled) -> list[str]:
 @pytest.mark.parametrize("sheet", MODELS)
 @pytest.mark.parametrize("case", BRIEFS, ids=lambda case: case["id"])
 def test_a_worked_example_gives_its_prompt_and_nothing_to_worry_about(case: dict[str, Any], sheet: str):
-    styled = style(wish(sheet, brief=case["brief"], **case["call"]))
+    styled = style(arguments(sheet, brief=case["brief"], **case["call"]))
 
     assert case["styled"][sheet] == {
         "prompt": styled.prompt,
@@ -64,7 +64,7 @@ def test_a_worked_example_gives_its_prompt_and_nothing_to_worry_about(case: dict
 @pytest.mark.parametrize("sheet", MODELS)
 @pytest.mark.parametrize("case", BRIEFS, ids=lambda case: case["id"])
 def test_a_worked_example_carries_every_fact_of_its_brief(case: dict[str, Any], sheet: str):
-    styled = style(wish(sheet, brief=case["brief"], **case["call"]))
+    styled = style(arguments(sheet, brief=case["brief"], **case["call"]))
     language = "zh" if sheet == "natural-zh" else "en"
 
     missing = [fact for fact in facts(case["brief"], language, styled.dropped) if fact not in styled.prompt]
@@ -74,11 +74,11 @@ def test_a_worked_example_carries_every_fact_of_its_brief(case: dict[str, Any], 
 
 def facts(brief: dict[str, Any], language: str, dropped: tuple[str, ...]) -> list[str]:
     """Every wording the prompt must hold: the caller's words, rendered text, and a core of each term."""
-    told: list[str] = []
+    described: list[str] = []
 
     def gather(value: Any, field: str) -> None:
         if isinstance(value, dict):
-            told.extend(re.split("[，,] ?", value[language]) if language in value else [])
+            described.extend(re.split("[，,] ?", value[language]) if language in value else [])
             for name, part in value.items():
                 if name not in ("zh", "en", "op", "n", "role", "count", "type"):
                     gather(part, name)
@@ -86,12 +86,12 @@ def facts(brief: dict[str, Any], language: str, dropped: tuple[str, ...]) -> lis
             for part in value:
                 gather(part, field)
         elif isinstance(value, str) and field == "content":
-            told.append(value)
+            described.append(value)
 
     for field, value in brief.items():
         if field not in dropped:
             gather(value, field)
-    return told + term_cores(brief, language, dropped)
+    return described + term_cores(brief, language, dropped)
 
 
 def term_cores(brief: dict[str, Any], language: str, dropped: tuple[str, ...]) -> list[str]:
@@ -129,7 +129,7 @@ def term_cores(brief: dict[str, Any], language: str, dropped: tuple[str, ...]) -
     ],
 )
 def test_a_short_plain_prompt_goes_through_untouched(sheet: str, text: str):
-    styled = style(wish(sheet, prompt=text))
+    styled = style(arguments(sheet, prompt=text))
 
     assert styled.prompt == text
     assert grave(styled) == []
@@ -137,7 +137,7 @@ def test_a_short_plain_prompt_goes_through_untouched(sheet: str, text: str):
 
 
 def test_english_for_a_model_that_wants_chinese_is_a_task_for_the_host():
-    styled = style(wish("natural-zh", prompt="a red fox"))
+    styled = style(arguments("natural-zh", prompt="a red fox"))
 
     assert [(task.field, task.want, task.text) for task in styled.needs_host] == [("prompt", "zh", "a red fox")]
     assert grave(styled) == ["LANG_5"]
@@ -145,7 +145,7 @@ def test_english_for_a_model_that_wants_chinese_is_a_task_for_the_host():
 
 
 def test_a_strict_house_refuses_what_is_advice_elsewhere():
-    styled = style(wish("natural-zh", prompt="a red fox", strict=True))
+    styled = style(arguments("natural-zh", prompt="a red fox", strict=True))
 
     with pytest.raises(PromptRejected) as refused:
         check_style(styled)
@@ -155,7 +155,7 @@ def test_a_strict_house_refuses_what_is_advice_elsewhere():
 
 def test_as_is_says_no_more_than_a_word_about_the_language():
     styled = style(
-        wish("natural-zh", prompt="a red fox curled up on moss in a birch forest, soft morning light", as_is=True)
+        arguments("natural-zh", prompt="a red fox curled up on moss in a birch forest, soft morning light", as_is=True)
     )
 
     assert ("LANG_5" in codes(styled), grave(styled), styled.needs_host) == (True, [], ())
@@ -165,7 +165,7 @@ def test_as_is_says_no_more_than_a_word_about_the_language():
 def test_a_text_and_a_brief_become_one_prompt():
     brief = {"lighting": "逆光", "lens": "85mm", "must_keep": "蓝色围巾"}
 
-    styled = style(wish("natural-zh", prompt="一位老人在湖边喂天鹅。", brief=brief))
+    styled = style(arguments("natural-zh", prompt="一位老人在湖边喂天鹅。", brief=brief))
 
     assert styled.prompt == "一位老人在湖边喂天鹅。用85mm人像镜头拍摄，逆光拍摄。保持蓝色围巾不变。"
 
@@ -175,7 +175,7 @@ def test_a_text_and_a_brief_become_one_prompt():
 
 @pytest.mark.parametrize("word", ["特写", "CU", "close-up", "Close Up", "closeup", "shot_size.close_up", "特写镜头"])
 def test_any_name_of_a_term_in_either_language_is_understood(word: str):
-    styled = style(wish("keywords-en", brief={"subject": "an owl", "shot_size": word}))
+    styled = style(arguments("keywords-en", brief={"subject": "an owl", "shot_size": word}))
 
     said = word.removesuffix(" shot") if word in ("Close Up", "closeup") else "close-up shot"
     assert (styled.prompt, codes(styled)) == (f"an owl, {said}", ["LEN_SHORT"])
@@ -183,14 +183,14 @@ def test_any_name_of_a_term_in_either_language_is_understood(word: str):
 
 def test_several_words_in_one_field_are_taken_apart():
     styled = style(
-        wish("natural-zh", brief={"subject": "一只猫头鹰", "palette": "大地色、琥珀色", "mood": "静谧，神秘"})
+        arguments("natural-zh", brief={"subject": "一只猫头鹰", "palette": "大地色、琥珀色", "mood": "静谧，神秘"})
     )
 
     assert styled.prompt == "画面主体是一只猫头鹰。整体色调以大地色和琥珀色为主，氛围静谧而神秘。"
 
 
 def test_an_unknown_word_stays_and_its_neighbours_are_named():
-    styled = style(wish("keywords-en", brief={"subject": "an owl", "lighting": "rimm light"}))
+    styled = style(arguments("keywords-en", brief={"subject": "an owl", "lighting": "rimm light"}))
 
     assert styled.prompt == "an owl, rimm light"
     (finding,) = [finding for finding in styled.findings if finding.code == "WORD_UNKNOWN"]
@@ -200,7 +200,7 @@ def test_an_unknown_word_stays_and_its_neighbours_are_named():
 def test_a_brief_in_the_wrong_language_asks_the_host_field_by_field():
     brief = {"subject": {"zh": "一只猫头鹰"}, "setting": {"zh": "雪林", "en": "snowy wood"}, "lighting": "某种光"}
 
-    styled = style(wish("keywords-en", brief=brief))
+    styled = style(arguments("keywords-en", brief=brief))
 
     assert [(task.field, task.want, task.text) for task in styled.needs_host] == [
         ("brief.subject", "en", "一只猫头鹰"),
@@ -208,8 +208,8 @@ def test_a_brief_in_the_wrong_language_asks_the_host_field_by_field():
 
 
 def test_people_decide_how_a_shot_size_is_worded():
-    with_people = style(wish("natural-zh", brief={"subject": "一位厨师", "shot_size": "中近景"})).prompt
-    without = style(wish("natural-zh", brief={"subject": "一只茶壶", "shot_size": "中近景"})).prompt
+    with_people = style(arguments("natural-zh", brief={"subject": "一位厨师", "shot_size": "中近景"})).prompt
+    without = style(arguments("natural-zh", brief={"subject": "一只茶壶", "shot_size": "中近景"})).prompt
 
     assert (with_people, without) == (
         "画面主体是一位厨师。画面以胸部以上的中近景呈现。",
@@ -218,19 +218,19 @@ def test_people_decide_how_a_shot_size_is_worded():
 
 
 def test_a_time_already_told_is_not_told_again():
-    styled = style(wish("natural-zh", brief={"subject": "一条船", "setting": "黄昏的海面", "time_of_day": "黄昏"}))
+    styled = style(arguments("natural-zh", brief={"subject": "一条船", "setting": "黄昏的海面", "time_of_day": "黄昏"}))
 
     assert styled.prompt == "黄昏的海面上停着一条船。"
 
 
 def test_a_keyframe_says_that_it_is_one():
-    styled = style(wish("natural-zh", brief={"subject": "一只猫头鹰"}, keyframe=True, ratio="9:16"))
+    styled = style(arguments("natural-zh", brief={"subject": "一只猫头鹰"}, keyframe=True, ratio="9:16"))
 
     assert styled.prompt == "视频静帧画面，竖版9:16构图。画面主体是一只猫头鹰。"
 
 
 def test_a_set_asked_for_in_the_call_is_asked_for_in_the_prompt():
-    styled = style(wish("keywords-en", brief={"subject": "a white cat"}, group=4))
+    styled = style(arguments("keywords-en", brief={"subject": "a white cat"}, group=4))
 
     assert (styled.prompt, grave(styled)) == ("a series of 4 images, a white cat", [])
 
@@ -239,7 +239,7 @@ def test_a_set_asked_for_in_the_call_is_asked_for_in_the_prompt():
 
 
 def test_the_default_negative_of_a_full_figure_is_the_eight_terms_of_the_seed():
-    styled = style(wish("keywords-en", brief={"subject": "a dancer", "shot_size": "full body shot"}))
+    styled = style(arguments("keywords-en", brief={"subject": "a dancer", "shot_size": "full body shot"}))
 
     assert styled.negative == (
         "blurry, extra fingers, distorted hands, watermark, text overlay, cropped feet, cut off at ankles, partial body"
@@ -257,18 +257,20 @@ def test_the_default_negative_of_a_full_figure_is_the_eight_terms_of_the_seed():
     ids=["text", "close-up", "no people", "wanted blur"],
 )
 def test_the_default_negative_leaves_out_what_contradicts_the_picture(parts: dict[str, Any], absent: str):
-    negative = style(wish("keywords-en", **parts)).negative
+    negative = style(arguments("keywords-en", **parts)).negative
 
     assert negative is not None
     assert absent not in negative
 
 
 def test_an_empty_negative_sends_none():
-    assert style(wish("keywords-en", prompt="a red fox", negative="")).negative is None
+    assert style(arguments("keywords-en", prompt="a red fox", negative="")).negative is None
 
 
 def test_a_negative_for_a_model_without_one_is_said_positively():
-    styled = style(wish("natural-zh", prompt="一位老人坐在门口喝茶", negative="模糊, bad hands, watermark, 丑陋的帽子"))
+    styled = style(
+        arguments("natural-zh", prompt="一位老人坐在门口喝茶", negative="模糊, bad hands, watermark, 丑陋的帽子")
+    )
 
     assert styled.prompt == "一位老人坐在门口喝茶。主体清晰锐利，双手姿态自然，手指清晰。"
     assert styled.negative is None
@@ -278,7 +280,7 @@ def test_a_negative_for_a_model_without_one_is_said_positively():
 
 
 def test_a_chinese_negative_for_an_english_model_is_translated_where_it_is_known():
-    styled = style(wish("keywords-en", prompt="a red fox", negative="模糊，水印，奇怪的东西"))
+    styled = style(arguments("keywords-en", prompt="a red fox", negative="模糊，水印，奇怪的东西"))
 
     assert styled.negative == "blurry, watermark"
     assert [(task.field, task.text) for task in styled.needs_host] == [("negative", "奇怪的东西")]
@@ -287,8 +289,8 @@ def test_a_chinese_negative_for_an_english_model_is_translated_where_it_is_known
 
 
 def test_an_unknown_wish_to_avoid_joins_the_negative_or_is_told_to_be_unsent():
-    english = style(wish("keywords-en", brief={"subject": "a pier", "avoid": "seagulls, clutter"}))
-    chinese = style(wish("natural-zh", brief={"subject": "一座栈桥", "avoid": ["海鸥", "杂乱"]}))
+    english = style(arguments("keywords-en", brief={"subject": "a pier", "avoid": "seagulls, clutter"}))
+    chinese = style(arguments("natural-zh", brief={"subject": "一座栈桥", "avoid": ["海鸥", "杂乱"]}))
 
     assert english.negative is not None
     assert english.negative.endswith("seagulls")
@@ -314,7 +316,7 @@ def test_an_unknown_wish_to_avoid_joins_the_negative_or_is_told_to_be_unsent():
 )
 def test_a_wrong_brief_is_refused_by_the_name_of_its_field(brief: Any, field: str):
     with pytest.raises(InvalidRequest) as refused:
-        style(wish("natural-zh", brief=brief))
+        style(arguments("natural-zh", brief=brief))
 
     assert refused.value.field == field
     assert refused.value.allowed
@@ -324,16 +326,16 @@ def test_a_wrong_brief_is_refused_by_the_name_of_its_field(brief: Any, field: st
 
 def test_an_unknown_field_names_its_neighbour():
     with pytest.raises(InvalidRequest, match="Did you mean subject"):
-        style(wish("natural-zh", brief={"subjekt": "x"}))
+        style(arguments("natural-zh", brief={"subjekt": "x"}))
 
 
 def test_an_unknown_sheet_is_refused():
     with pytest.raises(InvalidRequest, match="natural-zh"):
-        style(Wish(sheet="haiku", model="9.9", prompt="a fox"))
+        style(PromptInput(sheet="haiku", model="9.9", prompt="a fox"))
 
 
 def test_errors_stop_a_payment_unless_forced_and_every_finding_is_told():
-    styled = style(wish("keywords-en", prompt="the fox from Image 1, 8k"))
+    styled = style(arguments("keywords-en", prompt="the fox from Image 1, 8k"))
 
     with pytest.raises(PromptRejected) as refused:
         check_style(styled)
@@ -364,7 +366,7 @@ def test_every_style_sheet_is_listed():
 
 def test_a_folder_that_ships_with_nobody_is_an_error_that_says_so():
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        resources.folder("nowhere")
+        package_data.folder("nowhere")
 
 
 # The lexicon
@@ -439,7 +441,7 @@ def briefs() -> st.SearchStrategy[dict[str, Any]]:
 def test_a_prompt_is_in_its_language_within_its_budget_and_settled(
     brief: dict[str, Any], sheet: str, ratio: str | None
 ):
-    styled = style(wish(sheet, brief=brief, ratio=ratio))
+    styled = style(arguments(sheet, brief=brief, ratio=ratio))
 
     if sheet == "keywords-en":
         assert han(hollow(styled.prompt)) == 0
@@ -447,7 +449,7 @@ def test_a_prompt_is_in_its_language_within_its_budget_and_settled(
         assert han_share(styled.prompt) >= 0.6
     assert styled.counts.budget <= 1 or "LEN_OVER" in codes(styled)
     assert not re.search(r"[，。；、]{2}|, ,|,,|  |的的|\.\.", hollow(styled.prompt))
-    assert style(wish(sheet, prompt=styled.prompt, negative=styled.negative)).prompt == styled.prompt
+    assert style(arguments(sheet, prompt=styled.prompt, negative=styled.negative)).prompt == styled.prompt
 
 
 @settings(max_examples=100, deadline=None)
@@ -456,14 +458,14 @@ def test_the_order_of_the_fields_does_not_matter(brief: dict[str, Any], sheet: s
     names = list(brief)
     random.shuffle(names)
 
-    assert style(wish(sheet, brief=brief)) == style(wish(sheet, brief={name: brief[name] for name in names}))
+    assert style(arguments(sheet, brief=brief)) == style(arguments(sheet, brief={name: brief[name] for name in names}))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(max_size=120), st.sampled_from(sorted(MODELS)), st.one_of(st.none(), st.text(max_size=60)))
 def test_any_text_at_all_is_styled_twice_alike(text: str, sheet: str, negative: str | None):
-    once = style(wish(sheet, prompt=text, negative=negative))
+    once = style(arguments(sheet, prompt=text, negative=negative))
 
-    assert style(wish(sheet, prompt=text, negative=negative)) == once
+    assert style(arguments(sheet, prompt=text, negative=negative)) == once
     assert once.prompt.startswith(text.rstrip(" .,;\n\t\r")) or negative is None or sheet == "natural-zh"
     json.dumps(once.as_dict("zh"), ensure_ascii=False)

@@ -17,8 +17,8 @@ from jsonschema import Draft202012Validator
 
 from seedframe.catalog import catalog
 from seedframe.errors import InvalidRequest
-from seedframe.requests import check
-from seedframe.server.tools import PICTURE_TOOLS, tools
+from seedframe.mcp_server.tools import PICTURE_TOOLS, tools
+from seedframe.service.request import check
 from seedframe.settings import Settings
 
 CASES = Path(__file__).parent / "cases" / "tools"
@@ -53,11 +53,11 @@ EVERYWHERE = [pair for name in DEFINITIONS for pair in schemas_within(DEFINITION
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_tool_is_advertised_exactly_as_its_file_says(name: str):
     path = CASES / f"{name}.json"
-    told = json.dumps(DEFINITIONS[name], ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    described = json.dumps(DEFINITIONS[name], ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     if os.environ.get("SEEDFRAME_UPDATE_CASES"):
-        path.write_text(told, encoding="utf-8")
+        path.write_text(described, encoding="utf-8")
 
-    assert told == path.read_text(encoding="utf-8")
+    assert described == path.read_text(encoding="utf-8")
 
 
 def test_every_file_belongs_to_a_tool():
@@ -82,10 +82,10 @@ def test_every_schema_has_one_type_or_a_choice_of_such(path: str, schema: Mappin
 
 def test_every_argument_is_described_with_its_limits_in_words_once_for_both_picture_tools():
     make, edit = (DEFINITIONS[name]["inputSchema"]["properties"] for name in PICTURE_TOOLS)
-    told = {argument: entry.get("description", "") for argument, entry in {**edit, **make}.items()}
+    described = {argument: entry.get("description", "") for argument, entry in {**edit, **make}.items()}
 
-    assert [argument for argument, words in told.items() if not words] == []
-    assert {a: told[a] for a, limit in LIMIT.items() if not re.search(limit, told[a])} == {}
+    assert [argument for argument, words in described.items() if not words] == []
+    assert {a: described[a] for a, limit in LIMIT.items() if not re.search(limit, described[a])} == {}
     assert "undescribed arguments as in generate_image" in DEFINITIONS["edit_image"]["description"]
     assert {a for a in edit if "description" in edit[a]} == {*(edit.keys() - make.keys()), "ratio", "size", "brief"}
 

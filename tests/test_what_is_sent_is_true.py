@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from seedframe.styling import Styled, Wish, style
+from seedframe.prompting import PromptInput, StyledPrompt, style
 
 MODELS = {"natural-zh": "5.0-lite", "keywords-en": "4.5"}
 TABLE = {"zh": "木桌上", "en": "wooden table"}
 
 
-def sent(sheet: str, **parts: Any) -> Styled:
-    return style(Wish(sheet=sheet, model=MODELS[sheet], negative_supported=sheet == "keywords-en", **parts))
+def sent(sheet: str, **parts: Any) -> StyledPrompt:
+    return style(PromptInput(sheet=sheet, model=MODELS[sheet], negative_supported=sheet == "keywords-en", **parts))
 
 
-def both(**brief: Any) -> tuple[Styled, Styled]:
+def both(**brief: Any) -> tuple[StyledPrompt, StyledPrompt]:
     return sent("natural-zh", brief=brief), sent("keywords-en", brief=brief)
 
 
-def codes(styled: Styled) -> set[str]:
+def codes(styled: StyledPrompt) -> set[str]:
     return {finding.code for finding in styled.findings}
 
 

@@ -16,16 +16,17 @@ from typing import Any
 import httpx
 import pytest
 
-from seedframe.arriving import Parts
 from seedframe.catalog import catalog
-from seedframe.client import Client
 from seedframe.errors import ApiError, OutcomeUnknown, SeedreamError
 from seedframe.messages import Message
-from seedframe.prepared import build_calls, styled_words
-from seedframe.references import Reference
-from seedframe.requests import check
+from seedframe.service.calls import Call
+from seedframe.service.client import Client
+from seedframe.service.references import Reference
+from seedframe.service.replies import Reply, Slot
+from seedframe.service.request import check
+from seedframe.service.response_stream import Parts
 from seedframe.settings import Settings
-from seedframe.wire import Call, Reply, Slot
+from seedframe.studio.plan import build_calls, style_request
 
 HERE = Path(__file__).parent
 LITE = "doubao-seedream-5-0-260128"
@@ -42,7 +43,7 @@ def test_a_request_becomes_exactly_this_body(path: Path):
     arguments = {**case["arguments"], **({"images": images} if images else {})}
     request = check(case["tool"], arguments, catalog=catalog(), settings=settings)
     references = tuple(Reference(image, image, image) for image in images)
-    (call,) = build_calls(request, styled_words(request), references, settings)
+    (call,) = build_calls(request, style_request(request), references, settings)
 
     assert (call.path, dict(call.body)) == (case["path"], case["body"])
     assert call.stream is case["body"].get("stream", False)
@@ -50,9 +51,9 @@ def test_a_request_becomes_exactly_this_body(path: Path):
 
 def test_unrelated_pictures_are_a_call_each_where_the_service_knows_no_count():
     settings = Settings.read({"SEEDFRAME_BACKEND": "ark"})
-    wish = {"prompt": "雨后江南小巷，灯笼的暖光映在积水里。", "ratio": "1:1", "count": 3}
-    request = check("generate_image", wish, catalog=catalog(), settings=settings)
-    calls = build_calls(request, styled_words(request), (), settings)
+    arguments = {"prompt": "雨后江南小巷，灯笼的暖光映在积水里。", "ratio": "1:1", "count": 3}
+    request = check("generate_image", arguments, catalog=catalog(), settings=settings)
+    calls = build_calls(request, style_request(request), (), settings)
 
     assert [(call.body, call.outputs) for call in calls] == [(calls[0].body, 1)] * 3
     assert {"n", "count", "num_images", "sequential_image_generation"} & set(calls[0].body) == set()
@@ -61,9 +62,9 @@ def test_unrelated_pictures_are_a_call_each_where_the_service_knows_no_count():
 @pytest.mark.parametrize("model", [model.name for model in catalog().models])
 def test_nothing_is_sent_that_a_model_would_refuse_or_that_nobody_asked_for(model: str):
     settings = Settings.read({"SEEDFRAME_BACKEND": "emulator"})
-    wish = {"prompt": "雨", "model": model, "as_is": True, "force": True}
-    request = check("generate_image", wish, catalog=catalog(), settings=settings)
-    (call,) = build_calls(request, styled_words(request), (), settings)
+    arguments = {"prompt": "雨", "model": model, "as_is": True, "force": True}
+    request = check("generate_image", arguments, catalog=catalog(), settings=settings)
+    (call,) = build_calls(request, style_request(request), (), settings)
 
     assert set(call.body) <= {"model", "prompt", "response_format", "watermark", "negative_prompt"}
     assert ("negative_prompt" in call.body) is (model in {"4.5", "4.0"})
@@ -116,7 +117,7 @@ async def heard(played: Played, folder: Path, *, outputs: int = 1, stream: bool 
 
     try:
         offer = catalog().offer("5.0-lite", backend)
-        sent = await client.send(call, offer, Parts(folder, "call-0"), arrived=arrived, sent=_silent, tell=_silent)
+        sent = await client.send(call, offer, Parts(folder, "call-0"), arrived=arrived, sent=_silent, report=_silent)
     finally:
         await client.close()
     assert tuple(slots) == sent.reply.slots

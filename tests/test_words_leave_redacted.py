@@ -24,7 +24,7 @@ from asking import Heard, asked
 from canned import MODERATED, URL, Answer, Canned, inline
 from conftest import OpenStudio
 from seedframe.cli import program
-from seedframe.server.app import build_server
+from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
 
 KEY = "cnry/7f3A+9b1C=e5D7canarykey42"

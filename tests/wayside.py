@@ -47,7 +47,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def site(pages: dict[str, Says], context: ssl.SSLContext | None = None) -> Iterator[Site]:
     """Serve in a thread, over TLS with a `context`."""
-    told = Site(pages)
+    described = Site(pages)
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: Any) -> None:
@@ -56,9 +56,9 @@ def site(pages: dict[str, Says], context: ssl.SSLContext | None = None) -> Itera
         def handle_one(self) -> None:
             length = int(self.headers.get("content-length") or 0)
             self.rfile.read(length)
-            told.seen.append((self.command, self.path))
-            told.headers.append({name.lower(): value for name, value in self.headers.items()})
-            answer = told.pages.get(self.path.partition("?")[0], Says(b"nothing here", 404))
+            described.seen.append((self.command, self.path))
+            described.headers.append({name.lower(): value for name, value in self.headers.items()})
+            answer = described.pages.get(self.path.partition("?")[0], Says(b"nothing here", 404))
             self.send_response_only(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -72,12 +72,12 @@ def site(pages: dict[str, Says], context: ssl.SSLContext | None = None) -> Itera
     server = _Server(("127.0.0.1", 0), Handler)
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    told.port = server.server_address[1]
+    described.port = server.server_address[1]
     with _running(server):
         try:
-            yield told
+            yield described
         finally:
-            told.waiting.set()
+            described.waiting.set()
 
 
 @dataclass

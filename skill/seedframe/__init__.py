@@ -1,6 +1,6 @@
 """Seedframe: pictures from ByteDance's Seedream models, paid once, framed exactly, saved truly.
 
-Start reading in `seedframe.pipeline`. In Python:
+Start reading in `seedframe.studio.pipeline`. In Python:
 
     async with Studio.open(Settings.read(os.environ)) as studio:
         async with studio.make("generate_image", {"prompt": "…", "ratio": "9:16"}) as result:

@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.geometry import Limits, Size
+from seedframe.images.types import ReferenceLimits as PictureLimits
 from seedframe.messages import Message
-from seedframe.pictures.values import ReferenceLimits as PictureLimits
 from seedframe.settings import Settings
 
 State = Literal["supported", "ignored", "refused"]
@@ -220,12 +220,12 @@ class Catalog:
         """The models that make a transparent background without an input picture."""
         return [m.name for m in self.models if m.parameters["background"].extra.get("transparent_needs") == "nothing"]
 
-    def same_purse(self, backend: Backend) -> tuple[str, ...]:
+    def same_budget(self, backend: Backend) -> tuple[str, ...]:
         """The backends whose bills add up: those that charge, or those that rehearse with list prices for nothing."""
         return tuple(other.name for other in self.backends if other.charges == backend.charges)
 
     @property
-    def rehearsal(self) -> Backend:
+    def preview(self) -> Backend:
         """The backend in whose name calls are recorded that an emulator answers."""
         return next(backend for backend in self.backends if not backend.charges)
 
@@ -333,7 +333,7 @@ _ROW = ("name", "status", "code", "type", "param", "message", "retry", "billed",
 @cache
 def api_errors() -> tuple[ApiErrorRow, ...]:
     """The error table, in matching order: the first row whose code, status and pattern fit is meant."""
-    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    table = json.loads((files("seedframe") / "data" / "api_errors.json").read_text(encoding="utf-8"))
     return tuple(
         ApiErrorRow(
             **{key: row[key] for key in _ROW},
@@ -348,14 +348,14 @@ def api_errors() -> tuple[ApiErrorRow, ...]:
 @cache
 def free_when_empty() -> frozenset[int]:
     """The statuses whose answer without a body is recorded as one that nothing was billed for."""
-    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    table = json.loads((files("seedframe") / "data" / "api_errors.json").read_text(encoding="utf-8"))
     return frozenset(row["status"] for row in table["wordless"] if row["billed"] == "no")
 
 
 @cache
 def code_aliases() -> Mapping[str, str]:
     """Codes that gateways and older documents use, and the service's own code for each."""
-    table = json.loads((files("seedframe") / "api_errors.json").read_text(encoding="utf-8"))
+    table = json.loads((files("seedframe") / "data" / "api_errors.json").read_text(encoding="utf-8"))
     return MappingProxyType(table["aliases"])
 
 
@@ -376,7 +376,7 @@ def _overruled(parameter: Parameter, state: State | None) -> Parameter:
 
 
 def _data(folder: str) -> list[dict[str, Any]]:
-    entries = sorted((files("seedframe") / folder).iterdir(), key=lambda entry: entry.name)
+    entries = sorted((files("seedframe") / "data" / folder).iterdir(), key=lambda entry: entry.name)
     return [json.loads(entry.read_text(encoding="utf-8")) for entry in entries if entry.name.endswith(".json")]
 
 

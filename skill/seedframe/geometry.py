@@ -183,7 +183,7 @@ _ANCHORS = {
 
 
 @dataclass(frozen=True, slots=True)
-class FramePlan:
+class FrameGeometry:
     """How a picture becomes the wanted frame.
 
     `crop` None: nothing is cut. `resize` None: pixels stay as they are. `too_small`: an exact frame was wanted and the
@@ -316,20 +316,20 @@ def frame_size(text: str) -> Size:
 
 def frame_plan(
     got: Size, *, ratio: Fraction | None = None, frame: Size | None = None, anchor: Anchor = CENTER
-) -> FramePlan:
+) -> FrameGeometry:
     """Decide what to cut and shrink so that a picture of size `got` gets the ratio, or is the frame (which wins).
 
     An exact frame is cut without tolerance first, since shrinking a merely near ratio would distort the picture.
     """
     target = frame.ratio if frame else ratio
     if target is None or got == frame:
-        return FramePlan(None, None, 0.0, 0.0)
+        return FrameGeometry(None, None, 0.0, 0.0)
     crop = crop_box(got, target, anchor, tolerance=0.0 if frame else TOLERANCE)
     left = crop.size if crop else got
     too_small = frame is not None and (left.width < frame.width or left.height < frame.height)
     resize = frame if frame and not too_small and left != frame else None
     share = 1 - left.pixels / got.pixels
-    return FramePlan(crop, resize, share, mismatch(resize or left, target), too_small)
+    return FrameGeometry(crop, resize, share, mismatch(resize or left, target), too_small)
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InputLimits:
     """Numbers in the units that `limits.json` names."""
 
     document_bytes: int
@@ -39,13 +39,15 @@ class Limits:
 
 
 @cache
-def limits() -> Limits:
+def limits() -> InputLimits:
     """The limits in force; TypeError when the data file names one more or one less."""
-    return Limits(**{name: row["value"] for name, row in limit_rows().items()})
+    return InputLimits(**{name: row["value"] for name, row in limit_rows().items()})
 
 
 @cache
 def limit_rows() -> Mapping[str, Mapping[str, Any]]:
     """Name → `value`, `unit`, `why`, in the order of the file."""
-    rows: dict[str, dict[str, Any]] = json.loads((files("seedframe") / "limits.json").read_text(encoding="utf-8"))
+    rows: dict[str, dict[str, Any]] = json.loads(
+        (files("seedframe") / "data" / "limits.json").read_text(encoding="utf-8")
+    )
     return rows

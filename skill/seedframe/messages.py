@@ -36,8 +36,8 @@ class Message:
 
     def text(self, language: Language = "en") -> str:
         """The sentence; KeyError when the key or one of its values is missing (a defect, found by the tests)."""
-        told = {name: _told(value, language) for name, value in self.values.items()}
-        return sentences(language)[self.key].format(**told)
+        described = {name: _in_language(value, language) for name, value in self.values.items()}
+        return sentences(language)[self.key].format(**described)
 
     def __str__(self) -> str:
         return self.text()
@@ -59,11 +59,11 @@ def _rebuild(key: str, values: dict[str, Any]) -> Message:
     return Message(key, **values)
 
 
-def _told(value: Any, language: Language) -> Any:
+def _in_language(value: Any, language: Language) -> Any:
     if isinstance(value, Message):
         return value.text(language)
     if isinstance(value, (list, tuple)):
-        return (", " if language == "en" else "、").join(str(_told(item, language)) for item in value)
+        return (", " if language == "en" else "、").join(str(_in_language(item, language)) for item in value)
     return value
 
 
@@ -74,7 +74,7 @@ def sentences(language: Language) -> Mapping[str, str]:
 
 
 def _read(language: Language) -> Iterator[tuple[str, str]]:
-    folder = files("seedframe") / "messages" / language
+    folder = files("seedframe") / "data" / "messages" / language
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.name.endswith(".json"):
             room = entry.name.removesuffix(".json")

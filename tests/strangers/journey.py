@@ -62,15 +62,15 @@ def group(generate: Generate, client: Any, base: str) -> dict[str, Any]:
 
 def stream(generate: Generate, client: Any, base: str, *script: Any) -> dict[str, Any]:
     fresh(base, *script)
-    told: list[Any] = []
+    described: list[Any] = []
     error = None
     try:
         for event in generate(client, prompt="3张图", size=SIZE, stream=True, **GROUP):
-            told.append(plain(event))  # noqa: PERF401 - what came before the error must stay
+            described.append(plain(event))  # noqa: PERF401 - what came before the error must stay
     except Exception as raised:
         error = [type(raised).__name__, getattr(raised, "code", None)]
-    kinds = [event.get("type", "").removeprefix("image_generation.") for event in told]
-    usage = told[-1].get("usage") if told else None
+    kinds = [event.get("type", "").removeprefix("image_generation.") for event in described]
+    usage = described[-1].get("usage") if described else None
     return {"kinds": kinds, "images": usage and usage["generated_images"], "error": error}
 
 

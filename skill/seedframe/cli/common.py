@@ -84,11 +84,11 @@ def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = F
 
 def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
     """Tell an error and leave with its code."""
-    from seedframe import report
+    from seedframe.studio import render
 
-    text = report.error_text(error, settings.language)
+    text = render.error_text(error, settings.language)
     if as_json:
-        click.echo(report.machine_text({**report.error_facts(error, settings.language), "message": text}))
+        click.echo(render.machine_text({**render.error_facts(error, settings.language), "message": text}))
     else:
         click.echo(text, err=True)
     sys.exit(exit_code(error))
@@ -101,7 +101,7 @@ def exit_code(error: SeedreamError) -> int:
 
 def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Any]:
     """The open corridor; the emulator comes along where it is the backend."""
-    from seedframe.pipeline import Studio
+    from seedframe.studio.pipeline import Studio
 
     return Studio.open(settings, transport=in_process_backend(settings), **options)
 
@@ -122,9 +122,9 @@ def json_option(language: Language) -> click.Option:
 
 def show(facts: Mapping[str, Any], settings: Settings, *, as_json: bool) -> None:
     """A result for a person, or for a machine."""
-    from seedframe import report
+    from seedframe.studio import render
 
-    click.echo(report.machine_text(facts) if as_json else report.sentence(facts, settings.language))
+    click.echo(render.machine_text(facts) if as_json else render.sentence(facts, settings.language))
 
 
 def read_json(given: str, field: str) -> Any:

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from seedframe.catalog import catalog
 from seedframe.emulator.faults import Script
-from seedframe.emulator.options import Clock, Fetch, Options, Paint, Style
+from seedframe.emulator.options import Clock, Fetch, Options, Paint, ReplyStyle
 from seedframe.emulator.server import serve_app
 from seedframe.emulator.service import RESULTS, Service
 from seedframe.emulator.transport import InProcess
@@ -46,7 +46,7 @@ class Choices(TypedDict, total=False):
     endpoints: Mapping[str, str] | None
     not_activated: Iterable[str]
     strict_unknown: bool
-    style: Style
+    style: ReplyStyle
     gzip: bool
     paint: Paint
     scale: float
@@ -68,7 +68,7 @@ def emulator(
     endpoints: Mapping[str, str] | None = None,
     not_activated: Iterable[str] = (),
     strict_unknown: bool = False,
-    style: Style = "captured",
+    style: ReplyStyle = "captured",
     gzip: bool = False,
     paint: Paint = "scene",
     scale: float = 1.0,
@@ -136,7 +136,7 @@ def _app(service: Service) -> Starlette:
     app = Starlette(
         routes=routes, exception_handlers={HTTPException: service.nothing, InvalidRequest: _refused_by_admin}
     )
-    app.state.service, app.state.ledger = service, service.ledger
+    app.state.service, app.state.request_log = service, service.request_log
     return app
 
 
@@ -154,7 +154,7 @@ def _script(service: Service, wanted: object) -> Json:
 
 
 def _ledger(service: Service, _: object) -> Json:
-    return service.ledger.report()
+    return service.request_log.report()
 
 
 def _reset(service: Service, _: object) -> Json:

@@ -13,7 +13,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from seedframe.emulator.options import Style
+from seedframe.emulator.options import ReplyStyle
 from seedframe.emulator.refusal import Refusal
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -54,7 +54,7 @@ def body(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def ark_error(refusal: Refusal, request_id: str, style: Style) -> dict[str, Any]:
+def ark_error(refusal: Refusal, request_id: str, style: ReplyStyle) -> dict[str, Any]:
     """Write the envelope's inside: code, message with the request id, param, type (two styles live side by side)."""
     row = refusal.row
     message = suffixed(refusal.message, request_id)

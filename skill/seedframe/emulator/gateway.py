@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from seedframe.emulator.generation_request import GenerationRequest
+from seedframe.emulator.input_images import Fetcher, read_references
 from seedframe.emulator.options import Options
-from seedframe.emulator.references import Fetcher, read_references
 from seedframe.emulator.refusal import Refusal, invalid
 from seedframe.emulator.rules import find_offer, present
 from seedframe.emulator.sizes import checked_pixels, requested_size
-from seedframe.emulator.wishes import Wish
 
 COUNTS = ("n", "num_images")
 IMAGES = ("image", "image_url", "image_urls", "images")
@@ -25,7 +25,7 @@ def unknown_gateway_keys(body: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(key for key in present(body) if key not in DOCUMENTED))
 
 
-def read_gateway(body: Mapping[str, Any], options: Options, fetch: Fetcher, *, edit: bool) -> Wish:
+def read_gateway(body: Mapping[str, Any], options: Options, fetch: Fetcher, *, edit: bool) -> GenerationRequest:
     """Read a body as the gateway does: pixels only, `n` pictures, references by URL only."""
     body = present(body)
     offer = find_offer(body, options)
@@ -42,7 +42,7 @@ def read_gateway(body: Mapping[str, Any], options: Options, fetch: Fetcher, *, e
         raise Refusal("missing-parameter", param="image")
     if len(references) + count > offer.references.with_outputs:
         raise invalid("n", f"reference images and outputs together cannot exceed {offer.references.with_outputs}")
-    return Wish(
+    return GenerationRequest(
         offer=offer,
         prompt=prompt,
         size=size or checked_pixels(*_custom(custom), offer.limits),

@@ -12,7 +12,7 @@ from typing import Literal
 
 from seedframe.catalog import Backend, Model, Offer, catalog, meet
 
-Style = Literal["captured", "blank", "named"]
+ReplyStyle = Literal["captured", "blank", "named"]
 Paint = Literal["scene", "instant"]
 Fetch = Literal["never", "loopback"]
 
@@ -47,7 +47,7 @@ class Options:
     endpoints: Mapping[str, str]
     not_activated: frozenset[str]
     strict_unknown: bool
-    style: Style
+    style: ReplyStyle
     gzip: bool
     paint: Paint
     scale: float

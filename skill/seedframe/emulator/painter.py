@@ -14,9 +14,9 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from seedframe.emulator import jpegs, lettering, scenery
+from seedframe.emulator import image_files, lettering, scenery
 from seedframe.emulator.faults import Fault
-from seedframe.emulator.wishes import Format
+from seedframe.emulator.generation_request import Format
 from seedframe.geometry import Size
 
 SKETCH_PIXELS = 900_000
@@ -41,9 +41,9 @@ def paint(recipe: Recipe, damage: Fault | None = None) -> bytes:
     """Paint and encode, spoiled as the fault says. CPU work: call it in a thread."""
     match damage.name if damage else None:
         case "junk-picture":
-            return jpegs.junk(recipe.seed)
+            return image_files.junk(recipe.seed)
         case "pixel-bomb":
-            return jpegs.pixel_bomb()
+            return image_files.pixel_bomb()
         case "wrong-size" if damage:
             recipe = replace(recipe, size=Size.parse(damage.options["to"]))
         case "wrong-format":
@@ -55,7 +55,7 @@ def paint(recipe: Recipe, damage: Fault | None = None) -> bytes:
 @lru_cache(maxsize=24)
 def _painted(recipe: Recipe) -> bytes:
     picture = _cutout(recipe) if recipe.part == "cutout" else _scene(recipe)
-    return jpegs.jpeg(picture) if recipe.format == "jpeg" else jpegs.png(picture)
+    return image_files.jpeg(picture) if recipe.format == "jpeg" else image_files.png(picture)
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +63,7 @@ def _instant(size: Size, format: Format) -> bytes:
     blank = Recipe("instant", 1, size, format, "instant", watermark=False)
     picture = scenery.gradient(((40, 60, 110), (240, 180, 120)), size.width, size.height)
     lettering.write_mark(picture, blank.title)
-    return jpegs.jpeg(picture) if format == "jpeg" else jpegs.png(picture)
+    return image_files.jpeg(picture) if format == "jpeg" else image_files.png(picture)
 
 
 def _scene(recipe: Recipe) -> Image.Image:

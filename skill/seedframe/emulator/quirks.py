@@ -47,4 +47,4 @@ def result_host(backend: str) -> str:
 
 @cache
 def _data() -> dict[str, Any]:
-    return dict(json.loads((files(__package__) / "quirks.json").read_text(encoding="utf-8")))
+    return dict(json.loads((files("seedframe") / "data" / "emulator" / "quirks.json").read_text(encoding="utf-8")))

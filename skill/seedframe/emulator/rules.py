@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from seedframe.catalog import Offer
+from seedframe.emulator.generation_request import GenerationRequest, InputImage
+from seedframe.emulator.input_images import Fetcher, one_transparent_png, read_references
 from seedframe.emulator.options import Options
-from seedframe.emulator.references import Fetcher, one_transparent_png, read_references
 from seedframe.emulator.refusal import Refusal, invalid, unsupported
 from seedframe.emulator.sizes import layer_base, nearest_shape, preset, requested_size
-from seedframe.emulator.wishes import Reference, Wish
 from seedframe.geometry import Size
 
 Body = Mapping[str, Any]
@@ -57,7 +57,7 @@ def find_offer(body: Body, options: Options) -> Offer:
     return offer
 
 
-def read_ark(body: Body, options: Options, fetch: Fetcher, shape: str | None = None) -> Wish:
+def read_ark(body: Body, options: Options, fetch: Fetcher, shape: str | None = None) -> GenerationRequest:
     """Read a body as Ark does. `shape` is the ratio a preset takes whatever the prompt says."""
     body = present(body)
     offer = find_offer(body, options)
@@ -73,7 +73,7 @@ def read_ark(body: Body, options: Options, fetch: Fetcher, shape: str | None = N
     if layered:
         return _layered(heeded, offer, prompt, references)
     _check_background(heeded, offer, references)
-    return Wish(
+    return GenerationRequest(
         offer=offer,
         prompt=prompt,
         size=_size(heeded, offer, "" if shape else prompt, _shape(heeded, offer, references, options, shape)),
@@ -112,7 +112,7 @@ def _size(body: Body, offer: Offer, prompt: str, shape: str) -> Size:
     return requested_size(body.get("size", offer.model.default_size), offer, prompt, shape)
 
 
-def _shape(body: Body, offer: Offer, references: tuple[Reference, ...], options: Options, forced: str | None) -> str:
+def _shape(body: Body, offer: Offer, references: tuple[InputImage, ...], options: Options, forced: str | None) -> str:
     """Choose the ratio of a preset when the prompt is silent: as scripted, the first reference's, or as configured."""
     size = body.get("size", offer.model.default_size)
     table = preset(offer.model, size) if isinstance(size, str) else None
@@ -141,7 +141,7 @@ def _number(prompt: str) -> int | None:
     return (DIGITS.get(match[1]) or int(match[1])) if match else None
 
 
-def _layered(body: Body, offer: Offer, prompt: str, references: tuple[Reference, ...]) -> Wish:
+def _layered(body: Body, offer: Offer, prompt: str, references: tuple[InputImage, ...]) -> GenerationRequest:
     """Read layer mode: exactly one input, no background. The wording of its refusals is assumed."""
     if len(references) != 1:
         raise invalid("image", "layer decomposition requires exactly one input image")
@@ -151,7 +151,7 @@ def _layered(body: Body, offer: Offer, prompt: str, references: tuple[Reference,
     low, high = LAYER_INPUT
     if only.size and not low <= only.size.pixels <= high:
         raise invalid("image", f"image size must be between {low} and {high} pixels")
-    return Wish(
+    return GenerationRequest(
         offer=offer,
         prompt=prompt,
         size=layer_base(body.get("size"), offer, only.size),
@@ -163,7 +163,7 @@ def _layered(body: Body, offer: Offer, prompt: str, references: tuple[Reference,
     )
 
 
-def _check_background(body: Body, offer: Offer, references: tuple[Reference, ...]) -> None:
+def _check_background(body: Body, offer: Offer, references: tuple[InputImage, ...]) -> None:
     if body.get("background") != "transparent":
         return
     needs = offer.parameters["background"].extra.get("transparent_needs")

@@ -38,7 +38,7 @@ class Mood:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Scenery:
     """What will be drawn: a mood over a land, perhaps with a subject in front."""
 
     mood: Mood
@@ -47,16 +47,16 @@ class Scene:
     seed: int
 
 
-def scene_of(prompt: str, seed: int) -> Scene:
+def scene_of(prompt: str, seed: int) -> Scenery:
     """Read the scene a prompt speaks of; where it is silent the seed decides."""
     chance = random.Random(f"{prompt}/{seed}")  # noqa: S311 - pictures, not secrets
     data = _data()
     mood = _mentioned(prompt, data["moods"]) or chance.choice(data["moods"])
     land = _mentioned(prompt, data["lands"]) or chance.choice(data["lands"])
-    return Scene(_mood(mood), land["name"], _mentioned(prompt, data["subjects"]), seed)
+    return Scenery(_mood(mood), land["name"], _mentioned(prompt, data["subjects"]), seed)
 
 
-def draw_scene(scene: Scene, width: int, height: int) -> Image.Image:
+def draw_scene(scene: Scenery, width: int, height: int) -> Image.Image:
     """Draw the whole scene on a new canvas (a canvas of about a million pixels takes some 50 ms)."""
     chance = random.Random(scene.seed)  # noqa: S311
     mood = scene.mood
@@ -181,7 +181,7 @@ def _ridge(width: int, base: float, rise: float, rough: float, chance: random.Ra
     return [(index * step, min(base, y)) for index, y in enumerate(line)]
 
 
-def _land(canvas: Image.Image, line: Sequence[tuple[float, float]], colour: RGB, foot: RGB) -> None:
+def _save_slot(canvas: Image.Image, line: Sequence[tuple[float, float]], colour: RGB, foot: RGB) -> None:
     """Fill below a line, its colour fading to the haze at its foot."""
     width, height = canvas.size
     top = max(0, int(min(y for _, y in line)))
@@ -199,7 +199,7 @@ def _mountains(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Ran
         base = horizon + (height - horizon) * (0.1 + 0.62 * share)
         colour = mix(mood.far, mood.near, share**1.4)
         line = _ridge(canvas.width, base, height * (0.13 - 0.02 * depth), 0.55, chance)
-        _land(canvas, line, colour, mix(colour, haze, 0.5 * (1 - share)))
+        _save_slot(canvas, line, colour, mix(colour, haze, 0.5 * (1 - share)))
 
 
 def _forest(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random) -> None:
@@ -209,7 +209,7 @@ def _forest(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random
         base = horizon + (height - horizon) * (0.05 + 0.7 * share)
         colour = mix(mood.far, mood.near, share)
         line = _ridge(width, base, height * 0.05, 0.5, chance)
-        _land(canvas, line, colour, mix(colour, mood.sky[-1], 0.45 * (1 - share)))
+        _save_slot(canvas, line, colour, mix(colour, mood.sky[-1], 0.45 * (1 - share)))
         pen = ImageDraw.Draw(canvas)
         tall = height * (0.05 + 0.07 * share)
         for x, y in line[:: 3 if depth < 3 else 2]:
@@ -239,13 +239,13 @@ def _dunes(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random)
             for x in range(0, width + 8, 8)
         ]
         colour = mix(mood.far, mood.near, share**1.2)
-        _land(canvas, line, mix(colour, mood.light, 0.18), mix(colour, mood.near, 0.3))
+        _save_slot(canvas, line, mix(colour, mood.light, 0.18), mix(colour, mood.near, 0.3))
 
 
 def _sea(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random) -> None:
     width, height = canvas.size
     line = _ridge(width, float(horizon), height * 0.07, 0.55, chance)
-    _land(canvas, line, mix(mood.far, mood.near, 0.15), mix(mood.far, mood.sky[-1], 0.4))
+    _save_slot(canvas, line, mix(mood.far, mood.near, 0.15), mix(mood.far, mood.sky[-1], 0.4))
     above = canvas.crop((0, max(0, 2 * horizon - height), width, horizon))
     mirror = ImageOps.flip(above).resize((width, height - horizon)).filter(ImageFilter.BoxBlur(3))
     canvas.paste(Image.blend(mirror, gradient((mood.far, mood.near), *mirror.size), 0.5), (0, horizon))
@@ -265,7 +265,7 @@ def _bank(canvas: Image.Image, mood: Mood, chance: random.Random) -> None:
     width, height = canvas.size
     top, bend = height * (GROUND - 0.02), chance.uniform(0, 6)
     line = [(x, top + height * 0.012 * math.sin(bend + 4 * x / width)) for x in range(0, width + 8, 8)]
-    _land(canvas, line, mix(mood.near, mood.far, 0.3), mood.near)
+    _save_slot(canvas, line, mix(mood.near, mood.far, 0.3), mood.near)
 
 
 def _city(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random) -> None:
@@ -285,7 +285,7 @@ def _city(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random) 
             _windows(pen, (x, top, x + wide, ground), mix(colour, mood.accent, 0.35 + 0.5 * share), chance)
             x += wide + width * chance.uniform(0, 0.015)
     street = [(0.0, height * 0.81), (float(width), height * 0.81)]
-    _land(canvas, street, mix(mood.near, mood.accent, 0.12), mood.near)
+    _save_slot(canvas, street, mix(mood.near, mood.accent, 0.12), mood.near)
 
 
 def _windows(
@@ -353,5 +353,7 @@ def _rgb(code: str) -> RGB:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    data: Mapping[str, Any] = json.loads((files(__package__) / "scenery.json").read_text(encoding="utf-8"))
+    data: Mapping[str, Any] = json.loads(
+        (files("seedframe") / "data" / "emulator" / "scenery.json").read_text(encoding="utf-8")
+    )
     return data

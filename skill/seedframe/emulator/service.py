@@ -19,22 +19,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from seedframe.catalog import catalog
-from seedframe.emulator import envelopes, replies
+from seedframe.emulator import envelopes, responses
 from seedframe.emulator.delivery import CutOff, Dropped, EventStream, Hanging
 from seedframe.emulator.faults import INSTEAD, Fault, Faults, Script, error_row
 from seedframe.emulator.fetching import fetch_loopback, trust
 from seedframe.emulator.gateway import read_gateway, unknown_gateway_keys
-from seedframe.emulator.ledger import Entry, Ledger, shortened
+from seedframe.emulator.generation import PlannedImage, charge, plan
+from seedframe.emulator.generation_request import GenerationRequest
+from seedframe.emulator.object_store import ObjectStore
 from seedframe.emulator.options import Options
 from seedframe.emulator.painter import Recipe, paint
-from seedframe.emulator.plans import Slot, bill, plan
 from seedframe.emulator.quirks import result_host
 from seedframe.emulator.rate import Rate
 from seedframe.emulator.refusal import Refusal, invalid
-from seedframe.emulator.replies import Work
+from seedframe.emulator.request_log import LoggedRequest, RequestLog, shortened
+from seedframe.emulator.responses import Generated
 from seedframe.emulator.rules import read_ark, unknown_keys
-from seedframe.emulator.shelf import Shelf
-from seedframe.emulator.wishes import Wish
 
 KEY = re.compile(r"[A-Za-z0-9_.\-]+")
 MEDIA = {"jpeg": "image/jpeg", "png": "image/png"}
@@ -43,7 +43,7 @@ RESELLER_STATUS = 451
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiCall:
     """One request while it is answered. `origin` is how the caller reached us; result URLs begin with it."""
 
     id: str
@@ -52,7 +52,7 @@ class Call:
     origin: str
     gzip: bool
     faults: Faults
-    entry: Entry
+    entry: LoggedRequest
 
 
 class Service:
@@ -60,14 +60,14 @@ class Service:
 
     def __init__(self, options: Options, script: Script) -> None:
         self.options, self.script = options, script
-        self.ledger, self.rate = Ledger(), Rate(options.ipm)
-        self.shelf = Shelf(options.entropy.randbytes(32))
+        self.request_log, self.rate = RequestLog(), Rate(options.ipm)
+        self.object_store = ObjectStore(options.entropy.randbytes(32))
         self.gateway = options.backend.dialect == "uniall"
 
     def reset(self) -> None:
         """Begin anew: no script, empty books, no results, a fresh minute."""
         self.script.load([])
-        for part in (self.ledger, self.shelf, self.rate):
+        for part in (self.request_log, self.object_store, self.rate):
             part.clear()
 
     async def post(self, request: Request) -> Response:
@@ -90,19 +90,19 @@ class Service:
             self._authorize(request)
         except Refusal as refusal:
             return self._refused(call, refusal)
-        data = [replies.listed(name) for model in catalog().models for name in self.options.ids(model)]
+        data = [responses.listed(name) for model in catalog().models for name in self.options.ids(model)]
         return self._json(call, {"object": "list", "data": data})
 
     async def download(self, request: Request) -> Response:
         """Serve a result file to whoever has its whole URL, for 24 emulated hours."""
         call = self._receive(request, Faults())
-        self.ledger.downloads += 1
+        self.request_log.downloads += 1
         query = request.scope["query_string"].decode("latin-1")
-        item = self.shelf.get(request.url.path, query, self.options.clock())
+        item = self.object_store.get(request.url.path, query, self.options.clock())
         if isinstance(item, str) or (item.damage and item.damage.name == "download-404"):
             code = item if isinstance(item, str) else "NoSuchKey"
-            told = {"Code": code, "RequestId": call.id, "HostId": "emulator"}
-            return self._json(call, told, 403 if code == "AccessDenied" else 404)
+            described = {"Code": code, "RequestId": call.id, "HostId": "emulator"}
+            return self._json(call, described, 403 if code == "AccessDenied" else 404)
         content = await asyncio.to_thread(paint, item.recipe, item.damage)
         kind = CutOff if item.damage and item.damage.name == "download-cut" else Response
         return kind(content, headers=self._headers(call), media_type=MEDIA[item.recipe.format])
@@ -113,16 +113,16 @@ class Service:
         call.entry.status = 404
         return Response(status_code=404, headers=self._headers(call))
 
-    def _receive(self, request: Request, faults: Faults) -> Call:
+    def _receive(self, request: Request, faults: Faults) -> ApiCall:
         options, path = self.options, request.url.path
         now = options.clock()
         own_id = envelopes.request_id(now, options.entropy)
         client_id = envelopes.client_request_id(request.headers.get("x-client-request-id"), now, options.entropy)
-        entry = Entry(own_id, request.method, path, client_id, now, faults=faults.names)
+        entry = LoggedRequest(own_id, request.method, path, client_id, now, faults=faults.names)
         if not path.startswith(RESULTS):
-            self.ledger.entries.append(entry)
+            self.request_log.entries.append(entry)
         packed = "gzip" in request.headers.get("accept-encoding", "") and (options.gzip or "gzip" in faults)
-        return Call(own_id, client_id, now, str(request.base_url).rstrip("/"), packed, faults, entry)
+        return ApiCall(own_id, client_id, now, str(request.base_url).rstrip("/"), packed, faults, entry)
 
     def _authorize(self, request: Request) -> None:
         options = self.options
@@ -135,7 +135,7 @@ class Service:
         elif options.keys is not None and key not in options.keys:
             raise Refusal("key-unknown")
 
-    def _noted(self, call: Call, body: object) -> Mapping[str, Any]:
+    def _noted(self, call: ApiCall, body: object) -> Mapping[str, Any]:
         if not isinstance(body, dict):
             raise invalid("body", "the request body must be a JSON object")
         call.entry.body = shortened(body)
@@ -143,7 +143,7 @@ class Service:
         call.entry.unknown = (unknown_gateway_keys if self.gateway else unknown_keys)(body)
         return body
 
-    async def _generate(self, call: Call, body: Mapping[str, Any], *, edit: bool) -> Response:
+    async def _generate(self, call: ApiCall, body: Mapping[str, Any], *, edit: bool) -> Response:
         faults = call.faults
         if latency := faults["latency"]:
             await self.options.sleep(latency["seconds"])
@@ -155,7 +155,7 @@ class Service:
             raise scripted
         if (lost := self._lost(call)) is not None:
             return lost
-        if work.wish.stream and "json-to-stream" not in faults:
+        if work.generation.stream and "json-to-stream" not in faults:
             frames, headers = self._frames(call, work), self._headers(call)
             return EventStream(frames, headers, envelopes.EVENT_TYPE, cut=_cut(faults) is not None)
         response = self._json(call, await self._reply(call, work))
@@ -163,26 +163,28 @@ class Service:
             return CutOff(response.body, headers=dict(response.headers))
         return response
 
-    async def _work(self, call: Call, body: Mapping[str, Any], *, edit: bool) -> Work:
+    async def _work(self, call: ApiCall, body: Mapping[str, Any], *, edit: bool) -> Generated:
         """Check, plan and bill: from here on the pictures are paid for, whether or not anybody waits for them."""
         options = self.options
         shape = call.faults["preset-shape"]
-        wish = await asyncio.to_thread(self._read, body, shape["ratio"] if shape else None, edit=edit)
-        reserved = wish.offer.parameters["layers"].extra["images_per_minute"] if wish.layers else wish.count
-        self.rate.take(wish.offer.model.name, reserved, options.clock())
-        slots = plan(wish, call.faults, options.paint, options.scale, options.entropy)
-        charged = bill(wish, slots, call.id) if call.faults.billed else None
+        generation = await asyncio.to_thread(self._read, body, shape["ratio"] if shape else None, edit=edit)
+        reserved = (
+            generation.offer.parameters["layers"].extra["images_per_minute"] if generation.layers else generation.count
+        )
+        self.rate.take(generation.offer.model.name, reserved, options.clock())
+        slots = plan(generation, call.faults, options.paint, options.scale, options.entropy)
+        charged = charge(generation, slots, call.id) if call.faults.billed else None
         if charged:
-            self.ledger.bills.append(charged)
-        return Work(wish, slots, int(options.clock()))
+            self.request_log.charges.append(charged)
+        return Generated(generation, slots, int(options.clock()))
 
-    def _read(self, body: Mapping[str, Any], shape: str | None, *, edit: bool) -> Wish:
+    def _read(self, body: Mapping[str, Any], shape: str | None, *, edit: bool) -> GenerationRequest:
         fetch = fetch_loopback if self.options.fetch == "loopback" else trust
         if self.gateway:
             return read_gateway(body, self.options, fetch, edit=edit)
         return read_ark(body, self.options, fetch, shape)
 
-    def _lost(self, call: Call) -> Response | None:
+    def _lost(self, call: ApiCall) -> Response | None:
         """Give the scripted answer that is none."""
         if "drop-before-answer" in call.faults:
             return Dropped()
@@ -194,15 +196,15 @@ class Service:
         status = int(html.removeprefix("html-"))
         return Response(envelopes.HTML, status, self._headers(call), "text/html")
 
-    async def _reply(self, call: Call, work: Work) -> dict[str, Any]:
+    async def _reply(self, call: ApiCall, work: Generated) -> dict[str, Any]:
         empty = "empty-data" in call.faults
         entries = [] if empty else [await self._entry(call, work, slot) for slot in work.slots]
-        return (replies.gateway if self.gateway else replies.whole)(work, entries)
+        return (responses.gateway if self.gateway else responses.whole)(work, entries)
 
-    async def _frames(self, call: Call, work: Work) -> AsyncIterator[bytes]:
+    async def _frames(self, call: ApiCall, work: Generated) -> AsyncIterator[bytes]:
         cut, broken = _cut(call.faults), call.faults["error-frame"]
         for slot in work.slots:
-            frame = replies.event(work, slot, await self._entry(call, work, slot))
+            frame = responses.event(work, slot, await self._entry(call, work, slot))
             if cut is not None and slot.index >= cut:
                 yield frame[: len(frame) // 2]
                 return
@@ -214,25 +216,25 @@ class Service:
         if cut is not None:
             return
         if "no-completed" not in call.faults:
-            yield replies.completed(work)
+            yield responses.completed(work)
         yield envelopes.DONE
 
-    async def _entry(self, call: Call, work: Work, slot: Slot) -> dict[str, Any]:
+    async def _entry(self, call: ApiCall, work: Generated, slot: PlannedImage) -> dict[str, Any]:
         if slot.recipe is None:
             assert slot.failure is not None
             return {"error": envelopes.slot_error(slot.failure, call.id)}
-        if not work.wish.inline:
-            return replies.entry(work, slot, {"url": self._shelved(call, work, slot)})
-        return replies.entry(work, slot, {"b64_json": await asyncio.to_thread(_inlined, slot.recipe, slot.damage)})
+        if not work.generation.inline:
+            return responses.entry(work, slot, {"url": self._shelved(call, work, slot)})
+        return responses.entry(work, slot, {"b64_json": await asyncio.to_thread(_inlined, slot.recipe, slot.damage)})
 
-    def _shelved(self, call: Call, work: Work, slot: Slot) -> str:
+    def _shelved(self, call: ApiCall, work: Generated, slot: PlannedImage) -> str:
         assert slot.recipe is not None
-        folder = replies.undated(work.model)
+        folder = responses.undated(work.model)
         name = f"{call.id}_{slot.index}.{slot.recipe.format}"
         path = f"{RESULTS}{result_host(self.options.backend.name)}/{folder}/{name}"
-        return call.origin + self.shelf.put(path, slot.recipe, slot.damage, self.options.clock())
+        return call.origin + self.object_store.put(path, slot.recipe, slot.damage, self.options.clock())
 
-    def _refused(self, call: Call, refusal: Refusal) -> Response:
+    def _refused(self, call: ApiCall, refusal: Refusal) -> Response:
         row = refusal.row
         dress = next((name for name in INSTEAD if name in call.faults), None)
         error = (
@@ -253,14 +255,14 @@ class Service:
             response.headers["x-emulated-assumed"] = "error-shape"
         return response
 
-    def _json(self, call: Call, value: Mapping[str, Any], status: int = 200) -> Response:
+    def _json(self, call: ApiCall, value: Mapping[str, Any], status: int = 200) -> Response:
         content, headers = envelopes.body(value), self._headers(call)
         if call.gzip:
             content = gzip.compress(content, 1)
             headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
         return Response(content, status, headers | {"content-type": envelopes.JSON_TYPE})
 
-    def _headers(self, call: Call) -> dict[str, str]:
+    def _headers(self, call: ApiCall) -> dict[str, str]:
         now = self.options.clock()
         headers = envelopes.headers(call.id, call.client_id, now, now - call.started)
         wait = call.faults["retry-after"]
@@ -286,7 +288,7 @@ def _inlined(recipe: Recipe, damage: Fault | None) -> str:
     return text[: len(text) // 8 * 4 + 1] if damage and damage.name == "truncated-base64" else text
 
 
-def _settle(entry: Entry, response: Response) -> None:
+def _settle(entry: LoggedRequest, response: Response) -> None:
     """Write down how a request ended, where it was not refused."""
     if isinstance(response, Dropped | Hanging):
         entry.outcome = "dropped" if isinstance(response, Dropped) else "hanging"

@@ -63,8 +63,8 @@ def preset(model: Model, name: str) -> Mapping[str, Size] | None:
 def shape_of(prompt: str, table: Mapping[str, Size], default: str) -> str:
     """Guess the ratio a model would pick: said in numbers, said in words, else the default, else the table's first."""
     said = (f"{match[1]}:{match[2]}" for match in RATIO.finditer(prompt))
-    worded = (shape for shape, words in SHAPES if words.search(prompt))
-    return next((shape for shape in (*said, *worded, default) if shape in table), next(iter(table)))
+    style_prompt_of = (shape for shape, words in SHAPES if words.search(prompt))
+    return next((shape for shape in (*said, *style_prompt_of, default) if shape in table), next(iter(table)))
 
 
 def nearest_shape(size: Size, table: Mapping[str, Size]) -> str:

@@ -16,14 +16,14 @@ from seedframe.errors import ConfirmationNeeded, InvalidRequest, NotConfigured
 from seedframe.messages import Message
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board import Board, example
-from seedframe.storyboard.folder import check_folder
+from seedframe.storyboard.board_folder import board_in, publish, publish_picture, results_in, results_of
+from seedframe.storyboard.board_plan import BoardPlan, plan_board
+from seedframe.storyboard.folder_links import check_folder
 from seedframe.storyboard.frames import FrameResult
-from seedframe.storyboard.origin import state_by_files
-from seedframe.storyboard.outputs import board_in, publish, publish_picture, results_in, results_of
 from seedframe.storyboard.picks import picks_meant, read_picks, write_picks
-from seedframe.storyboard.plan import BoardPlan, plan_board
 from seedframe.storyboard.reports import money
-from seedframe.storyboard.run import board_state, check_backend, check_budget
+from seedframe.storyboard.run.origin import state_by_files
+from seedframe.storyboard.run.run import board_state, check_backend, check_budget
 
 EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 

@@ -18,10 +18,10 @@ from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
 from seedframe.storyboard.formats import is_workbook, read_document, read_workbook
 from seedframe.storyboard.formats.document import Document, Place, refusal
-from seedframe.storyboard.naming import bind_named
+from seedframe.storyboard.mentions import bind_named
 from seedframe.storyboard.schema import check_schema, schema_named
-from seedframe.storyboard.sense import check_sense
-from seedframe.storyboard.values import LOOK, WORDS, Board, Character, Element, Picture, Scene, Shot, Text
+from seedframe.storyboard.types import LOOK, WORDS, Board, BoardPicture, Character, Element, Scene, Shot, Text
+from seedframe.storyboard.validate import validate_references
 from seedframe.storyboard.wording import text_of
 
 __all__ = ["Board", "Character", "Element", "Scene", "Shot", "board_schema", "board_to_json", "example", "read_board"]
@@ -44,7 +44,7 @@ def read_board(path: Path | str, *, text: str | None = None) -> Board:
         text = _decoded(path.read_bytes(), path.name) if text is None else text
         document = read_document(text.removeprefix("\ufeff"), path.name)
     check_schema("board", document)
-    check_sense(document)
+    validate_references(document)
     return bind_named(_board(document, str(path.parent)))
 
 
@@ -56,7 +56,7 @@ def board_schema() -> dict[str, Any]:
 @cache
 def example(form: str) -> str:
     """The text of the example board: `yaml` (with comments) or `json`."""
-    return (files("seedframe") / "storyboard" / f"example.{form}").read_text(encoding="utf-8")
+    return (files("seedframe") / "data" / "storyboard" / f"example.{form}").read_text(encoding="utf-8")
 
 
 def board_to_json(board: Board) -> dict[str, Any]:
@@ -117,11 +117,11 @@ def _board(document: Document, folder: str) -> Board:
         strict=data.get("strict", False),
         style=_parts(data.get("style", {})),
         characters=tuple(
-            Character(*_told(item), kind=item.get("kind", "person")) for item in data.get("characters", ())
+            Character(*_element_fields(item), kind=item.get("kind", "person")) for item in data.get("characters", ())
         ),
-        products=tuple(Element(*_told(item)) for item in data.get("products", ())),
+        products=tuple(Element(*_element_fields(item)) for item in data.get("products", ())),
         scenes=scenes,
-        props=tuple(Element(*_told(item)) for item in data.get("props", ())),
+        props=tuple(Element(*_element_fields(item)) for item in data.get("props", ())),
         notes=data.get("notes"),
         folder=folder,
         notices=document.notices,
@@ -133,19 +133,21 @@ def _ratio_of(size: str | None) -> str:
     return ratio_text(Size.parse(size).ratio) if size else "9:16"
 
 
-def _told(item: Mapping[str, Any]) -> tuple[str, Text | None, Text | None, tuple[Picture, ...]]:
+def _element_fields(item: Mapping[str, Any]) -> tuple[str, Text | None, Text | None, tuple[BoardPicture, ...]]:
     pictures = tuple(_picture(entry) for entry in _listed(item.get("references")))
     return item["id"], _text(item.get("name")), _text(item.get("text")), pictures
 
 
-def _picture(entry: str | Mapping[str, Any]) -> Picture:
+def _picture(entry: str | Mapping[str, Any]) -> BoardPicture:
     if isinstance(entry, str):
-        return Picture(entry)
-    return Picture(entry["path"], entry.get("role"), _text(entry.get("take")))
+        return BoardPicture(entry)
+    return BoardPicture(entry["path"], entry.get("role"), _text(entry.get("take")))
 
 
 def _scene(item: Mapping[str, Any]) -> Scene:
-    return Scene(*_told(item), left=_text(item.get("left")), right=_text(item.get("right")), look=_parts(item, LOOK))
+    return Scene(
+        *_element_fields(item), left=_text(item.get("left")), right=_text(item.get("right")), look=_parts(item, LOOK)
+    )
 
 
 def _shots(items: Sequence[Mapping[str, Any]], defaults: Mapping[str, Any], *, chain: bool) -> Iterator[Shot]:
@@ -207,12 +209,12 @@ def _text(value: Any) -> Text | None:
 
 def _element_json(item: Element) -> dict[str, Any]:
     pictures = [_kept({"path": p.path, "role": p.role, "take": p.take}) for p in item.pictures]
-    told = {"id": item.id, "name": item.name, "text": item.text, "references": pictures}
+    described = {"id": item.id, "name": item.name, "text": item.text, "references": pictures}
     if isinstance(item, Scene):
-        return _kept({**told, "left": item.left, "right": item.right, **item.look})
+        return _kept({**described, "left": item.left, "right": item.right, **item.look})
     if isinstance(item, Character):
-        return _kept({**told, "kind": None if item.kind == "person" else item.kind})
-    return _kept(told)
+        return _kept({**described, "kind": None if item.kind == "person" else item.kind})
+    return _kept(described)
 
 
 def _shot_json(shot: Shot) -> dict[str, Any]:

@@ -9,22 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seedframe.storyboard.continuity import (
-    Cast,
-    Reference,
-    identity,
-    named_identity,
-    position_words,
-    setting_words,
-)
-from seedframe.storyboard.naming import introduced
-from seedframe.storyboard.values import Board, Character, Element, Role, Scene, Shot, Text
+from seedframe.storyboard.continuity import Cast, ShotReference, identity, named_identity, position_words, setting_words
+from seedframe.storyboard.mentions import introduced
+from seedframe.storyboard.types import Board, Character, Element, Role, Scene, Shot, Text
 from seedframe.storyboard.wording import filled, joined, wording
 
 STILL = "image_use.video_still"
 
 
-def brief_of(board: Board, cast: Cast, shot: Shot, role: Role, references: Sequence[Reference]) -> dict[str, Any]:
+def brief_of(board: Board, cast: Cast, shot: Shot, role: Role, references: Sequence[ShotReference]) -> dict[str, Any]:
     """The brief of one keyframe: the words, the look, references numbered from 1. The ratio is the frame task's."""
     own = {**shot.brief, **(shot.last if role == "last" else {})}
     scene = cast.scenes[shot.scene] if shot.scene else None
@@ -50,13 +43,13 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
     action, subject = own.get("action"), own.get("subject")
     lead = next((group for group in groups if group), None) if subject is None else None
     action, named = _introductions(action, [each for group in groups for each in group] if subject is None else [])
-    told = lead and any(element in named for element in lead)
-    if lead and lead is groups[0] and len(lead) > 1 and not told:
+    described = lead and any(element in named for element in lead)
+    if lead and lead is groups[0] and len(lead) > 1 and not described:
         return _together(cast, shot, groups, place, own.get("action"), own)
-    if lead and not told:
+    if lead and not described:
         subject = joined(map(named_identity, lead), wording()["and"]) or identity(lead[0])
-    rest = [each for group in groups if told or group is not lead for each in group if each not in named]
-    others = [_beside(cast, element) if told else named_identity(element) for element in rest]
+    rest = [each for group in groups if described or group is not lead for each in group if each not in named]
+    others = [_beside(cast, element) if described else named_identity(element) for element in rest]
     if subject is None and action:
         subject, action = action, None
     if subject is None:
@@ -80,12 +73,12 @@ def _introductions(action: Text | None, elements: Sequence[Element]) -> tuple[Te
     done: list[Element] = []
     for element in elements if action else ():
         sentence = identity(element)
-        told = {
+        described = {
             language: introduced(text, element, sentence[language]) if language in sentence else None
             for language, text in (action or {}).items()
         }
-        if all(told.values()):
-            action = {language: str(text) for language, text in told.items()}
+        if all(described.values()):
+            action = {language: str(text) for language, text in described.items()}
             done.append(element)
     return action, done
 
@@ -102,8 +95,8 @@ def _together(
 
 def _subject(who: Character, position: str | None) -> dict[str, Any]:
     kind = None if who.kind == "other" else who.kind
-    told = {"text": identity(who), "name": who.name if who.text else None, "position": position, "kind": kind}
-    return {part: dict(value) if isinstance(value, Mapping) else value for part, value in told.items() if value}
+    described = {"text": identity(who), "name": who.name if who.text else None, "position": position, "kind": kind}
+    return {part: dict(value) if isinstance(value, Mapping) else value for part, value in described.items() if value}
 
 
 def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:
@@ -127,6 +120,6 @@ def _unique(texts: Sequence[Text]) -> list[Text]:
     return [dict(text) for index, text in enumerate(texts) if text not in texts[:index]]
 
 
-def _numbered(number: int, reference: Reference) -> dict[str, Any]:
+def _numbered(number: int, reference: ShotReference) -> dict[str, Any]:
     taken = {"take": dict(reference.take)} if reference.take else {}
     return {"n": number, "role": reference.role, **taken}

@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import Any
 
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.findings import BoardFinding
+from seedframe.storyboard.mentions import ARTICLE, CODE
 from seedframe.storyboard.names import frame_key, frame_slot
-from seedframe.storyboard.naming import ARTICLE, CODE
-from seedframe.storyboard.values import Board, Character, Element, ElementKind, Role, Scene, Shot, Text
+from seedframe.storyboard.types import Board, Character, Element, ElementKind, Role, Scene, Shot, Text
 from seedframe.storyboard.wording import HAN, filled, joined, text_of, wording
 
 CLOSE_SIZES = ("insert", "macro", "extreme_close", "插入", "微距", "大特写", "物件特写")
@@ -29,7 +29,7 @@ OPPOSITE = {"left": "right", "right": "left"}
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ShotReference:
     """One input picture of a frame: `path` on disk (or URL), or `frame`, the key of a frame made before it."""
 
     role: str
@@ -135,20 +135,20 @@ def previous_frame(cast: Cast, shot: Shot, role: Role, picks: Mapping[str, str])
     return picks.get(frame_slot(prev.id, source), frame_key(prev.id, source, 1)), None
 
 
-def references(cast: Cast, shot: Shot, role: Role, picks: Mapping[str, str]) -> tuple[Reference, ...]:
+def references(cast: Cast, shot: Shot, role: Role, picks: Mapping[str, str]) -> tuple[ShotReference, ...]:
     """All input pictures of a frame in their fixed order."""
     seen = cast.seen(shot)
     pictured = [kind for kind, element in seen if element.pictures]
-    found: list[Reference] = []
+    found: list[ShotReference] = []
     for kind, element in seen:
         for picture in element.pictures:
             # With two characters pictured, "the character of image 1" no longer says which of them.
             named = element.name and pictured.count(kind) > 1 and not picture.role and kind in wording()["take"]
             take = filled(wording()["take"][kind], name=element.name) if named and element.name else None
-            found.append(Reference(picture.role or kind, path=picture.path, take=picture.take or take))
+            found.append(ShotReference(picture.role or kind, path=picture.path, take=picture.take or take))
     before = previous_frame(cast, shot, role, picks)
     if before:
-        found.append(Reference("previous_frame", frame=before[0], take=before[1]))
+        found.append(ShotReference("previous_frame", frame=before[0], take=before[1]))
     return tuple(found)
 
 
@@ -165,7 +165,7 @@ def is_detail(shot: Shot) -> bool:
     return any(word in size for word in CLOSE_SIZES)
 
 
-def continuity_findings(board: Board) -> tuple[Finding, ...]:
+def continuity_findings(board: Board) -> tuple[BoardFinding, ...]:
     """Everything about this board that will not hold together, in story order; the reader's notices come first."""
     cast = Cast.of(board)
     found = [*board.notices, *_elements(board)]
@@ -177,19 +177,19 @@ def continuity_findings(board: Board) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _elements(board: Board) -> Iterator[Finding]:
+def _elements(board: Board) -> Iterator[BoardFinding]:
     names: dict[str, Element] = {}
     for element in (*board.characters, *board.products, *board.scenes, *board.props):
         if element.text is None:
-            yield Finding("CONT_UNDESCRIBED", "warning", Message("storyboard.undescribed", id=element.id))
+            yield BoardFinding("CONT_UNDESCRIBED", "warning", Message("storyboard.undescribed", id=element.id))
         for name in (element.name or {}).values():
             other = names.setdefault(name, element)
             if other is not element and other.text != element.text:
                 message = Message("storyboard.two-identities", name=name, first=other.id, second=element.id)
-                yield Finding("CONT_IDENTITY", "warning", message)
+                yield BoardFinding("CONT_IDENTITY", "warning", message)
 
 
-def _identity(cast: Cast, shot: Shot) -> Iterator[Finding]:
+def _identity(cast: Cast, shot: Shot) -> Iterator[BoardFinding]:
     for part, brief in (("subject", shot.brief), ("last.subject", shot.last)):
         own: Text | None = brief.get("subject")
         if own is None:
@@ -198,10 +198,10 @@ def _identity(cast: Cast, shot: Shot) -> Iterator[Finding]:
             sentence = identity(cast.characters[name])
             if not all(sentence[lang] in own[lang] for lang in own.keys() & sentence.keys()):
                 message = Message("storyboard.identity-differs", id=name, part=part)
-                yield Finding("CONT_IDENTITY", "info" if is_detail(shot) else "warning", message, shot.id)
+                yield BoardFinding("CONT_IDENTITY", "info" if is_detail(shot) else "warning", message, shot.id)
 
 
-def _style(board: Board, cast: Cast, shot: Shot) -> Iterator[Finding]:
+def _style(board: Board, cast: Cast, shot: Shot) -> Iterator[BoardFinding]:
     scene: Mapping[str, Any] = cast.scenes[shot.scene].look if shot.scene else {}
     for part in ONE_STYLE:
         chosen = shot.last.get(part, shot.brief.get(part, scene.get(part)))
@@ -209,10 +209,10 @@ def _style(board: Board, cast: Cast, shot: Shot) -> Iterator[Finding]:
             message = Message(
                 "storyboard.style-differs", part=part, got=_shown(chosen), style=_shown(board.style[part])
             )
-            yield Finding("CONT_STYLE", "warning", message, shot.id)
+            yield BoardFinding("CONT_STYLE", "warning", message, shot.id)
 
 
-def _sides(cast: Cast, shot: Shot) -> Iterator[Finding]:
+def _sides(cast: Cast, shot: Shot) -> Iterator[BoardFinding]:
     """A clause that names what stands on one side together with words for the other side."""
     scene = cast.scenes.get(shot.scene or "")
     if scene is None:
@@ -223,7 +223,7 @@ def _sides(cast: Cast, shot: Shot) -> Iterator[Finding]:
             thing = (fixed or {}).get(language, "")
             wrong = any(word in clause for word in wording()["sides"][OPPOSITE[side]])
             if thing and wrong and thing.lower() in clause:
-                yield Finding(
+                yield BoardFinding(
                     "CONT_SIDE", "warning", Message("storyboard.side-differs", thing=thing, clause=clause), shot.id
                 )
 
@@ -238,45 +238,45 @@ def _clauses(shot: Shot) -> Iterator[tuple[str, str]]:
                     yield clause.strip(), language
 
 
-def _prev(cast: Cast, shot: Shot) -> Iterator[Finding]:
+def _prev(cast: Cast, shot: Shot) -> Iterator[BoardFinding]:
     if shot.prev and not same_place(cast.shots[shot.prev], shot):
-        yield Finding("CONT_SCENE_CHANGE", "info", Message("storyboard.prev-dropped", prev=shot.prev), shot.id)
+        yield BoardFinding("CONT_SCENE_CHANGE", "info", Message("storyboard.prev-dropped", prev=shot.prev), shot.id)
     if "last" in shot.frames and not shot.last:
-        yield Finding("FRAME_SAME", "warning", Message("storyboard.last-same"), shot.id)
+        yield BoardFinding("FRAME_SAME", "warning", Message("storyboard.last-same"), shot.id)
 
 
-def _flips(before: Shot, shot: Shot) -> Iterator[Finding]:
+def _flips(before: Shot, shot: Shot) -> Iterator[BoardFinding]:
     if before.reverse != shot.reverse:
         return
     for name in before.positions.keys() & shot.positions.keys():
         if OPPOSITE.get(before.positions[name]) == shot.positions[name]:
             message = Message("storyboard.position-flips", id=name, before=before.id, side=_side(shot.positions[name]))
-            yield Finding("CONT_SIDE", "warning", message, shot.id)
+            yield BoardFinding("CONT_SIDE", "warning", message, shot.id)
     shared = set(before.characters) & set(shot.characters)
     if shared and before.direction and OPPOSITE.get(before.direction) == shot.direction:
         message = Message("storyboard.direction-flips", before=before.id, side=_side(str(shot.direction)))
-        yield Finding("CONT_SIDE", "warning", message, shot.id)
+        yield BoardFinding("CONT_SIDE", "warning", message, shot.id)
 
 
 def _side(side: str) -> Message:
     return Message(f"storyboard.side-{side}")
 
 
-def _states(cast: Cast, before: Shot, shot: Shot) -> Iterator[Finding]:
+def _states(cast: Cast, before: Shot, shot: Shot) -> Iterator[BoardFinding]:
     for part in ("time_of_day", "weather"):
         was, now = _looks(cast, before, part), _looks(cast, shot, part)
         if was != now:
             message = Message("storyboard.state-differs", part=part, before=before.id, was=_shown(was), now=_shown(now))
-            yield Finding("CONT_LIGHT", "warning", message, shot.id)
+            yield BoardFinding("CONT_LIGHT", "warning", message, shot.id)
     if not set(before.characters) & set(shot.characters):
         return
     for code, part in (("CONT_WARDROBE", "wardrobe"), ("CONT_PROP", "prop_state"), ("CONT_LIGHT", "light")):
-        told, retold = getattr(before, part), getattr(shot, part)
-        if told and retold and told != retold:
+        described, retold = getattr(before, part), getattr(shot, part)
+        if described and retold and described != retold:
             message = Message(
-                "storyboard.state-differs", part=part, before=before.id, was=_shown(told), now=_shown(retold)
+                "storyboard.state-differs", part=part, before=before.id, was=_shown(described), now=_shown(retold)
             )
-            yield Finding(code, "info", message, shot.id)
+            yield BoardFinding(code, "info", message, shot.id)
 
 
 def _looks(cast: Cast, shot: Shot, part: str) -> Any:
@@ -284,11 +284,11 @@ def _looks(cast: Cast, shot: Shot, part: str) -> Any:
     return shot.brief.get(part, scene.get(part))
 
 
-def _jump(before: Shot, shot: Shot) -> Iterator[Finding]:
+def _jump(before: Shot, shot: Shot) -> Iterator[BoardFinding]:
     size = shot.brief.get("shot_size")
     same = all(before.brief.get(part) == shot.brief.get(part) for part in ("shot_size", "camera_angle"))
     if size and same and shot.characters and before.characters == shot.characters:
-        yield Finding("CONT_JUMP", "info", Message("storyboard.jump-cut", before=before.id), shot.id)
+        yield BoardFinding("CONT_JUMP", "info", Message("storyboard.jump-cut", before=before.id), shot.id)
 
 
 def _shown(value: Any) -> str:

@@ -15,7 +15,7 @@ Severity = Literal["error", "warning", "info"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class BoardFinding:
     """`shot` is a shot id, `frame` a frame key; both None: the whole board."""
 
     code: str
@@ -26,6 +26,11 @@ class Finding:
 
     def as_json(self) -> dict[str, Any]:
         """`{code, severity, message: {en, zh}, shot?, frame?}`."""
-        told = {language: self.message.text(language) for language in LANGUAGES}
+        described = {language: self.message.text(language) for language in LANGUAGES}
         where = {"shot": self.shot, "frame": self.frame}
-        return {"code": self.code, "severity": self.severity, "message": told, **{k: v for k, v in where.items() if v}}
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": described,
+            **{k: v for k, v in where.items() if v},
+        }

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from seedframe.storyboard.briefs import brief_of
-from seedframe.storyboard.continuity import Cast, Reference, references
+from seedframe.storyboard.continuity import Cast, ShotReference, references
 from seedframe.storyboard.names import frame_key
-from seedframe.storyboard.values import Board, Role, Shot
+from seedframe.storyboard.types import Board, Role, Shot
 
 Status = Literal["planned", "done", "failed", "unknown", "skipped"]
 NO_PICKS: Mapping[str, str] = MappingProxyType({})
@@ -30,7 +30,7 @@ class FrameTask:
     role: Role
     take: int
     brief: Mapping[str, Any]
-    references: tuple[Reference, ...] = ()
+    references: tuple[ShotReference, ...] = ()
     depends_on: tuple[str, ...] = ()
     model: str | None = None
     ratio: str = "9:16"
@@ -121,7 +121,7 @@ def _numbers(shot: Shot) -> range:
     return range(1, shot.takes + 1)
 
 
-def _located(board: Board, reference: Reference) -> Reference:
+def _located(board: Board, reference: ShotReference) -> ShotReference:
     """A relative path is meant from the board's folder; URLs and absolute paths stay as they are."""
     path = reference.path
     if path is None or board.folder is None or "://" in path or path.startswith("data:"):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import get_args
 
 from seedframe.messages import Message
-from seedframe.storyboard.values import Role
+from seedframe.storyboard.types import Role
 
 SUFFIXES: Mapping[str, str] = MappingProxyType({"first": "ff", "last": "lf", "ref": "ref"})
 KEY = re.compile(r"(?P<shot>E\d{2,4}_SC\d{2,4}_SH\d{3,6})_(?P<suffix>ff|lf|ref)_v(?P<take>\d{2,3})")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
-from seedframe.store import Store
 from seedframe.storyboard.frames import frames_of
 from seedframe.storyboard.names import frame_slot
-from seedframe.storyboard.values import Board
+from seedframe.storyboard.types import Board
+from seedframe.studio.store import Store
 
 PICKS_FILE = "picks.json"
 PICKS_SCHEMA = "seedframe/picks/1"
@@ -27,8 +27,8 @@ def read_picks(out: Path) -> dict[str, str]:
     """Slot → picked key; empty when nothing was picked yet. StoreError for a file that is not ours."""
     path = out / PICKS_FILE
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return {str(slot): str(key) for slot, key in told["picks"].items()}
+        described = json.loads(path.read_text(encoding="utf-8"))
+        return {str(slot): str(key) for slot, key in described["picks"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

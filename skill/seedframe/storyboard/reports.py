@@ -11,9 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from seedframe.messages import Language, Message
-from seedframe.storyboard.findings import Finding
-from seedframe.storyboard.plan import BoardPlan, FramePlan
-from seedframe.storyboard.progress import BoardState, FrameState, State
+from seedframe.storyboard.board_plan import BoardPlan, FramePlan
+from seedframe.storyboard.findings import BoardFinding
+from seedframe.storyboard.run.state import BoardState, FrameState, State
 
 MOST_LINES = 40
 """So many frames are told one by one in a summary; the rest is counted."""
@@ -47,15 +47,15 @@ def total_line(plan: BoardPlan, language: Language) -> str:
     ).text(language)
 
 
-def finding_lines(findings: Iterator[Finding], language: Language) -> Iterator[str]:
+def finding_lines(findings: Iterator[BoardFinding], language: Language) -> Iterator[str]:
     """What was noticed, in words; shots that share a finding share its line."""
     places: dict[tuple[str, str, Message], list[str]] = {}
     for finding in findings:
         places.setdefault((finding.severity, finding.code, finding.message), []).append(finding.shot or "")
     for (severity, code, message), shots in places.items():
         where = ", ".join(dict.fromkeys(shot for shot in shots if shot))
-        told = f"{message.text(language)} ({where})" if where else message.text(language)
-        yield f"{Message(f'boards.severity-{severity}').text(language)} {code}: {told}"
+        described = f"{message.text(language)} ({where})" if where else message.text(language)
+        yield f"{Message(f'boards.severity-{severity}').text(language)} {code}: {described}"
 
 
 def plan_facts(plan: BoardPlan, language: Language) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def headline(state: BoardState) -> Message:
 
 def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
     """A state small enough for a model: counts, and the frames that are not simply done or waiting."""
-    told = state.as_json()
+    described = state.as_json()
     notable = [frame for frame in state.frames if frame.state in ("failed", "unknown", "running")]
     done = [frame for frame in state.frames if frame.state == "done"]
     shown = [*notable, *done][:MOST_LINES]
@@ -118,13 +118,13 @@ def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
         }
         for frame in shown
     ]
-    return {**{name: value for name, value in told.items() if name != "frames"}, "frames": frames}
+    return {**{name: value for name, value in described.items() if name != "frames"}, "frames": frames}
 
 
 def money(cost: Mapping[str, Decimal], *, unpriced: int = 0) -> str:
     """`3.74 CNY`, sums of several currencies side by side, a question mark for what has no price."""
-    told = [f"{amount.normalize():f} {currency}" for currency, amount in sorted(cost.items())]
-    return " + ".join([*told, *(["?"] if unpriced else [])]) or "0"
+    described = [f"{amount.normalize():f} {currency}" for currency, amount in sorted(cost.items())]
+    return " + ".join([*described, *(["?"] if unpriced else [])]) or "0"
 
 
 def duration(seconds: float) -> Message:
@@ -171,5 +171,5 @@ def _state(name: State) -> Message:
 
 
 def _why(frame: FrameState, language: Language) -> str:
-    told = frame.error or {}
-    return told.get(language) or next(iter(told.values()), "")
+    described = frame.error or {}
+    return described.get(language) or next(iter(described.values()), "")

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from seedframe.storyboard.values import Text
+from seedframe.storyboard.types import Text
 
 HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 LANGUAGES = ("zh", "en")
@@ -23,7 +23,7 @@ LANGUAGES = ("zh", "en")
 def wording() -> Mapping[str, Any]:
     """The fixed words."""
     content: dict[str, Any] = json.loads(
-        (files("seedframe") / "storyboard" / "wording.json").read_text(encoding="utf-8")
+        (files("seedframe") / "data" / "storyboard" / "wording.json").read_text(encoding="utf-8")
     )
     return content
 

@@ -55,7 +55,7 @@ class Unreadable(ValueError):
 @cache
 def columns() -> Mapping[str, Any]:
     """The names of `columns.json`."""
-    file = files("seedframe") / "storyboard" / "formats" / "columns.json"
+    file = files("seedframe") / "data" / "storyboard" / "columns.json"
     content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return content
 
@@ -180,8 +180,8 @@ def _timed(cell: str) -> str:
     return unicodedata.normalize("NFKC", cell.strip().translate(PRIMES)).strip()
 
 
-def _clock(told: str) -> float:
-    minutes, _, seconds = told.replace("'", ":").rpartition(":")
+def _clock(described: str) -> float:
+    minutes, _, seconds = described.replace("'", ":").rpartition(":")
     return float(seconds) + 60 * float(minutes.rpartition(":")[2] or 0)
 
 

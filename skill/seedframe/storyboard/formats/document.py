@@ -12,7 +12,7 @@ from typing import Any
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.findings import BoardFinding
 
 Spot = tuple[str | int, ...]
 """A way into the dict: ("shots", 2, "shot_size")."""
@@ -42,7 +42,7 @@ class Document:
     name: str
     data: dict[str, Any]
     place: Callable[[Spot], Place]
-    notices: tuple[Finding, ...] = ()
+    notices: tuple[BoardFinding, ...] = ()
 
 
 def refusal(

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.prompting.lexicon import Term, lexicon
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.cells import field_of, seconds_in, shown_id
 from seedframe.storyboard.formats.document import Document, Place, place_at, refusal
 from seedframe.storyboard.formats.rows import BoardRows, Cell, Row
-from seedframe.styling.lexicon import Term, lexicon
 
 HEADING = re.compile(
     r"(?:\.(?=[^.])|(?:INT\.?/EXT|INT|EXT|EST|I/E)[. ]\s*|(?:内景|外景|内外景)[\s.、:：]+)(?P<place>.+?)"
@@ -58,7 +58,7 @@ def read_fountain(text: str, name: str) -> Document:
         elif isinstance(item, Speech):
             if last_shot is None:
                 lost = Message("importers.dialogue-lost", line=item.line)
-                board.notices.append(Finding("DIALOGUE_LOST", "warning", lost))
+                board.notices.append(BoardFinding("DIALOGUE_LOST", "warning", lost))
             else:
                 last_shot["dialogue"] = "\n".join(filter(None, (last_shot.get("dialogue"), item.line)))
         elif item["kind"].strip().casefold() in KINDS:

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.cells import (
     Unreadable,
     field_of,
@@ -43,7 +43,7 @@ class Loose:
 
     data: dict[str, Any]
     moved: dict[Spot, Spot] = field(default_factory=dict)
-    notices: list[Finding] = field(default_factory=list)
+    notices: list[BoardFinding] = field(default_factory=list)
 
     def original(self, spot: Spot) -> Spot:
         """Where a spot of the canonical data stands in the file."""
@@ -158,12 +158,12 @@ def _place(scene: Any, number: int) -> tuple[Any, str]:
 
 def _name(data: dict[str, Any], name: str) -> None:
     """The project begins every file name: out of itself, the title or the file, in signs a file name may hold."""
-    told = data.get("project", _first_text(data.get("title")))
-    if not isinstance(told, str):
+    described = data.get("project", _first_text(data.get("title")))
+    if not isinstance(described, str):
         return
-    if "project" in data and told != shown_id(told):
-        data.setdefault("title", told)
-    data["project"] = shown_id(told)[:60].strip("_") or shown_id(PurePath(name).stem)
+    if "project" in data and described != shown_id(described):
+        data.setdefault("title", described)
+    data["project"] = shown_id(described)[:60].strip("_") or shown_id(PurePath(name).stem)
 
 
 def _first_text(value: Any) -> str:
@@ -188,16 +188,16 @@ def _element(item: Any, kind: str) -> Any:
         item = {"id": name.strip(), **({"text": text.strip()} if text.strip() else {})}
     if not isinstance(item, dict):
         return item
-    told = _renamed(item, "element", _known(SINGULAR[kind]))
-    called = _first_text(told.get("name"))
-    own = told.get("id", called)
+    described = _renamed(item, "element", _known(SINGULAR[kind]))
+    called = _first_text(described.get("name"))
+    own = described.get("id", called)
     if isinstance(own, (str, int)) and not isinstance(own, bool) and str(own):
-        told["id"] = shown_id(str(own))
-        if told["id"] != str(own):
-            told.setdefault("name", str(own))
-    if isinstance(told.get("kind"), str):
-        told["kind"] = _value("kind", told["kind"])
-    return told
+        described["id"] = shown_id(str(own))
+        if described["id"] != str(own):
+            described.setdefault("name", str(own))
+    if isinstance(described.get("kind"), str):
+        described["kind"] = _value("kind", described["kind"])
+    return described
 
 
 def _shot(loose: Loose, index: int, item: Any) -> Any:
@@ -208,20 +208,20 @@ def _shot(loose: Loose, index: int, item: Any) -> Any:
     item = {key: value for key, value in item.items() if value not in (None, "", [], {}) or key == "prev"}
     if isinstance(item.get("text"), str):
         item = {"action" if not {"action", "subject"} & item.keys() else "dialogue": item["text"], **_without(item)}
-    told = _renamed(item, "shot", _known("shot"))
-    for key in told.keys() - item.keys():
+    described = _renamed(item, "shot", _known("shot"))
+    for key in described.keys() - item.keys():
         source = next((old for old in item if (field_of(old, "shot") or ("",))[0] == key), key)
         loose.moved["shots", index, key] = ("shots", index, source)
-    time = told.get("time_of_day")
+    time = described.get("time_of_day")
     if isinstance(time, (str, int, float)) and seconds_in(str(time)) is not None:
-        told.setdefault("duration", seconds_in(str(told.pop("time_of_day"))))
-    told = {name: _value(name, value) for name, value in told.items()}
+        described.setdefault("duration", seconds_in(str(described.pop("time_of_day"))))
+    described = {name: _value(name, value) for name, value in described.items()}
     content = ("subject", "action", "characters", "products", "props", "scene", "setting")
-    if "title" in told and not any(told.get(part) for part in content):
-        told["action"] = told.pop("title")
-        message = Message("importers.title-is-action", title=str(told["action"]))
-        loose.notices.append(Finding("TITLE_IS_PICTURE", "info", message))
-    return told
+    if "title" in described and not any(described.get(part) for part in content):
+        described["action"] = described.pop("title")
+        message = Message("importers.title-is-action", title=str(described["action"]))
+        loose.notices.append(BoardFinding("TITLE_IS_PICTURE", "info", message))
+    return described
 
 
 def _without(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,13 +257,13 @@ def _number(shots: list[Any]) -> None:
     for item in shots:
         if not isinstance(item, dict):
             continue
-        told, place = item.get("id", ""), str(item.get("scene", ""))
+        described, place = item.get("id", ""), str(item.get("scene", ""))
         numbered = place.isdigit()
         scene = int(place) if numbered else scenes.setdefault(place, len(scenes) + 1)
         counts[scene] += 1
-        if isinstance(told, bool) or not isinstance(told, (str, int, float)):
+        if isinstance(described, bool) or not isinstance(described, (str, int, float)):
             continue
-        written = str(int(told)) if isinstance(told, float) and told.is_integer() else str(told)
+        written = str(int(described)) if isinstance(described, float) and described.is_integer() else str(described)
         if not CANONICAL.fullmatch(written):
             try:
                 item["id"] = shot_id(written, scene=scene, order=counts[scene])
@@ -292,7 +292,7 @@ def _link(data: dict[str, Any]) -> None:
                 continue
             found = [names.get(one) or names.get(shown_id(one)) or (one if listed else shown_id(one)) for one in many]
             shot[key] = found if isinstance(shot[key], list) else found[0]
-            defined |= {own: {"id": own, "name": told} for own, told in zip(found, many, strict=True)}
+            defined |= {own: {"id": own, "name": described} for own, described in zip(found, many, strict=True)}
         if not listed and defined:
             data[kind] = list(defined.values())
 
@@ -303,6 +303,6 @@ def _names(items: list[Any]) -> dict[str, str]:
     for item in items:
         if isinstance(item, dict) and isinstance(item.get("id"), str):
             name = item.get("name")
-            told = [name] if isinstance(name, str) else [*name.values()] if isinstance(name, dict) else []
-            found |= {str(called): item["id"] for called in (*told, item["id"])}
+            described = [name] if isinstance(name, str) else [*name.values()] if isinstance(name, dict) else []
+            found |= {str(called): item["id"] for called in (*described, item["id"])}
     return found

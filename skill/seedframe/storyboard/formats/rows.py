@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.cells import (
     Unreadable,
     columns,
@@ -52,7 +52,7 @@ class BoardRows:
     name: str
     data: dict[str, Any] = field(default_factory=dict)
     places: dict[Spot, Place] = field(default_factory=dict)
-    notices: list[Finding] = field(default_factory=list)
+    notices: list[BoardFinding] = field(default_factory=list)
     numbers: list[tuple[Cell, int | None]] = field(default_factory=list)
     """Per shot: its number as the file writes it, and the number of its scene when the format counts scenes."""
 
@@ -125,8 +125,8 @@ class BoardRows:
     ) -> None:
         target = into or name
         if name in ("first", "last", "prev"):
-            told = cell.text.strip()
-            item[target] = _merged(item.get(target), {language: told} if language else told)
+            described = cell.text.strip()
+            item[target] = _merged(item.get(target), {language: described} if language else described)
             return
         try:
             value = value_of(name, language, cell.text)
@@ -142,7 +142,7 @@ class BoardRows:
 
     def _twice(self, cell: Cell, before: Any) -> None:
         message = Message("importers.column-twice", column=cell.title, before=before, now=cell.text.strip())
-        self.notices.append(Finding("COLUMN_TWICE", "warning", message))
+        self.notices.append(BoardFinding("COLUMN_TWICE", "warning", message))
 
     def _unknown(self, cell: Cell, group: str) -> None:
         """A column with content that is no field: said once, before anything is paid."""
@@ -151,7 +151,7 @@ class BoardRows:
         close = difflib.get_close_matches(cell.title, aliases, n=1, cutoff=0.5)
         key = "storyboard.column-misspelt" if close else "storyboard.column-unknown"
         message = Message(key, column=cell.title, close=close[0] if close else "")
-        found = Finding("COLUMN_UNKNOWN", "warning", message)
+        found = BoardFinding("COLUMN_UNKNOWN", "warning", message)
         if found not in self.notices:
             self.notices.append(found)
 
@@ -185,29 +185,31 @@ class BoardRows:
         # A column for the last frame alone: the picture column is the first frame.
         roles = list(given or (["first"] if "last" in item and "first" not in item else []))
         for role in ("first", "last"):
-            told = item.pop(role, None)
-            if told is None or (isinstance(told, str) and says("no", told)):
+            described = item.pop(role, None)
+            if described is None or (isinstance(described, str) and says("no", described)):
                 continue
             roles.append(role)
-            if not (isinstance(told, str) and says("yes", told)):
-                item.update({"last": {"action": told}} if role == "last" else {"action": item.get("action", told)})
+            if not (isinstance(described, str) and says("yes", described)):
+                item.update(
+                    {"last": {"action": described}} if role == "last" else {"action": item.get("action", described)}
+                )
         if roles:
             item["frames"] = list(dict.fromkeys(roles))
 
     def _previous(self, item: dict[str, Any], index: int, canonical: Mapping[str, str]) -> None:
-        told = item.get("prev")
-        if told is None:
+        described = item.get("prev")
+        if described is None:
             return
-        if says("no", told):
+        if says("no", described):
             item["prev"] = None
-        elif says("previous", told) and told not in canonical:
+        elif says("previous", described) and described not in canonical:
             if index == 0:
                 raise refusal(
-                    self.name, self._place(("shots", 0, "prev")), Message("storyboard.prev-of-first"), got=told
+                    self.name, self._place(("shots", 0, "prev")), Message("storyboard.prev-of-first"), got=described
                 )
             item["prev"] = self.data["shots"][index - 1]["id"]
         else:
-            item["prev"] = canonical.get(told, told.upper())
+            item["prev"] = canonical.get(described, described.upper())
 
     def _define(self, kind: str) -> None:
         """Elements that shots name: a name finds the element of that name, any other defines one by its name alone."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.cells import field_of, table_of
 from seedframe.storyboard.formats.document import Place, refusal
 from seedframe.storyboard.formats.rows import BoardRows, Cell, Row, rows_of
@@ -38,7 +38,7 @@ def add_table(board: BoardRows, lines: Sequence[Line], heading: str = "", *, oth
         _above(board, line)
     kind = _kind(titles, heading) or otherwise
     if kind is None:
-        board.notices.append(Finding("TABLE_UNKNOWN", "warning", Message("storyboard.table-unknown", line=number)))
+        board.notices.append(BoardFinding("TABLE_UNKNOWN", "warning", Message("storyboard.table-unknown", line=number)))
         return
     for row in rows_of(titles, _checked(board.name, titles, body)):
         _add(board, kind, row)
@@ -73,7 +73,9 @@ def _above(board: BoardRows, line: Line) -> None:
         board.setting(Cell("title", said[0][1], Place(number, said[0][0], "title")))
     elif said:
         text = " ".join(word for _, word in said)
-        board.notices.append(Finding("TEXT_UNREAD", "warning", Message("importers.row-unread", line=number, text=text)))
+        board.notices.append(
+            BoardFinding("TEXT_UNREAD", "warning", Message("importers.row-unread", line=number, text=text))
+        )
 
 
 def _checked(name: str, titles: Sequence[str], body: Sequence[Line]) -> Iterator[Line]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from seedframe.messages import Message
-from seedframe.storyboard.findings import Finding
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.cells import seconds_in
 from seedframe.storyboard.formats.document import Document, Place
 from seedframe.storyboard.formats.rows import BoardRows, Cell, Row
@@ -58,7 +58,9 @@ def _above(board: BoardRows, number: int, line: str) -> None:
     if "title" not in board.data:
         board.setting(Cell("title", text, place))
         return
-    board.notices.append(Finding("TEXT_UNREAD", "warning", Message("importers.row-unread", line=number, text=text)))
+    board.notices.append(
+        BoardFinding("TEXT_UNREAD", "warning", Message("importers.row-unread", line=number, text=text))
+    )
 
 
 def _row(number: int, written: str, said: str) -> Row:

@@ -48,14 +48,14 @@ def _sheets(content: bytes, name: str) -> Iterator[tuple[str, list[tuple[int, Se
     except ImportError as error:
         raise NotConfigured(Message("importers.xlsx-missing"), advice=Message("importers.xlsx-install")) from error
     try:
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        payments = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     except (KeyError, ValueError, OSError) as error:
         raise refusal(name, Place(1, 1), Message("importers.no-workbook"), allowed=list(SUFFIXES)) from error
-    for sheet in book.worksheets:
+    for sheet in payments.worksheets:
         rows = enumerate(sheet.iter_rows(values_only=True), 1)
         lines = [(number, _trimmed([_text(value) for value in row])) for number, row in rows]
         yield sheet.title, [line for line in lines if line[1]]
-    book.close()
+    payments.close()
 
 
 def _trimmed(cells: list[str]) -> list[str]:

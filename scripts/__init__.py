@@ -1,0 +1,1 @@
+"""Scripts that make pages of this repository from its data; not part of the package."""

@@ -1,0 +1,126 @@
+"""What costs nothing: `style`, `crop`, `inspect`.
+
+In: words or a local picture. Out: a styled prompt, a cut picture, a description. Never in here: a network.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seedframe.cli.common import fail, json_option, read_json, say
+from seedframe.errors import SeedreamError
+from seedframe.messages import Language
+from seedframe.settings import Settings
+
+UNUSABLE = 2
+"""The exit code for words that would be refused."""
+
+
+def commands(language: Language) -> tuple[click.Command, ...]:
+    """`style`, `crop` and `inspect` with help in one language."""
+    return (_style(language), _crop(language), _inspect(language))
+
+
+def _style(language: Language) -> click.Command:
+    options = [
+        click.Argument(["prompt"], required=False),
+        click.Option(["--brief"], metavar="FILE|JSON"),
+        click.Option(["--model"]),
+        click.Option(["--ratio"]),
+        click.Option(["--negative-prompt"]),
+        click.Option(["--references"], type=int),
+        click.Option(["--count"], type=int),
+        click.Option(["--related"], is_flag=True, default=None),
+        click.Option(["--frame"]),
+        click.Option(["--as-is"], is_flag=True, default=None),
+        json_option(language),
+    ]
+    return click.Command("style", callback=_rehearse, params=[*options], help=say("cli.style", language))
+
+
+@click.pass_obj
+def _rehearse(settings: Settings, /, as_json: bool, brief: str | None, **given: Any) -> None:
+    from seedframe.catalog import catalog
+    from seedframe.studio.preview_prompt import preview_prompt
+
+    try:
+        structured = {"brief": read_json(brief, "brief")} if brief else {}
+        facts = preview_prompt({**given, **structured}, catalog(), settings)
+    except SeedreamError as error:
+        fail(error, settings, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        _show_words(facts, settings.language)
+    sys.exit(0 if facts["usable"] else UNUSABLE)
+
+
+def _show_words(facts: Mapping[str, Any], language: Language) -> None:
+    """A usable prompt goes to stdout, all the rest to stderr: what is piped on can be sent."""
+    from seedframe.studio import render
+
+    click.echo(facts["prompt"], err=not facts["usable"])
+    if facts["negative"]:
+        click.echo(say("cli.negative", language, negative=facts["negative"]), err=not facts["usable"])
+    for note in facts["findings"]:
+        severity = say(f"cli.severity-{note['severity']}", language)
+        click.echo(f"{severity} {note['code']}: {render.advice(note, language)}", err=True)
+    for task in facts["needs_host"]:
+        click.echo(f"- {task['message']}", err=True)
+
+
+def _crop(language: Language) -> click.Command:
+    options = [
+        click.Argument(["source"], type=click.Path(path_type=Path)),
+        click.Option(["--ratio"], help=say("cli.crop-ratio", language)),
+        click.Option(["--frame"], help=say("cli.crop-frame", language)),
+        click.Option(["--anchor"], default="center", show_default=True),
+        click.Option(["-o", "--output", "output"], type=click.Path(path_type=Path)),
+        json_option(language),
+    ]
+    return click.Command("crop", callback=_cut, params=[*options], help=say("cli.crop", language))
+
+
+@click.pass_obj
+def _cut(
+    settings: Settings,
+    as_json: bool,
+    source: Path,
+    ratio: str | None,
+    frame: str | None,
+    anchor: str,
+    output: Path | None,
+) -> None:
+    from seedframe.studio.crop_file import cut
+
+    try:
+        facts = cut(source, output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
+    except SeedreamError as error:
+        fail(error, settings, as_json=as_json)
+    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else facts["path"])
+
+
+def _inspect(language: Language) -> click.Command:
+    options = [click.Argument(["source"], type=click.Path(path_type=Path)), json_option(language)]
+    return click.Command("inspect", callback=_describe, params=[*options], help=say("cli.inspect", language))
+
+
+@click.pass_obj
+def _describe(settings: Settings, as_json: bool, source: Path) -> None:
+    from seedframe.images import inspect
+
+    try:
+        facts = inspect(source, language=settings.language)
+    except SeedreamError as error:
+        fail(error, settings, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(facts, ensure_ascii=False))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name}: {value}")

@@ -1,0 +1,196 @@
+"""The service and its stand-ins: `models`, `schema`, `doctor`, `emulate`, `serve`, `demo`.
+
+In: options. Out: tables, JSON, or a server that runs until it is stopped. Never in here: a paid call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
+from seedframe.errors import SeedreamError
+from seedframe.messages import Language
+from seedframe.settings import SETTINGS, Settings
+
+
+def commands(language: Language) -> tuple[click.Command, ...]:
+    """The commands of this module with help in one language."""
+    return (
+        _command(
+            "models", _models, language, click.Option(["--remote"], is_flag=True, help=say("cli.remote", language))
+        ),
+        _command(
+            "schema",
+            _schema,
+            language,
+            click.Argument(["tool"], required=False, default="generate_image"),
+            click.Option(["--model"], help=say("cli.schema-model", language)),
+        ),
+        _command("doctor", _doctor, language),
+        click.Command(
+            "emulate",
+            callback=_emulate,
+            help=say("cli.emulate", language),
+            params=[
+                click.Option(["--port"], type=int, default=8900, show_default=True),
+                click.Option(["--profile"], default="ark", show_default=True),
+            ],
+        ),
+        click.Command("serve", callback=_serve, help=say("cli.serve", language)),
+        click.Command(
+            "demo",
+            callback=_demo,
+            help=say("cli.demo", language),
+            params=[click.Option(["--output"], default="demo-pictures", show_default=True)],
+        ),
+    )
+
+
+def _command(name: str, callback: Any, language: Language, *params: click.Parameter) -> click.Command:
+    return click.Command(
+        name, callback=callback, params=[*params, json_option(language)], help=say(f"cli.{name}", language)
+    )
+
+
+@click.pass_obj
+def _models(settings: Settings, as_json: bool, remote: bool) -> None:
+    from seedframe.catalog import catalog
+
+    known = catalog()
+    if remote:
+        listing = run(_catalogue(settings), settings, as_json=as_json)
+        click.echo(json.dumps(listing, ensure_ascii=False) if as_json else _remote_lines(listing, settings))
+        return
+    rows = [
+        {
+            "model": model.name,
+            "title": model.title,
+            "ids": {column: list(ids) for column, ids in model.ids.items()},
+            "presets": list(model.presets),
+            "references": model.references.count,
+            "prompt_style": model.prompt_style,
+        }
+        for model in known.models
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row, model in zip(rows, known.models, strict=True):
+        sold = ", ".join(b.name for b in known.backends if b.ids in model.ids)
+        click.echo(f"{row['model']:<10} {', '.join(model.presets):<14} {row['prompt_style']:<12} {sold}")
+
+
+async def _catalogue(settings: Settings) -> Any:
+    from seedframe.catalog import catalog
+    from seedframe.service.client import connected
+
+    backend = catalog().backend(settings.backend)
+    async with connected(settings, backend, transport=in_process_backend(settings)) as client:
+        return await client.models()
+
+
+def _remote_lines(listing: Any, settings: Settings) -> str:
+    ids = [str(entry.get("id")) for entry in listing.get("data", [])]
+    pictures = sorted(id for id in ids if "seedream" in id)
+    return "\n".join([*pictures, say("cli.not-an-entitlement", settings.language)])
+
+
+@click.pass_obj
+def _schema(settings: Settings, as_json: bool, tool: str, model: str | None) -> None:
+    from seedframe.catalog import catalog
+    from seedframe.prompting import brief_schema
+    from seedframe.service import schemas
+    from seedframe.service.request import TOOLS
+
+    known = catalog()
+    try:
+        if tool not in schemas.arguments()["tools"]:
+            raise _unknown_tool(tool)
+        if model:
+            shown = schemas.checked(tool, known.offer(model, known.backend(settings.backend), settings.endpoints))
+        else:
+            brief = brief_schema(tool) if tool in TOOLS else {}
+            shown = schemas.advertised(tool, known, brief, settings)
+    except SeedreamError as error:
+        fail(error, settings, as_json=as_json)
+    click.echo(json.dumps(shown, ensure_ascii=False, indent=None if as_json else 2))
+
+
+def _unknown_tool(tool: str) -> SeedreamError:
+    from seedframe.errors import InvalidRequest
+    from seedframe.messages import Message
+    from seedframe.service import schemas
+
+    known = list(schemas.arguments()["tools"])
+    return InvalidRequest(Message("cli.unknown-tool", got=tool, allowed=known), field="tool", got=tool, allowed=known)
+
+
+@click.pass_obj
+def _doctor(settings: Settings, as_json: bool) -> None:
+    from seedframe.studio.doctor import examine
+
+    findings = run(examine(settings, in_process_backend(settings)), settings, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps([finding.as_dict(settings.language) for finding in findings], ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(f"{'ok ' if finding.good else '!! '} {finding.message.text(settings.language)}")
+        click.echo(say("cli.settings-head", settings.language))
+        for row in SETTINGS:
+            value = settings.environ.get(row.name) or _plain(getattr(settings, row.field))
+            click.echo(f"    {row.name:<26} {value:<40.60} {row.meaning.text(settings.language)}")
+    sys.exit(0 if all(finding.good for finding in findings) else 1)
+
+
+def _plain(value: Any) -> str:
+    """A default as a person would write it."""
+    if value is None or value == {}:
+        return "–"
+    return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@click.pass_obj
+def _emulate(settings: Settings, port: int, profile: str) -> None:
+    from seedframe.catalog import catalog
+    from seedframe.emulator import serve
+
+    try:
+        backend = catalog().backend(profile)
+    except SeedreamError as error:
+        fail(error, settings, as_json=False)
+    name = backend.base_settings[0]
+    click.echo(say("cli.emulating", settings.language, port=port, profile=profile, name=name), err=True)
+    serve(port, profile=profile)
+
+
+@click.pass_obj
+def _serve(settings: Settings) -> None:
+    """Serve MCP on stdio. The collector rests while the SDK is imported: start-up is what a host waits for."""
+    import gc
+
+    gc.disable()
+    from seedframe.mcp_server.app import build_server, serve_stdio
+
+    gc.freeze()
+    gc.enable()
+    server = build_server(lambda: studio(settings), settings.language, settings)
+    with plain_output():
+        asyncio.run(serve_stdio(server))
+
+
+@click.pass_obj
+def _demo(settings: Settings, output: str) -> None:
+    from seedframe.cli.demo import demonstrate
+
+    try:
+        asyncio.run(demonstrate(Path(output).absolute(), dict(os.environ), settings.language, click.echo))
+    except RuntimeError as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)

@@ -1,0 +1,253 @@
+"""The MCP server: both protocol eras over stdio, everything heavy imported by the first call that needs it.
+
+In: how to open a studio (the door that starts us knows). Out: a low-level `Server`, or a loop on stdio.
+Never in here: a key check or a network at start, anything on stdout but MCP, the text of a foreign exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import anyio
+import mcp.types as t
+from mcp import MCPError
+from mcp.server.caching import CacheHint
+from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.stdio import stdio_server
+
+from seedframe.errors import ConfirmationNeeded, SeedreamError
+from seedframe.mcp_server.lines import OVERSIZED, host_lines
+from seedframe.mcp_server.progress import Context, Progress, QuestionPending, consents
+from seedframe.messages import Language, Message
+
+if TYPE_CHECKING:
+    from seedframe.settings import Settings
+    from seedframe.studio.pipeline import Studio
+
+log = logging.getLogger(__name__)
+
+NAME = "seedframe"
+INSTRUCTIONS = (
+    "Seedframe makes and edits pictures with ByteDance Seedream (豆包 Seedream 5.5, 5.0, 4.5, 4.0): generate_image "
+    "(文生图, 画图, 生成图片, draw, poster, product shot, storyboard keyframe 9:16), edit_image (图生图, 改图, 换装, "
+    "combine photos), run_storyboard (分镜, 故事板: many shots as keyframes for video), style_prompt (free: word and "
+    "check a prompt). Every picture costs the user money: use dry_run when in doubt. Write Chinese prose for 5.x, "
+    "English keywords for 4.x. The full-size file is at the path in the text; the inline image is only a preview. "
+    "Never repeat a call whose outcome is unknown without asking."
+)
+HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
+
+OpenStudio = Callable[[], "AbstractAsyncContextManager[Studio]"]
+
+
+class AppContext:
+    """What the server's calls share: the studio, opened by the first call that needs it."""
+
+    def __init__(self, open_studio: OpenStudio) -> None:
+        self._open_studio = open_studio
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._studio: Studio | None = None
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no answer may show; nothing is known before there are settings."""
+        return self._studio.settings.secrets if self._studio else ()
+
+    async def studio(self) -> Studio:
+        """The one studio of this process."""
+        async with self._opening:
+            if self._studio is None:
+                self._studio = await self._stack.enter_async_context(self._open_studio())
+            return self._studio
+
+    async def close(self) -> None:
+        """Wait for paid calls in flight, then let go; being asked to end meanwhile does not cut the wait short."""
+        closing = asyncio.ensure_future(self._stack.aclose())
+        while not closing.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(closing)
+        closing.result()
+
+
+def build_server(open_studio: OpenStudio, language: Language, settings: Settings | None = None) -> Server[AppContext]:
+    """The server object; the same one serves stdio, HTTP and in-memory clients.
+
+    `settings` are those in force: what the tools say of defaults and prices. None: those of a fresh installation.
+    """
+    from seedframe import __version__
+    from seedframe.mcp_server import resources
+
+    @asynccontextmanager
+    async def lifespan(_server: Server[AppContext]) -> AsyncIterator[AppContext]:
+        desk = AppContext(open_studio)
+        try:
+            yield desk
+        finally:
+            await desk.close()
+
+    server = Server(
+        NAME,
+        version=__version__,
+        title="Seedframe",
+        instructions=INSTRUCTIONS,
+        lifespan=lifespan,
+        on_list_tools=_Lister(settings),
+        on_call_tool=_Caller(language),
+        on_list_resources=resources.list_resources,
+        on_list_resource_templates=resources.list_templates,
+        on_read_resource=resources.read_resource,
+        on_list_prompts=resources.list_prompts,
+        on_get_prompt=resources.get_prompt,
+        on_completion=resources.complete,
+        cache_hints=dict.fromkeys(("tools/list", "prompts/list", "resources/list", "server/discover"), HOUR),
+    )
+    server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
+    return server
+
+
+async def serve_stdio(server: Server[AppContext]) -> None:
+    """Serve until the host closes stdin or ends us; either way what is paid for is finished first, bounded."""
+    with host_lines() as lines:
+        await _serve(server, anyio.wrap_file(cast("TextIO", lines)))
+
+
+async def _serve(server: Server[AppContext], lines: anyio.AsyncFile[str]) -> None:
+    async with stdio_server(stdin=lines) as (read, write):
+        serving = asyncio.ensure_future(server.run(read, write, server.create_initialization_options()))
+        reported_to_end = asyncio.Event()
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _end, serving, reported_to_end)
+        try:
+            await serving
+        except asyncio.CancelledError:
+            if not reported_to_end.is_set():
+                raise
+            # The thread that reads stdin cannot be interrupted: all is finished, so end the way the host asked.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGTERM)
+
+
+def _end(serving: asyncio.Future[None], described: asyncio.Event) -> None:
+    described.set()
+    serving.cancel()
+
+
+class _Lister:
+    """`tools/list`: computed once, then the same for the life of the process."""
+
+    def __init__(self, settings: Settings | None) -> None:
+        self._settings = settings
+        self._tools: list[t.Tool] | None = None
+
+    async def __call__(self, _ctx: Context, _params: t.PaginatedRequestParams | None) -> t.ListToolsResult:
+        if self._tools is None:
+            from seedframe.mcp_server.tools import tools
+
+            self._tools = list(tools(self._settings))
+        return t.ListToolsResult(tools=self._tools)
+
+
+class _Caller:
+    """`tools/call`: an error a smarter agent could have avoided is a result; an unknown tool is a protocol error."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+
+    async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
+        """The only way out of a tool: whatever it says leaves without keys."""
+        from seedframe.mcp_server import content
+
+        try:
+            result = await self._answer(ctx, params)
+        except QuestionPending as question:
+            return question.result
+        return content.redacted(result, ctx.lifespan_context.secrets)
+
+    async def _answer(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
+        from seedframe.mcp_server import content
+
+        try:
+            return await self._call(ctx, params)
+        except QuestionPending:
+            raise
+        except SeedreamError as error:
+            return content.refusal(error, self._language)
+        except MCPError:
+            raise
+        except Exception:
+            reference = uuid.uuid4().hex[:8]
+            log.exception("tool %s failed, reference %s", params.name, reference)
+            return content.defect(reference, self._language)
+
+    async def _call(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
+        from seedframe.limits import limits
+        from seedframe.mcp_server.tools import PICTURE_TOOLS
+        from seedframe.service.argument_size import too_long
+
+        arguments = dict(params.arguments or {})
+        if isinstance(size := (params.meta or {}).get(OVERSIZED), int):
+            raise too_long(params.name, size, limits().argument_characters, "arguments")
+        if params.name in PICTURE_TOOLS:
+            return await self._make(ctx, params, arguments)
+        if params.name == "style_prompt":
+            return await self._style(ctx, arguments)
+        if params.name == "run_storyboard":
+            return await self._board(ctx, params, arguments)
+        raise MCPError(t.INVALID_PARAMS, f"Unknown tool: {params.name}")
+
+    async def _make(self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]) -> t.CallToolResult:
+        studio = await ctx.lifespan_context.studio()
+        progress = Progress(ctx, self._language, studio.settings.secrets)
+        async with progress.beating():
+            try:
+                return await self._hand_over(studio, params.name, arguments, progress)
+            except ConfirmationNeeded as error:
+                if not await self._may_pay(ctx, params, error):
+                    raise
+                return await self._hand_over(studio, params.name, {**arguments, "confirm_cost": True}, progress)
+
+    async def _board(
+        self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]
+    ) -> t.CallToolResult:
+        from seedframe.mcp_server import storyboard_tool
+
+        studio = await ctx.lifespan_context.studio()
+        progress = Progress(ctx, self._language, studio.settings.secrets)
+        async with progress.beating():
+            try:
+                return await storyboard_tool.answer(arguments, studio.settings, self._language, progress.report)
+            except ConfirmationNeeded as error:
+                if not await self._may_pay(ctx, params, error):
+                    raise
+                agreed = {**arguments, "confirm_cost": True}
+                return await storyboard_tool.answer(agreed, studio.settings, self._language, progress.report)
+
+    async def _hand_over(
+        self, studio: Studio, tool: str, arguments: dict[str, Any], progress: Progress
+    ) -> t.CallToolResult:
+        from seedframe.mcp_server import content
+
+        async with studio.make(tool, arguments, report=progress.report) as result:
+            return await asyncio.to_thread(content.answer, result, self._language)
+
+    async def _may_pay(self, ctx: Context, params: t.CallToolRequestParams, error: ConfirmationNeeded) -> bool:
+        question = Message("server.may-pay", price=error.facts["price"]).text(self._language)
+        return bool(await consents(ctx, params, question))
+
+    async def _style(self, ctx: Context, arguments: dict[str, Any]) -> t.CallToolResult:
+        from seedframe.mcp_server import content
+        from seedframe.studio import render
+        from seedframe.studio.preview_prompt import preview_prompt
+
+        studio = await ctx.lifespan_context.studio()
+        facts = preview_prompt(arguments, studio.catalog, studio.settings)
+        return content.plain(facts["prompt"] + "\n" + render.machine_text(facts))

@@ -1,0 +1,86 @@
+"""What a tool returns: one text block, small previews, links to the full files.
+
+In: a `Result` or an error. Out: `CallToolResult`. No structuredContent: three hosts drop the pictures or the text
+when it is there (measured 2026-11). Never in here: base64 of a full picture, an exception's text that is not ours.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+import mcp.types as t
+
+from seedframe.errors import SeedreamError
+from seedframe.messages import Language, Message
+from seedframe.redaction import redact
+from seedframe.studio import render
+from seedframe.studio.pipeline import Result
+
+PREVIEW_BUDGET = 700_000
+"""Base64 characters of all previews of one result: a host refuses results over 1 MB."""
+
+MOST_PREVIEWS = 4
+
+
+def answer(result: Result, language: Language) -> t.CallToolResult:
+    """Sentence and JSON, previews within the budget, links for the user."""
+    text = render.sentence(result.facts, language) + "\n" + render.machine_text(result.facts)
+    blocks: list[t.ContentBlock] = [t.TextContent(type="text", text=text)]
+    blocks += [
+        t.ImageContent(type="image", data=base64.b64encode(small).decode("ascii"), mime_type="image/jpeg")
+        for small in _shown(result)
+    ]
+    blocks += [_link(Path(picture["path"]), picture) for picture in result.facts.get("pictures", ())]
+    return t.CallToolResult(content=blocks)
+
+
+def refusal(error: SeedreamError, language: Language) -> t.CallToolResult:
+    """An error the caller can act on."""
+    text = render.error_text(error, language) + "\n" + render.machine_text(render.error_facts(error, language))
+    return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
+
+
+def defect(reference: str, language: Language) -> t.CallToolResult:
+    """A failure of ours: a reference into the log, nothing of the exception."""
+    text = Message("server.defect", reference=reference).text(language)
+    return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
+
+
+def redacted(result: t.CallToolResult, secrets: Sequence[str]) -> t.CallToolResult:
+    """The same result without what must not be shown, in its text."""
+    return result.model_copy(update={"content": [_redacted(block, secrets) for block in result.content]})
+
+
+def plain(text: str) -> t.CallToolResult:
+    """One block of text."""
+    return t.CallToolResult(content=[t.TextContent(type="text", text=text)])
+
+
+def _redacted(block: t.ContentBlock, secrets: Sequence[str]) -> t.ContentBlock:
+    if not isinstance(block, t.TextContent):
+        return block
+    return block.model_copy(update={"text": redact(block.text, secrets, long_words=True)})
+
+
+def _shown(result: Result) -> list[bytes]:
+    """A preview of each picture; sets, and what would not fit, become one contact strip."""
+    previews = list(result.previews)
+    if len(previews) <= MOST_PREVIEWS and sum(map(len, previews)) * 4 // 3 <= PREVIEW_BUDGET:
+        return previews
+    from seedframe.images import contact_strip
+
+    return [contact_strip(result.paths, max_bytes=PREVIEW_BUDGET * 3 // 4)]
+
+
+def _link(path: Path, picture: dict[str, object]) -> t.ResourceLink:
+    """For the user only: a host that reads links into the model would read the full file."""
+    return t.ResourceLink(
+        type="resource_link",
+        name=path.name,
+        uri=path.as_uri(),
+        mime_type=str(picture["mime"]),
+        size=int(str(picture["bytes"])),
+        annotations=t.Annotations(audience=["user"]),
+    )

@@ -1,0 +1,285 @@
+"""`run_storyboard`: a board planned, started in a process of its own, watched, picked from, looked at.
+
+In: the tool's arguments. Out: a result with a sentence, compact JSON, and links to the sheet and the manifest.
+A host may give up after a minute, so nothing here waits for pictures unless it is asked to, and then not for long.
+Never in here: the engine (the process that runs it is `seedframe storyboard run`), how a board is planned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import mcp.types as t
+
+from seedframe.errors import InvalidRequest
+from seedframe.messages import Language, Message
+from seedframe.service.request import coerced
+from seedframe.settings import Settings
+from seedframe.storyboard import actions, reports
+from seedframe.storyboard.board import Board, read_board
+from seedframe.storyboard.board_folder import BOARD_FILE, SHEET_FILE, board_in, keep_board
+from seedframe.storyboard.folder_links import leftovers
+from seedframe.storyboard.run import detached
+from seedframe.storyboard.run.run import BoardState, board_state, cancel_board
+from seedframe.studio import render
+from seedframe.studio.store import PARTS_FOLDER, Store
+
+TOOL = "run_storyboard"
+GIVEN = "given"
+WAIT, LONGEST_WAIT = 20, 50
+LOOK_SECONDS = 1.0
+PREVIEW_SIDE, PREVIEW_BYTES = 1_568, 300_000
+
+Tell = Callable[[Message], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call: what was given, checked for kind, and how to tell its progress."""
+
+    given: Mapping[str, Any]
+    settings: Settings
+    language: Language
+    report: Tell
+
+
+async def answer(
+    arguments: Mapping[str, Any], settings: Settings, language: Language, report: Tell
+) -> t.CallToolResult:
+    """The result of one call; a SeedreamError says what stands in the way."""
+    board = arguments.get("board")
+    given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, (Mapping, list)) else {})})
+    known = {"plan": _plan, "run": _run, "status": _status, "pick": _pick, "sheet": _sheet, "cancel": _cancel}
+    action = given.get("action")
+    if action not in known:
+        raise InvalidRequest(
+            Message("boards.action-unknown", got=action), field="action", got=action, allowed=list(known)
+        )
+    return await known[action](_Call(given, settings, language, report))
+
+
+async def _plan(call: _Call) -> t.CallToolResult:
+    plan = await asyncio.to_thread(lambda: actions.plan_of(_board(call), call.settings))
+    noticed = reports.finding_lines(plan.all_findings(), call.language)
+    lines = [reports.total_line(plan, call.language), *list(noticed)[: reports.MOST_LINES]]
+    return _tool_result(lines, reports.plan_facts(plan, call.language))
+
+
+async def _run(call: _Call) -> t.CallToolResult:
+    """Everything that can be refused is refused here; then a process is started and we are done."""
+    out, board = await asyncio.to_thread(_prepared, call)
+    if detached.is_running(out):
+        return _tool_result([_say(call, "already-running", out=out)], {"status": "running", **_place(call, out)})
+    log = await asyncio.to_thread(_start, call, out, board)
+    facts = {"status": "started", **_place(call, out), "frames": _frames(board), "log": str(log)}
+    lines = [_say(call, "started", out=out), *(notice.text(call.language) for notice in leftovers(out))]
+    left_out = (notice for notice in board.notices if notice.severity == "warning")
+    lines += reports.finding_lines(left_out, call.language)
+    return _tool_result(lines[: reports.MOST_LINES], facts)
+
+
+def _prepared(call: _Call) -> tuple[Path, Board]:
+    if "board" in call.given:
+        board = _board(call)
+        out = _new_folder(call, board)
+    else:
+        out = _folder(call)
+        board = board_in(out)
+    plan = actions.plan_of(board, call.settings, out if out.is_dir() else None)
+    done = actions.done_in(out, None, call.settings) if out.is_dir() else frozenset()
+    actions.check_can_run(plan, call.settings, out, confirmed=bool(call.given.get("confirm_cost")), done=done)
+    actions.budget_of(call.given.get("budget"), call.settings)
+    return out, board
+
+
+def _start(call: _Call, out: Path, board: Board) -> Path:
+    kept = keep_board(board, Store(out).prepare(GIVEN))
+    budget = ["--budget", call.given["budget"]] if "budget" in call.given else []
+    retry = call.given.get("retry") if (out / BOARD_FILE).exists() else None
+    command = ["retry", str(out), f"--{retry}"] if retry else ["run", str(kept), "--out", str(out)]
+    return detached.start_detached([*command, *budget, "--json"], out, call.settings)
+
+
+async def _status(call: _Call) -> t.CallToolResult:
+    out = _folder(call)
+    end = time.monotonic() + min(max(call.given.get("wait", WAIT), 0), LONGEST_WAIT)
+    state, running = await asyncio.to_thread(_look, out, call.settings)
+    while running and time.monotonic() < end:
+        await call.report(reports.headline(state) if state else Message("boards.starting", out=out))
+        await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - time.monotonic())))
+        state, running = await asyncio.to_thread(_look, out, call.settings)
+    if state is None:
+        return _not_begun(call, out, running=running)
+    lines = list(reports.state_lines(state, call.language))
+    if not running and not state.finished:
+        lines.append(_say(call, "stopped"))
+    status = "running" if running else ("done" if state.finished else "stopped")
+    facts = {"status": status, **_place(call, out), **reports.state_facts(state, call.language)}
+    return _tool_result(lines, facts, [path for path in (state.sheet, state.manifest) if path])
+
+
+def _not_begun(call: _Call, out: Path, *, running: bool) -> t.CallToolResult:
+    if running:
+        return _tool_result([_say(call, "starting", out=out)], {"status": "starting", **_place(call, out)})
+    described = _say(call, "stopped-early", log=detached.log_tail(out))
+    return t.CallToolResult(
+        is_error=True, content=_tool_result([described], {"status": "stopped", **_place(call, out)}).content
+    )
+
+
+def _look(out: Path, settings: Settings) -> tuple[BoardState | None, bool]:
+    running = detached.is_running(out)
+    return _state(out, settings), running
+
+
+def _state(out: Path, settings: Settings) -> BoardState | None:
+    try:
+        return board_state(out, settings=settings)
+    except InvalidRequest:
+        return None
+
+
+async def _pick(call: _Call) -> t.CallToolResult:
+    out = _folder(call)
+    settings = replace(call.settings, language=call.language)
+    words = [word for described in _needed(call, "picks") for word in described.split()]
+    picked = await asyncio.to_thread(actions.pick, out, words, database=None, settings=settings)
+    lines = [_say(call, "picked", slot=slot, frame=key) for slot, key in picked.items()]
+    return _tool_result(lines, {"status": "picked", **_place(call, out), "picked": picked}, [out / SHEET_FILE])
+
+
+async def _sheet(call: _Call) -> t.CallToolResult:
+    from seedframe.images import preview
+
+    out, settings = _folder(call), replace(call.settings, language=call.language)
+    drawn = await asyncio.to_thread(actions.draw_sheet, out, database=None, settings=settings)
+    facts = {"status": "drawn", **_place(call, out), "sheet": str(drawn.sheet), "picture": str(drawn.picture)}
+    small = await asyncio.to_thread(preview, drawn.picture, long_side=PREVIEW_SIDE, max_bytes=PREVIEW_BYTES)
+    lines = [_say(call, "sheet", sheet=drawn.sheet)]
+    result = _tool_result(lines, facts, [drawn.sheet, drawn.manifest])
+    data = base64.b64encode(small).decode("ascii")
+    result.content.insert(1, t.ImageContent(type="image", data=data, mime_type="image/jpeg"))
+    return result
+
+
+async def _cancel(call: _Call) -> t.CallToolResult:
+    out = _folder(call)
+    state = await cancel_board(out)
+    facts = {"status": "cancelled", **_place(call, out), **reports.state_facts(state, call.language)}
+    return _tool_result(list(reports.state_lines(state, call.language)), facts)
+
+
+def _board(call: _Call) -> Board:
+    """The board of a path inside the folders that may be read, or of the text itself."""
+    described = str(_needed(call, "board"))
+    if "\n" in described.strip() or described.lstrip().startswith(("{", "[")):
+        # Pictures of a text that lies nowhere are meant from where pictures are saved.
+        return read_board(call.settings.output_dir / "board", text=described)
+    path = Path(described).expanduser()
+    path = path if path.is_absolute() else _first_there(path, call.settings)
+    real = path.resolve()
+    if not (real.is_file() and _is_inside(real, call.settings.input_roots, call.settings)):
+        raise InvalidRequest(
+            Message("boards.board-outside", got=described[:200]),
+            field="board",
+            got=described[:200],
+            allowed=[str(root) for root in call.settings.input_roots],
+            advice=Message("boards.board-outside-advice"),
+        )
+    return read_board(real)
+
+
+def _first_there(path: Path, settings: Settings) -> Path:
+    places = (Path.cwd(), settings.output_dir, *settings.input_roots)
+    return next((place / path for place in places if (place / path).is_file()), path)
+
+
+def _folder(call: _Call) -> Path:
+    """The folder of a board that was run: by its id, or by its path inside the folders that may be read."""
+    described = str(_needed(call, "id"))
+    path = (call.settings.output_dir / Path(described).expanduser()).resolve()
+    if not _is_inside(path, call.settings.input_roots, call.settings):
+        raise _outside(described, call.settings)
+    if not any((path / name).exists() for name in (BOARD_FILE, PARTS_FOLDER)):
+        raise InvalidRequest(
+            Message("boards.no-board", out=path),
+            field="id",
+            got=described,
+            allowed=None,
+            advice=Message("boards.no-board-advice"),
+        )
+    return path
+
+
+def _new_folder(call: _Call, board: Board) -> Path:
+    """Where a run may write: inside the output folder, or wherever a board was run before."""
+    described = str(call.given.get("id") or board.project)
+    path = (call.settings.output_dir / Path(described).expanduser()).resolve()
+    root = call.settings.output_dir.resolve()
+    begun = (path / BOARD_FILE).exists() and _is_inside(path, call.settings.input_roots, call.settings)
+    if not begun and (path == root or not path.is_relative_to(root)):
+        raise _outside(described, call.settings)
+    return path
+
+
+def _outside(described: str, settings: Settings) -> InvalidRequest:
+    return InvalidRequest(
+        Message("boards.out-outside", got=described[:200]),
+        field="id",
+        got=described[:200],
+        allowed=str(settings.output_dir),
+    )
+
+
+def _is_inside(path: Path, roots: tuple[Path, ...], settings: Settings) -> bool:
+    return any(path.is_relative_to(root.resolve()) for root in (*roots, settings.output_dir))
+
+
+def _needed(call: _Call, name: str) -> Any:
+    if call.given.get(name) in (None, "", []):
+        raise InvalidRequest(
+            Message("boards.field-needed", action=call.given["action"], field=name),
+            field=name,
+            got=None,
+            allowed=name,
+        )
+    return call.given[name]
+
+
+def _place(call: _Call, out: Path) -> dict[str, str]:
+    root = call.settings.output_dir.resolve()
+    return {"id": out.relative_to(root).as_posix() if out.is_relative_to(root) else str(out), "folder": str(out)}
+
+
+def _frames(board: Board) -> int:
+    return sum(len(shot.frames) * shot.takes for shot in board.shots)
+
+
+def _say(call: _Call, key: str, **values: Any) -> str:
+    return Message(f"boards.{key}", **values).text(call.language)
+
+
+def _tool_result(lines: list[str], facts: Mapping[str, Any], files: list[Path] | None = None) -> t.CallToolResult:
+    """Sentences, then JSON, in one block; links for the user."""
+    text = "\n".join([*lines, render.machine_text(facts)])
+    blocks: list[t.ContentBlock] = [t.TextContent(type="text", text=text)]
+    blocks += [_link(path) for path in files or [] if path.is_file()]
+    return t.CallToolResult(content=blocks)
+
+
+def _link(path: Path) -> t.ResourceLink:
+    return t.ResourceLink(
+        type="resource_link",
+        name=path.name,
+        uri=path.as_uri(),
+        mime_type="text/html" if path.suffix == ".html" else "application/json",
+        size=path.stat().st_size,
+        annotations=t.Annotations(audience=["user"]),
+    )

@@ -1,0 +1,400 @@
+"""The journal as the pipeline sees it: async, a scribe behind it, the event loop never waits for a disk.
+
+In: claims and steps. Out: what the ledger says; whatever the disk refuses becomes StoreError.
+A step that has been asked for is always written, also when the task that asked is cancelled meanwhile. A step after the
+POST that the record does not take is no error: it is spooled, `trouble` says so, and the record learns it later.
+Never in here: a rule; they are the ledger's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from functools import partial as bound
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from seedframe.errors import SeedreamError, StoreError
+from seedframe.messages import Message
+from seedframe.payments.commit_queue import CommitQueue
+from seedframe.payments.entries import Begin, Claim, Cost, Entry, Fetch, Join, Kept, Settlement, State
+from seedframe.payments.forget import Forgotten
+from seedframe.payments.migrations import BUSY_SECONDS
+from seedframe.payments.money import Budget, Priced
+from seedframe.payments.records import PaymentRecords, PaymentRequest
+
+T = TypeVar("T")
+
+_ENDS: Mapping[str, State] = {
+    "saved": "saved",
+    "delivered": "delivered",
+    "failed": "failed",
+    "unknown": "unknown",
+    "spent_anyway": "lost",
+    "unfetched": "undelivered",
+}
+"""What an entry is after a step."""
+
+
+class Payments:
+    """One process's hold on the journal that all processes of a user share. Make it with `open`, end it with `close`.
+
+    Every method before the POST may raise StoreError, and so may those that only look. After `sent` raised, nothing
+    may leave.
+    """
+
+    _records: PaymentRecords
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # The ledger itself is opened by the scribe's thread.
+        self._scribe: CommitQueue[None] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
+        self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
+        self._taking_back: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
+        self._mine: dict[str, tuple[Entry, Mapping[str, Any] | None]] = {}
+        self._spooled: dict[str, Entry] = {}
+        self._trouble: dict[str, Message] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        secrets: Iterable[str] = (),
+        busy: float = BUSY_SECONDS,
+    ) -> Payments:
+        """The journal at `path`, made or brought up to date. StoreError when it is damaged, foreign or unwritable.
+
+        `now` is seconds since the epoch; `secrets` are keys that are taken out of whatever is stored; a file that
+        another process has locked is waited for, `busy` seconds at most.
+        """
+        payments = cls(path)
+        try:
+            payments._records = await payments._look(PaymentRecords, path, now=now, secrets=secrets, busy=busy)
+        except BaseException:
+            payments._scribe.close()
+            raise
+        return payments
+
+    async def close(self) -> None:
+        """Let go of the journal. What this process leaves under way is then decided as after its death."""
+        await asyncio.gather(*self._taking_back, *self._writing)
+        await self._take_in()
+        await self._look(self._records.close)
+        self._scribe.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def claim(
+        self,
+        fingerprint: str,
+        *,
+        request: Mapping[str, Any],
+        backend: str,
+        model: str,
+        price: Priced,
+        images: int,
+        budget: Budget | None = None,
+        fresh: bool = False,
+        price_confirmed: bool = False,
+        delivery: Mapping[str, Any] | None = None,
+    ) -> Claim:
+        """Ask to pay. `Begin`: make the call. `Join`: await `finished`. `Replay`: hand the result over, it is paid.
+
+        `Fetch`: it is paid and lies at the service; bring what `kept` names, then say `saved` or `unfetched`.
+        `price` is the most the call can cost. `fresh` passes over an earlier identical call whose money is in doubt or
+        whose pictures were not brought; it still joins one under way and still takes a result nobody got.
+        `price_confirmed` lets a call with unknown price pass a budget. `delivery` is what another process must know to
+        bring the pictures (`delivery` gives it back). Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
+        NotConfigured (budget in another currency). When the asking task is cancelled meanwhile, it is taken back.
+        """
+        await self._take_in()
+        payment = PaymentRequest(
+            fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed, delivery
+        )
+        claimed: Claim = await self._claimed(lambda: self._records.claim(payment), delivery)
+        return claimed
+
+    async def claim_fetch(self, id: str) -> Fetch | Join:
+        """Ask to bring the pictures of an entry that is `undelivered`; InvalidRequest for any other."""
+        await self._take_in()
+        claimed: Fetch | Join = await self._claimed(lambda: self._records.claim_fetch(id), None)
+        return claimed
+
+    async def kept(self, id: str) -> tuple[Kept, ...]:
+        """Where the pictures of an entry can still be fetched; for downloading only, never to be shown."""
+        return await self._look(self._records.kept, id)
+
+    async def delivery(self, id: str) -> Mapping[str, Any]:
+        """What was noted for bringing an entry's pictures."""
+        return await self._look(self._records.delivery, id)
+
+    @property
+    def owner(self) -> str:
+        """The name this process has in the record."""
+        return self._records.owner
+
+    def trouble(self, id: str) -> Message | None:
+        """Why the record does not know all of an entry yet, and where the facts are meanwhile."""
+        return self._trouble.get(id)
+
+    async def _claimed(self, claim: Callable[[], Any], delivery: Mapping[str, Any] | None) -> Any:
+        asked = self._scribe.ask(lambda _: claim())
+        try:
+            with self._translate_errors():
+                claimed = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            undo = asyncio.ensure_future(self._take_back(asked))
+            self._taking_back.add(undo)
+            undo.add_done_callback(self._taking_back.discard)
+            raise
+        if isinstance(claimed, (Begin, Fetch)):
+            self._mine[claimed.entry.id] = claimed.entry, delivery
+        return claimed
+
+    async def sent(self, id: str) -> None:
+        """Call before each try of the POST. When it raises, the POST must not leave."""
+        await self._do(self._records.sent, id)
+
+    async def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
+        """A paid picture (`slot`, from 0) can be fetched at this address until `expires`. Before it is fetched."""
+        await self._note(id, "keep", slot=slot, address=address, expires=expires, facts=facts)
+
+    async def replied(
+        self,
+        id: str,
+        *,
+        request_id: str | None = None,
+        billed_images: int | None = None,
+        amount: Decimal | None = None,
+        held: Decimal | None = None,
+        doubtful: Collection[int] = (),
+    ) -> None:
+        """The service answered; `amount`, if the bill is known, replaces the reservation.
+
+        `held` of it stays reserved, for the pictures in `doubtful` that may or may not have been billed.
+        """
+        bill = {"billed_images": billed_images, "amount": amount, "held": held, "doubtful": sorted(doubtful)}
+        await self._note(id, "replied", request_id=request_id, **bill)
+
+    async def saved(
+        self, id: str, result: Mapping[str, Any], *, partial: bool = False, fetchable: Collection[int] = ()
+    ) -> None:
+        """The files are on the disk; `result` (JSON-ready) is what callers are handed. Wakes who joined.
+
+        Addresses are forgotten, but for those of `fetchable`, which could not be brought.
+        """
+        await self._note(id, "saved", result=result, partial=partial, fetchable=sorted(fetchable))
+
+    async def delivered(self, id: str) -> None:
+        """A caller (the first, one who joined, or one with a replay) has the result: it is never handed out again.
+
+        What is left to fetch or in doubt then stays as `undelivered` or `partial-unknown`.
+        """
+        await self._note(id, "delivered")
+
+    async def undelivered(self, id: str) -> None:
+        """One caller who claimed this is gone. At any time after the claim; the call itself goes on."""
+        await self._do(self._records.undelivered, id)
+
+    async def failed(self, id: str, error: Mapping[str, Any]) -> None:
+        """It failed and was not billed. Releases the reservation; who joined gets the same `error`."""
+        await self._note(id, "failed", error=error)
+
+    async def unknown(self, id: str, error: Mapping[str, Any]) -> None:
+        """It left and its end is not known. Keeps the reservation; identical requests are refused from now on."""
+        await self._note(id, "unknown", error=error)
+
+    async def spent_anyway(self, id: str, error: Mapping[str, Any], amount: Decimal | None = None) -> None:
+        """It was billed and nothing usable was saved."""
+        await self._note(id, "spent_anyway", error=error, amount=amount)
+
+    async def unfetched(self, id: str, error: Mapping[str, Any]) -> None:
+        """It is paid and its pictures could not be brought; identical requests bring them, without a payment."""
+        await self._note(id, "unfetched", error=error)
+
+    async def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
+        """For a `finally`: the driver stops here. Not sent: failed; sent: unknown; finished: nothing."""
+        await self._change(id, self._records.abandon, error)
+
+    async def finished(self, id: str, *, poll: float = 0.2, timeout: float | None = None) -> Entry:  # noqa: ASYNC109
+        """The entry once nothing more will come of its call, also by its process's death. TimeoutError after `timeout`.
+
+        In seconds. `poll` is how often the journal is looked at; what this process itself writes is noticed at once.
+        """
+        change = self._changes.setdefault(id, asyncio.Event())
+        await self._take_in()
+        async with asyncio.timeout(timeout):
+            while not (entry := await self._now(id)).finished:
+                await _first(change, poll)
+        return entry
+
+    async def _now(self, id: str) -> Entry:
+        """The entry as this process knows it, which may be more than the record does."""
+        spooled = self._spooled.get(id)
+        return spooled if spooled and spooled.finished else await self._look(self._records.look, id)
+
+    async def entry(self, id: str) -> Entry | None:
+        """The entry of that id, or None."""
+        return await self._look(self._records.today, id)
+
+    async def entries(
+        self,
+        *,
+        states: Collection[State] | None = None,
+        fingerprint: str | None = None,
+        backend: str | None = None,
+        model: str | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int = 50,
+    ) -> tuple[Entry, ...]:
+        """Entries that fit every given filter, newest first; days are local and inclusive."""
+        wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "since": since, "until": until}
+        return await self._look(self._records.entries, states=states, limit=limit, **wanted)
+
+    async def costs(self, since: date | None = None, until: date | None = None) -> tuple[Cost, ...]:
+        """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are left out."""
+        return await self._look(self._records.costs, since, until)
+
+    async def settle(
+        self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None
+    ) -> Settlement:
+        """A person's word on money in doubt: books or releases it. InvalidRequest where nothing is open.
+
+        `slot` is one picture, counted from 0, else all of the entry.
+        """
+        await self._take_in()
+        with self._translate_errors():
+            return await self._scribe.ask(lambda _: self._records.settle(id, billed=billed, amount=amount, slot=slot))
+
+    async def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
+        """What `settle` would do; nothing is changed."""
+        await self._take_in()
+        return await self._look(self._records.what_if, id, billed=billed, slot=slot)
+
+    async def forget(
+        self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
+    ) -> Forgotten:
+        """Prompts, other texts and details go out of finished entries; amounts, days and fingerprints stay.
+
+        `ids`: of these entries only; `before`: of those that have not changed since then, seconds since the epoch.
+        `thorough` rewrites the file, so that nothing deleted earlier is left in it either.
+        """
+        return await self._look(self._records.forget, ids=ids, before=before, thorough=thorough)
+
+    async def _look(self, look: Callable[..., T], *args: Any, **named: Any) -> T:
+        with self._translate_errors():
+            return await self._scribe.ask_alone(bound(look, *args, **named))
+
+    async def _do(self, step: Callable[..., None], *args: Any, **named: Any) -> None:
+        with self._translate_errors():
+            await self._scribe.ask(lambda _: step(*args, **named))
+
+    async def _change(self, id: str, step: Callable[..., None], *args: Any, **named: Any) -> None:
+        asked = self._scribe.ask(lambda _: step(id, *args, **named))
+        asked.add_done_callback(lambda _: self._wake(id))
+        with self._translate_errors():
+            await asyncio.shield(asked)
+
+    async def _note(self, id: str, step: str, **given: Any) -> None:
+        """A fact after the POST, in the record or else beside it; written also when the asking task is cancelled."""
+        asked = None
+        if id not in self._spooled:  # or the steps would come in another order
+            asked = self._scribe.ask(lambda _: getattr(self._records, step)(id, **given))
+        writing = asyncio.ensure_future(self._noted(asked, id, step, given))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
+
+    async def _noted(self, asked: asyncio.Future[Any] | None, id: str, step: str, given: Mapping[str, Any]) -> None:
+        try:
+            if asked is None:
+                await self._spool(id, step, given, self._trouble[id].values["why"])
+            else:
+                await asked
+        except (sqlite3.Error, OSError) as error:
+            await self._spool(id, step, given, str(error))
+        finally:
+            if step in _ENDS:
+                self._wake(id)
+        if step == "delivered" and id not in self._spooled:
+            self._mine.pop(id, None)
+
+    async def _spool(self, id: str, step: str, given: Mapping[str, Any], why: str) -> None:
+        """Keep a fact beside the record, and in memory for who asks this process meanwhile."""
+        known = self._spooled.get(id)
+        entry, delivery = self._mine.get(id, (known, None))
+        if entry is None:  # somebody else's call, handed over here: the record has what matters
+            return
+        facts = {name: given[name] for name in ("result", "error") if name in given}
+        self._spooled[id] = replace(known or entry, state=_ENDS.get(step, "replied"), **facts)
+        try:
+            path = await self._scribe.ask_alone(lambda: self._records.spool.add(entry, delivery, step, given))
+        except OSError as error:
+            self._trouble[id] = Message("payments.not-recorded", path=str(self._path), why=why, also=str(error))
+        else:
+            self._trouble[id] = Message("payments.spooled", path=str(self._path), why=why, spool=str(path))
+
+    async def _take_in(self) -> None:
+        """Enter what lies beside the record; what it still does not take stays there."""
+        if not self._spooled and not self._records.spool.exists():
+            return
+        try:
+            await self._scribe.ask_alone(self._records.take_in)
+        except (sqlite3.Error, OSError):
+            return
+        for id in [id for id in self._spooled if not self._records.spool.holds(id)]:
+            del self._spooled[id]
+            self._trouble.pop(id, None)
+
+    def _wake(self, id: str) -> None:
+        """Whoever waits for the end of this entry looks again."""
+        event = self._changes.get(id)
+        if event is not None:
+            event.set()
+
+    async def _take_back(self, asked: asyncio.Future[Claim]) -> None:
+        try:
+            claim = await asked
+            undo = self._records.abandon if isinstance(claim, (Begin, Fetch)) else self._records.undelivered
+            await self._change(claim.entry.id, undo)
+        except (SeedreamError, sqlite3.Error, OSError):
+            # Refused, or not written: there is nothing to undo, or this process's end will.
+            return
+
+    @contextlib.contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """What the disk refuses, in words."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                Message("journal.not-usable", path=str(self._path), reason=str(error)),
+                advice=Message("journal.not-usable-advice"),
+                facts={"path": str(self._path)},
+            ) from error
+
+
+async def _first(change: asyncio.Event, seconds: float | None) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await change.wait()
+    except TimeoutError:
+        return

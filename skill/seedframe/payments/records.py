@@ -1,0 +1,705 @@
+"""The rules: who may pay, who waits, who is handed what; what each step does to the money. Synchronous, one thread.
+
+In: a wish to pay, then the steps of the call. Out: a claim, or a refusal. Every decision is one immediate transaction,
+so that any number of processes decide one after the other.
+Never in here: an event loop, a network, a second chance for a call that may have been paid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+from seedframe.errors import (
+    BudgetExceeded,
+    EarlierOutcomeUnknown,
+    InvalidRequest,
+    NotConfigured,
+    PaidAndLost,
+    SpendingRefused,
+    StoreError,
+)
+from seedframe.messages import Message
+from seedframe.payments.entries import (
+    IN_FLIGHT,
+    Begin,
+    Claim,
+    Cost,
+    Entry,
+    Fetch,
+    Join,
+    Kept,
+    Replay,
+    Settlement,
+    State,
+    new_id,
+)
+from seedframe.payments.forget import Forgotten, erasing, forget
+from seedframe.payments.migrations import BUSY_SECONDS, immediate, open_database
+from seedframe.payments.money import MICRO, Budget, Priced, decimal, format_money, micro
+from seedframe.payments.owners import Owners
+from seedframe.payments.settlement import Shares, share_out
+from seedframe.payments.slots import Slots
+from seedframe.payments.spool import Spool, SpooledFacts
+from seedframe.private_files import make_private_folder
+from seedframe.redaction import redact
+
+Money = Literal["keep", "release", "book", "split"]
+# What is left of a call whose driver is gone: never sent is never billed, anything later may be.
+AFTER_DEATH: Mapping[State, State] = {
+    "intent": "failed",
+    "sent": "unknown",
+    "replied": "unknown",
+    "delivering": "saved",
+}
+_NOBODY_WAITS: frozenset[State] = frozenset(
+    {"delivered", "partial-unknown", "undelivered", "failed", "unknown", "lost"}
+)
+_MAY_REPLY: tuple[State, ...] = ("sent", "replied", "unknown")
+SPOOLED = frozenset({"keep", "replied", "saved", "delivered", "failed", "unknown", "spent_anyway", "unfetched"})
+"""Steps after a POST: they are facts already, so they are kept elsewhere where the record does not take them."""
+
+_OPEN_QUESTIONS: tuple[State, ...] = ("unknown", "partial-unknown", "undelivered", "lost")
+
+_MOVE = """UPDATE entries SET
+        state = :to, changed = :now, owner = coalesce(:new_owner, owner), tries = tries + :tries,
+        reserved = CASE :money WHEN 'keep' THEN reserved WHEN 'split' THEN :held ELSE 0 END,
+        booked = CASE :money WHEN 'keep' THEN booked WHEN 'release' THEN 0
+                 ELSE coalesce(:amount, booked + reserved) END,
+        settled = max(settled, :settled),
+        partial = max(partial, :partial), billed_images = coalesce(:billed_images, billed_images),
+        request_id = coalesce(:request_id, request_id), result = coalesce(:result, result),
+        error = coalesce(:error, error)
+    WHERE id = :id AND state IN (SELECT value FROM json_each(:after)) AND (:owner IS NULL OR owner = :owner)"""
+_OWNERS = """SELECT owner FROM entries WHERE state IN ('intent', 'sent', 'replied', 'delivering')
+    UNION SELECT owner FROM waiting"""
+_OWNERS_OF = """WITH alike AS (SELECT id, owner, state FROM entries WHERE fingerprint = :fingerprint)
+    SELECT owner FROM alike WHERE state IN ('intent', 'sent', 'replied', 'delivering')
+    UNION SELECT waiting.owner FROM waiting JOIN alike ON alike.id = waiting.entry"""
+_LIST = """SELECT * FROM calls
+    WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+      AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
+      AND (:backend IS NULL OR backend = :backend) AND (:model IS NULL OR model = :model)
+      AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
+    ORDER BY number DESC LIMIT :limit"""
+_COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesce(billed_images, images)) AS images,
+        sum(booked) AS booked, sum(reserved) AS reserved, sum(state IN ('unknown', 'partial-unknown')) AS unknown
+    FROM entries
+    WHERE state NOT IN ('intent', 'failed') AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
+    GROUP BY day, model, backend, currency ORDER BY day, model, backend, currency"""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """A call somebody is ready to pay for; `request` is what may be shown of it later.
+
+    `delivery` is what must be known to put its pictures on the disk later, in another process.
+    """
+
+    fingerprint: str
+    request: Mapping[str, Any]
+    backend: str
+    model: str
+    images: int
+    price: Priced
+    budget: Budget | None = None
+    fresh: bool = False
+    price_confirmed: bool = False
+    delivery: Mapping[str, Any] | None = None
+
+
+class PaymentRecords:
+    """One open journal. Its steps answer StoreError when the entry is not in a state that allows them."""
+
+    def __init__(
+        self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = (), busy: float = BUSY_SECONDS
+    ) -> None:
+        self._now = now
+        self._secrets = tuple(secrets)
+        if not path.parent.exists():
+            make_private_folder(path.parent)
+        self._owners = Owners(path.with_name(f"{path.name}.owners"))
+        with self._owners.opening(), contextlib.ExitStack() as held:
+            self.owner, life = self._owners.enter()
+            held.callback(life.release)
+            self._db = open_database(path, busy=busy)
+            held.callback(self._db.close)
+            self._slots = Slots(self._db, now)
+            self.spool = Spool(path, self.owner, self._secrets)
+            self.take_in()
+            self.recover()
+            self._owners.sweep()
+            self._held = held.pop_all()
+
+    def close(self) -> None:
+        """Let go. What was still under way becomes, to the next who looks, what a dead process leaves behind."""
+        self._held.close()
+
+    def deciding(self) -> AbstractContextManager[None]:
+        """What is asked inside the block is decided in one transaction: all of it is kept, or nothing."""
+        return immediate(self._db)
+
+    # Asking
+
+    def claim(self, payment: PaymentRequest) -> Claim:
+        """Leave to pay, a call to wait for, or a picture already paid: here, or still at the service.
+
+        BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost.
+        """
+        # A budget counts what everybody has reserved; without one only identical calls matter.
+        self.recover(None if payment.budget else payment.fingerprint)
+        with immediate(self._db):
+            known = self._known(payment.fingerprint)
+            if known is not None:
+                return known
+            if not payment.fresh:
+                if (left := self._slots.left_at_service(payment.fingerprint)) is not None:
+                    return self._fetch(left)
+                self._refuse_if_open(payment)
+            day = self._day()
+            self._refuse_if_too_dear(payment, day)
+            return Begin(self._begin(payment, day))
+
+    def entry(self, id: str) -> Entry | None:
+        """The entry of that id, whoever drives it."""
+        row = self._db.execute("SELECT * FROM calls WHERE id = ?", (id,)).fetchone()
+        return row and _entry(row)
+
+    def today(self, id: str) -> Entry | None:
+        """The entry of that id, after what lay at the service too long has been given up."""
+        self._expire()
+        return self.entry(id)
+
+    def claim_fetch(self, id: str) -> Fetch | Join:
+        """Ask to bring the pictures of one entry. InvalidRequest where there is nothing to bring any more."""
+        self.recover()
+        with immediate(self._db):
+            entry = self._existing(id)
+            if entry.state in IN_FLIGHT:
+                self._wait(id)
+                return Join(entry)
+            if entry.state != "undelivered":
+                raise InvalidRequest(
+                    Message("payments.nothing-to-fetch", entry=id, state=entry.state),
+                    field="entry",
+                    got=entry.state,
+                    allowed="undelivered",
+                )
+            return self._fetch(id)
+
+    def kept(self, id: str) -> tuple[Kept, ...]:
+        """Where the pictures of an entry can still be fetched, in order; addresses that must not be shown."""
+        return self._slots.kept(id)
+
+    def delivery(self, id: str) -> Mapping[str, Any]:
+        """What was noted of an entry for putting its pictures on the disk later; empty when nothing was."""
+        row = self._db.execute("SELECT delivery FROM entries WHERE id = ?", (id,)).fetchone()
+        noted: Mapping[str, Any] = json.loads(row["delivery"]) if row and row["delivery"] else {}
+        return noted
+
+    def look(self, id: str) -> Entry:
+        """The entry as its driver's life or death leaves it; StoreError when there is none."""
+        entry = self._existing(id)
+        if entry.state in IN_FLIGHT and entry.owner != self.owner and not self._owners.alive(entry.owner):
+            self.recover()
+            entry = self._existing(id)
+        return entry
+
+    def entries(
+        self,
+        *,
+        states: Collection[State] | None = None,
+        fingerprint: str | None = None,
+        backend: str | None = None,
+        model: str | None = None,
+        since: date | None = None,
+        until: date | None = None,
+        limit: int = 50,
+    ) -> tuple[Entry, ...]:
+        """Entries that fit every given filter, newest first; days are inclusive."""
+        self.recover(fingerprint)
+        wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "limit": limit}
+        chosen = {"states": None if states is None else json.dumps(sorted(states)), **_days(since, until)}
+        return tuple(_entry(row) for row in self._db.execute(_LIST, {**wanted, **chosen}))
+
+    def costs(self, since: date | None = None, until: date | None = None) -> tuple[Cost, ...]:
+        """What was or may have been paid, by day, model, backend and currency; days are inclusive."""
+        self.recover()
+        return tuple(_cost(row) for row in self._db.execute(_COSTS, _days(since, until)))
+
+    # The steps of a call
+
+    def sent(self, id: str) -> None:
+        """The POST is about to leave. When this raises, it must not."""
+        self._move(id, "sent", after=("intent", "sent"), tries=1)
+
+    def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
+        """A paid picture lies at this address until `expires`; noted before anybody tries to bring it."""
+        with immediate(self._db):
+            self._existing(id)
+            self._slots.keep(id, Kept(slot, address, expires, redact(facts, self._secrets)))
+
+    def replied(
+        self,
+        id: str,
+        *,
+        request_id: str | None,
+        billed_images: int | None,
+        amount: Decimal | None,
+        held: Decimal | None = None,
+        doubtful: Collection[int] = (),
+    ) -> None:
+        """The service answered; an `amount` replaces the reservation, None keeps it.
+
+        `held` stays reserved for the pictures in `doubtful`, of which nobody knows whether they were billed.
+        """
+        with immediate(self._db):
+            entry = self._existing(id)
+            self._slots.doubt(id, doubtful)
+            self._step(
+                id,
+                # Somebody took this process for dead: what is known is noted, the question stays open.
+                "unknown" if entry.state == "unknown" else "replied",
+                after=_MAY_REPLY,
+                money="keep" if amount is None else "split",
+                amount=amount,
+                held=held,
+                request_id=request_id and redact(request_id, self._secrets),
+                billed_images=billed_images,
+            )
+
+    def saved(
+        self, id: str, result: Mapping[str, Any], *, partial: bool = False, fetchable: Collection[int] = ()
+    ) -> None:
+        """The pictures are on the disk, but for those in `fetchable`, whose addresses stay.
+
+        What is still reserved is booked, unless it is held for pictures in doubt.
+        """
+        with immediate(self._db):
+            self._slots.fetched(id, but=fetchable)
+            money: Money = "keep" if self._slots.doubtful(id) else "book"
+            self._step(id, "saved", after=_MAY_REPLY, money=money, result=result, partial=partial)
+            self._db.execute("UPDATE entries SET partial = ? WHERE id = ?", (partial, id))
+
+    def delivered(self, id: str) -> None:
+        """A caller has what there is. Saying it again (several callers may have joined) changes nothing."""
+        with immediate(self._db):
+            entry = self._existing(id)
+            if entry.state in {"delivered", "partial-unknown", "undelivered"}:
+                return
+            to: State = "undelivered" if entry.fetchable else "partial-unknown" if entry.doubtful else "delivered"
+            self._step(id, to, after=("saved", "delivering"), anybody=entry.state == "saved")
+
+    def undelivered(self, id: str) -> None:
+        """One caller of this process is gone; with nobody left waiting, the next identical request gets the result."""
+        mine = {"id": id, "owner": self.owner}
+        with immediate(self._db):
+            entry = self._existing(id)
+            if entry.state == "delivering" and entry.owner == self.owner:
+                self._step(id, "saved", after=("delivering",))
+                return
+            self._db.execute("UPDATE waiting SET callers = callers - 1 WHERE entry = :id AND owner = :owner", mine)
+            self._db.execute("DELETE FROM waiting WHERE entry = :id AND callers < 1", mine)
+
+    def failed(self, id: str, error: Mapping[str, Any]) -> None:
+        """It failed and was not billed: the reservation is released."""
+        self._move(id, "failed", after=("intent", *_MAY_REPLY), money="release", error=error)
+
+    def unknown(self, id: str, error: Mapping[str, Any]) -> None:
+        """It left and nobody knows how it ended: the reservation stays until a person settles it."""
+        self._move(id, "unknown", after=_MAY_REPLY, error=error)
+
+    def spent_anyway(self, id: str, error: Mapping[str, Any], amount: Decimal | None) -> None:
+        """It was billed and nothing usable came; None books what was reserved."""
+        self._move(id, "lost", after=_MAY_REPLY, money="book", amount=amount, error=error)
+
+    def unfetched(self, id: str, error: Mapping[str, Any]) -> None:
+        """It is paid, and its pictures lie at the service still: their addresses are kept, nothing is in the way."""
+        self._move(id, "undelivered", after=_MAY_REPLY, error=error)
+
+    def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
+        """The driver stops, wherever it is: what the process's death would make of it. Nothing if it has finished."""
+        with immediate(self._db):
+            entry = self._existing(id)
+            if entry.owner == self.owner and entry.state in IN_FLIGHT:
+                self._drop(entry, error)
+
+    def settle(self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None) -> Settlement:
+        """A person's word on money that is in doubt or was paid for nothing; InvalidRequest where there is none.
+
+        `slot` is one picture, counted from 0, else all that are open; `amount` where the whole bill is known better.
+        """
+        self.recover()
+        with immediate(self._db):
+            before = self._existing(id)
+            shares = share_out(before, self._slots.said(id), billed=billed, slot=slot, amount=amount)
+            self._settle(before, shares, billed=billed)
+            return Settlement(before, self._existing(id))
+
+    def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
+        """What `settle` would do; nothing is changed."""
+        format_money: list[Settlement] = []
+        with contextlib.suppress(_Undone), immediate(self._db):
+            format_money.append(self.settle(id, billed=billed, slot=slot))
+            raise _Undone
+        return format_money[0]
+
+    def take_in(self) -> None:
+        """Enter what was written beside the record while it could not be written; the dead's, and one's own."""
+        for document in self.spool.waiting():
+            if document.owner != self.owner and self._owners.alive(document.owner):
+                continue
+            try:
+                with immediate(self._db):
+                    self._enter(document)
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, KeyError, TypeError, AttributeError):
+                self.spool.put_aside(document)
+            else:
+                self.spool.forget(document)
+
+    def forget(
+        self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
+    ) -> Forgotten:
+        """Take texts and details out of these entries (none named: of all), or of those not changed since `before`."""
+        self.recover()
+        with erasing(self._db, thorough=thorough):
+            return forget(self._db, ids=ids, before=before)
+
+    def recover(self, fingerprint: str | None = None) -> None:
+        """Decide what is left of the calls, leases and waits of processes that have died; or of those of one wish."""
+        self._expire()
+        rows = self._db.execute(_OWNERS if fingerprint is None else _OWNERS_OF, {"fingerprint": fingerprint})
+        others = [row["owner"] for row in rows if row["owner"] != self.owner]
+        dead = [owner for owner in others if not self._owners.alive(owner)]
+        if dead:
+            with immediate(self._db):
+                for owner in dead:
+                    self._bury(owner)
+
+    # What they are made of
+
+    def _known(self, fingerprint: str) -> Join | Replay | None:
+        rows = self._db.execute(
+            """SELECT *, EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) AS awaited FROM calls
+                WHERE fingerprint = ? AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number""",
+            (fingerprint,),
+        ).fetchall()
+        under_way = [row for row in rows if row["state"] in IN_FLIGHT]
+        left = [row for row in rows if row["state"] == "saved" and not row["awaited"]]
+        if left and not under_way:
+            oldest = str(left[0]["id"])
+            self._step(oldest, "delivering", after=("saved",), anybody=True, new_owner=self.owner)
+            return Replay(self._existing(oldest))
+        if not rows:
+            return None
+        entry = _entry((under_way or rows)[0])
+        self._wait(entry.id)
+        return Join(entry)
+
+    def _wait(self, id: str) -> None:
+        self._db.execute(
+            "INSERT INTO waiting VALUES (?, ?, 1) ON CONFLICT (entry, owner) DO UPDATE SET callers = callers + 1",
+            (id, self.owner),
+        )
+
+    def _fetch(self, id: str) -> Fetch:
+        """It is under way again, without a POST: who asks meanwhile waits for it."""
+        self._step(id, "replied", after=("undelivered",), anybody=True, new_owner=self.owner)
+        self._wait(id)
+        return Fetch(self._existing(id))
+
+    def _refuse_if_open(self, payment: PaymentRequest) -> None:
+        """Money that may be or is gone for the same request: only `fresh`, or a person who settles it, passes by."""
+        # A later call means that somebody has already said `fresh`; one that failed unbilled has not used that word up.
+        row = self._db.execute(
+            "SELECT * FROM calls WHERE fingerprint = ? AND state != 'failed' ORDER BY number DESC LIMIT 1",
+            (payment.fingerprint,),
+        ).fetchone()
+        if row is None:
+            return
+        entry = _entry(row)
+        if entry.state == "lost" and not entry.settled:
+            raise _lost(entry, payment.price)
+        if entry.state in {"unknown", "partial-unknown"}:
+            raise _in_doubt(entry)
+
+    def _refuse_if_too_dear(self, payment: PaymentRequest, day: date) -> None:
+        budget, price = payment.budget, payment.price
+        if budget is None:
+            return
+        if budget.currency != price.currency:
+            raise NotConfigured(
+                Message("journal.other-currency", budget=str(budget), currency=price.currency, backend=payment.backend),
+                advice=Message("journal.other-currency-advice", currency=price.currency),
+            )
+        if price.amount is None and payment.price_confirmed:
+            return
+        spent = self._spent(day, budget)
+        if price.amount is None or spent + micro(price.amount) > int(budget.amount * MICRO):
+            raise _too_dear(budget, decimal(spent), price, day)
+
+    def _spent(self, day: date, budget: Budget) -> int:
+        rows = self._db.execute(
+            "SELECT backend, sum(reserved + booked) FROM entries WHERE day = ? AND currency = ? GROUP BY backend",
+            (day.isoformat(), budget.currency),
+        )
+        return sum(int(spent) for backend, spent in rows if not budget.backends or backend in budget.backends)
+
+    def _begin(self, payment: PaymentRequest, day: date) -> Entry:
+        now = self._now()
+        entry = new_id(now, self._db.execute("SELECT max(id) FROM entries").fetchone()[0])
+        price = None if payment.price.amount is None else micro(payment.price.amount)
+        self._db.execute(
+            """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved,
+                    day, created, changed, request, delivery)
+                VALUES (:id, :fingerprint, 'intent', :owner, :backend, :model, :images, :currency, :price, :reserved,
+                    :day, :now, :now, :request, :delivery)""",
+            {
+                "id": entry,
+                "fingerprint": payment.fingerprint,
+                "owner": self.owner,
+                "backend": payment.backend,
+                "model": payment.model,
+                "images": payment.images,
+                "currency": payment.price.currency,
+                "price": price,
+                "reserved": price or 0,
+                "day": day.isoformat(),
+                "now": now,
+                "request": self._json(payment.request),
+                "delivery": None if payment.delivery is None else self._json(payment.delivery),
+            },
+        )
+        self._wait(entry)
+        return self._existing(entry)
+
+    def _move(self, id: str, to: State, **changes: Any) -> None:
+        with immediate(self._db):
+            self._step(id, to, **changes)
+
+    def _step(
+        self,
+        id: str,
+        to: State,
+        *,
+        after: tuple[State, ...],
+        money: Money = "keep",
+        amount: Decimal | None = None,
+        held: Decimal | None = None,
+        result: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+        anybody: bool = False,
+        **more: Any,
+    ) -> None:
+        """One step of an entry inside a transaction; unless `anybody` may take it, this process must drive it."""
+        defaults = {"tries": 0, "partial": False, "billed_images": None, "request_id": None, "new_owner": None}
+        defaults["settled"] = False
+        moved = self._db.execute(
+            _MOVE,
+            {
+                **defaults,
+                **more,
+                "id": id,
+                "to": to,
+                "now": self._now(),
+                "after": json.dumps(after),
+                "owner": None if anybody else self.owner,
+                "money": money,
+                "amount": None if amount is None else micro(amount),
+                "held": micro(held or Decimal(0)),
+                "result": None if result is None else self._json(result),
+                "error": None if error is None else self._json(error),
+            },
+        )
+        if not moved.rowcount:
+            state = self._existing(id).state
+            raise StoreError(Message("journal.moved-on", entry=id, state=state, wanted=to), facts={"entry": id})
+        if to in _NOBODY_WAITS:
+            self._db.execute("DELETE FROM waiting WHERE entry = ?", (id,))
+
+    def _bury(self, owner: str) -> None:
+        rows = self._db.execute(
+            "SELECT * FROM calls WHERE owner = ? AND state IN ('intent', 'sent', 'replied', 'delivering')", (owner,)
+        )
+        for row in rows.fetchall():
+            self._drop(_entry(row), None)
+        self._db.execute("DELETE FROM waiting WHERE owner = ?", (owner,))
+
+    def _drop(self, entry: Entry, error: Mapping[str, Any] | None) -> None:
+        fetchable = entry.fetchable and entry.state in {"sent", "replied"}
+        to: State = "undelivered" if fetchable else AFTER_DEATH[entry.state]
+        if error is None and to != "saved":
+            kind = {"failed": "ConnectionFailed", "undelivered": "Undelivered"}.get(to, "OutcomeUnknown")
+            key = "payments.died-fetchable" if fetchable else f"journal.died-{entry.state}"
+            error = {"kind": kind, "message": {"key": key, "values": {}}}
+        if fetchable and entry.state == "sent":
+            self._slots.doubt(entry.id, set(range(entry.images)) - set(entry.fetchable))
+        money: Money = "release" if to == "failed" else "keep"
+        self._step(entry.id, to, after=(entry.state,), money=money, error=error, anybody=True)
+
+    def _expire(self) -> None:
+        """Pictures that lay at the service too long are gone; what was paid for them is booked."""
+        overdue = self._slots.overdue()
+        if not overdue:
+            return
+        with immediate(self._db):
+            for id in overdue:
+                entry = self._existing(id)
+                if entry.state != "undelivered":
+                    continue
+                self._slots.drop_addresses(id)
+                self._step(id, **_after_expiry(entry), after=("undelivered",), anybody=True)
+
+    def _settle(self, entry: Entry, shares: Shares, *, billed: bool) -> None:
+        self._slots.settle(entry.id, shares.chosen, shares.left, billed=billed)
+        to = entry.state if shares.left else shares.ends_as(entry)
+        images = entry.billed_images if billed else shares.images
+        self._step(
+            entry.id,
+            to,
+            after=_OPEN_QUESTIONS,
+            money="split",
+            amount=shares.booked,
+            held=shares.reserved,
+            billed_images=images,
+            settled=not shares.left,
+            anybody=True,
+        )
+
+    def _enter(self, document: SpooledFacts) -> None:
+        """What became of one entry while the record could not be written; what is known already is passed over."""
+        if self.entry(document.id) is None:
+            self._db.execute(
+                """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price,
+                        reserved, day, created, changed, tries, request, delivery)
+                    VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price,
+                        :reserved, :day, :created, :created, 1, :request, :delivery)""",
+                document.row,
+            )
+        self._db.execute(
+            "UPDATE entries SET owner = ? WHERE id = ? AND state IN ('sent', 'replied')", (self.owner, document.id)
+        )
+        for name, given in document.steps:
+            if name in SPOOLED:
+                with contextlib.suppress(StoreError):
+                    getattr(self, name)(document.id, **given)
+
+    def _existing(self, id: str) -> Entry:
+        entry = self.entry(id)
+        if entry is None:
+            raise StoreError(Message("journal.no-entry", entry=id), facts={"entry": id})
+        return entry
+
+    def _day(self) -> date:
+        return datetime.fromtimestamp(self._now(), UTC).astimezone().date()
+
+    def _json(self, value: Mapping[str, Any]) -> str:
+        # ASCII, because a lone surrogate in a prompt cannot be stored as text.
+        return json.dumps(redact(value, self._secrets))
+
+
+class _Undone(Exception):
+    """Takes back what was only tried out."""
+
+
+def _after_expiry(entry: Entry) -> dict[str, Any]:
+    """What an entry becomes whose pictures are gone from the service, and what is said of it."""
+    error = {"kind": "PaidAndLost", "message": {"key": "payments.expired", "values": {}}, "expired": True}
+    if entry.doubtful:
+        return {"to": "partial-unknown" if entry.result else "unknown", "error": error}
+    return {"to": "delivered" if entry.result else "lost", "money": "book", "error": error}
+
+
+def _in_doubt(entry: Entry) -> SpendingRefused:
+    key = "journal.earlier-paid" if entry.booked else "journal.earlier-unknown"
+    if entry.state == "partial-unknown":
+        key = "payments.earlier-partial"
+    numbers = [number + 1 for number in entry.doubtful]
+    stake = entry.reserved if numbers and entry.booked else entry.at_stake
+    cost = format_money(stake, entry.currency)
+    return EarlierOutcomeUnknown(
+        Message(key, entry=entry.id, when=_when(entry), cost=cost, numbers=numbers),
+        advice=Message("journal.earlier-advice", entry=entry.id),
+        facts={**_earlier(entry), "at_stake": None if stake is None else f"{stake:f}"},
+    )
+
+
+def _lost(entry: Entry, price: Priced) -> SpendingRefused:
+    expired = bool(entry.error and entry.error.get("expired"))
+    key = "payments.earlier-expired" if expired else "payments.earlier-lost"
+    stake, again = format_money(entry.at_stake, entry.currency), format_money(price.amount, price.currency)
+    return PaidAndLost(
+        Message(key, entry=entry.id, when=_when(entry), cost=stake),
+        advice=Message("payments.earlier-lost-advice", entry=entry.id, price=again),
+        facts={**_earlier(entry), "paid": f"{entry.booked:f}", "price": str(again)},
+    )
+
+
+def _earlier(entry: Entry) -> dict[str, Any]:
+    return {"entry": entry.id, "when": _when(entry), "currency": entry.currency, "earlier": entry.error}
+
+
+def _when(entry: Entry) -> str:
+    return datetime.fromtimestamp(entry.created, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _too_dear(budget: Budget, spent: Decimal, price: Priced, day: date) -> BudgetExceeded:
+    facts = {"budget": f"{budget.amount:f}", "spent": f"{spent:f}", "currency": budget.currency, "day": day.isoformat()}
+    if price.amount is None:
+        return BudgetExceeded(
+            Message("journal.price-unknown-budget", budget=str(budget)),
+            advice=Message("journal.price-unknown-advice"),
+            facts={**facts, "price": None},
+        )
+    return BudgetExceeded(
+        Message(
+            "journal.budget-exceeded",
+            budget=str(budget),
+            day=day.isoformat(),
+            spent=format_money(spent, budget.currency),
+            price=format_money(price.amount, budget.currency),
+        ),
+        advice=Message("journal.budget-advice"),
+        facts={**facts, "price": f"{price.amount:f}"},
+    )
+
+
+def _days(since: date | None, until: date | None) -> dict[str, str | None]:
+    return {name: day.isoformat() if day else None for name, day in (("since", since), ("until", until))}
+
+
+def _entry(row: sqlite3.Row) -> Entry:
+    names = ("id", "fingerprint", "state", "owner", "backend", "model", "images", "currency", "created", "changed")
+    more = ("tries", "billed_images", "request_id")
+    return Entry(
+        **{name: row[name] for name in (*names, *more)},
+        price=None if row["price"] is None else decimal(row["price"]),
+        reserved=decimal(row["reserved"]),
+        booked=decimal(row["booked"]),
+        day=date.fromisoformat(row["day"]),
+        partial=bool(row["partial"]),
+        request=json.loads(row["request"]),
+        result=row["result"] and json.loads(row["result"]),
+        error=row["error"] and json.loads(row["error"]),
+        doubtful=tuple(json.loads(row["doubtful"])),
+        fetchable=tuple(json.loads(row["fetchable"])),
+        fetch_until=row["fetch_until"],
+        settled=bool(row["settled"]),
+    )
+
+
+def _cost(row: sqlite3.Row) -> Cost:
+    return Cost(
+        **{name: row[name] for name in ("model", "backend", "currency", "calls", "images", "unknown")},
+        day=date.fromisoformat(row["day"]),
+        booked=decimal(row["booked"]),
+        reserved=decimal(row["reserved"]),
+    )

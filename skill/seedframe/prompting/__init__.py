@@ -1,0 +1,34 @@
+"""Room 2: what the caller wants said becomes the prompt its model understands best. No model is ever called.
+
+In: a `Wish` (free text, a brief, or both). Out: a `Styled` (prompt, negative, findings, tasks for the host).
+Never in here: I/O beyond the packaged data, money, a request.
+"""
+
+from __future__ import annotations
+
+from seedframe.prompting.brief_schema import brief_schema, checked_brief_schema
+from seedframe.prompting.face_trust import face_trust
+from seedframe.prompting.language import quotation, spoken
+from seedframe.prompting.lint_data import worth_rewriting
+from seedframe.prompting.style_sheet import names as sheets
+from seedframe.prompting.styler import check_style, style
+from seedframe.prompting.types import Counts, Finding, HostTask, PromptInput, StyledPrompt
+from seedframe.prompting.writing_rules import writing_rules
+
+__all__ = [
+    "Counts",
+    "Finding",
+    "HostTask",
+    "StyledPrompt",
+    "PromptInput",
+    "brief_schema",
+    "check_style",
+    "checked_brief_schema",
+    "face_trust",
+    "quotation",
+    "sheets",
+    "spoken",
+    "style",
+    "worth_rewriting",
+    "writing_rules",
+]

@@ -1,0 +1,66 @@
+"""Findings by code: the code's severity and limits are data in prompts/lint.json, its sentences in messages/.
+
+In: a code and values. Out: a `Finding`. Never in here: when a code applies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from seedframe.messages import Message, sentences
+from seedframe.package_data import folder
+from seedframe.prompting.types import Finding, Severity
+
+
+@cache
+def rule_table() -> Mapping[str, Any]:
+    """The lint data as it lies in the file."""
+    data: Mapping[str, Any] = json.loads((folder("prompts") / "lint.json").read_text(encoding="utf-8"))
+    return data
+
+
+@cache
+def order() -> Mapping[str, int]:
+    """Where a code stands in the file: findings are told in that order."""
+    return {code: place for place, code in enumerate(rule_table()["codes"])}
+
+
+@cache
+def pattern(name: str, language: str) -> re.Pattern[str]:
+    """The pattern of a rule in a language; a pattern that does not exist there never matches."""
+    return re.compile(rule_table()["patterns"][name].get(language, r"(?!)"), re.IGNORECASE)
+
+
+def limits(code: str) -> Mapping[str, Any]:
+    """The numbers and switches of a code."""
+    entry: Mapping[str, Any] = rule_table()["codes"][code]
+    return entry
+
+
+def strict(found: Finding) -> Finding:
+    """The same finding where advice counts as a rule; one that was softened, or has no strict severity, stays."""
+    known = limits(found.code)
+    binding = "strict" in known and found.severity == known["severity"]
+    return replace(found, severity=known["strict"]) if binding else found
+
+
+def worth_rewriting(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The codes among them that a rewriting by the host's model would mend."""
+    return tuple(dict.fromkeys(found.code for found in findings if limits(found.code).get("rewrite")))
+
+
+def finding(code: str, severity: Severity | None = None, /, **values: Any) -> Finding:
+    """The finding of a code, told with `values`; `severity` overrides the data's."""
+    key = "styling." + code.lower().replace("_", "-")
+    mend = f"{key}-mend"
+    return Finding(
+        code=code,
+        severity=severity or limits(code)["severity"],
+        message=Message(key, **values),
+        mend=Message(mend, **values) if mend in sentences("en") else None,
+    )

@@ -1,0 +1,57 @@
+"""Rules about what goes together: contradicting terms, two of a kind, too many lights or styles.
+
+In: a `Case`. Out: findings. Never in here: rules about wording.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from seedframe.prompting.lexicon import Term
+from seedframe.prompting.lint_context import LintContext, Rule
+from seedframe.prompting.lint_data import finding, limits
+from seedframe.prompting.types import Finding
+
+
+def conflicts(case: LintContext) -> Iterator[Finding]:
+    """Pairs that cannot both be true; strict houses refuse what was picked twice: a free text may mean else."""
+    picked = {term.id for term in case.picked}
+    present = picked if case.set_size else {term.id for term in case.terms}
+    for conflict in case.lexicon.conflicts:
+        pair = {conflict.first, conflict.second}
+        if pair <= present:
+            sure = case.prompt_input.strict and conflict.hard and pair <= picked
+            names = [_name(case, term) for term in (conflict.first, conflict.second)]
+            yield finding("CONFLICT", limits("CONFLICT")["picked_strict"] if sure else None, items=names)
+
+
+def rivals(case: LintContext) -> Iterator[Finding]:
+    """Two terms where there is room for one; a set may well have both."""
+    if case.set_size:
+        return
+    groups: dict[str, list[Term]] = defaultdict(list)
+    for term in case.terms:
+        if term.group:
+            groups[term.group].append(term)
+    for group, terms in groups.items():
+        ranks = [term.rank for term in terms if term.rank is not None]
+        close = len(ranks) == len(terms) and max(ranks) - min(ranks) <= case.lexicon.tolerance.get(group, -1)
+        if len(terms) > 1 and not close:
+            yield finding("CONFLICT_GROUP", items=[_name(case, term.id) for term in terms])
+
+
+def crowds(case: LintContext) -> Iterator[Finding]:
+    """More lights or styles than one picture can follow."""
+    for code, category in (("LIGHT_CROWD", "lighting"), ("STYLE_CROWD", "art_style")):
+        terms = [term for term in case.terms if term.id.startswith(f"{category}.")]
+        if len(terms) > limits(code)["above"]:
+            yield finding(code, items=[_name(case, term.id) for term in terms], limit=limits(code)["above"])
+
+
+def _name(case: LintContext, id: str) -> str:
+    return case.lexicon.terms[id].wording(case.sheet.wording["name"])
+
+
+RULES: tuple[Rule, ...] = (conflicts, rivals, crowds)
+"""Every rule about what goes together."""

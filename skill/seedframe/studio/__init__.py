@@ -1,0 +1,4 @@
+"""From arguments to pictures on disk. Start reading in `seedframe.studio.pipeline`.
+
+In: a tool's name and arguments. Out: a `Result`. Never in here: a door's format, a dialect.
+"""

@@ -1,0 +1,244 @@
+"""Room 5 of one wish: paid pictures that have come, or lie at the service, become files; or a reason why not.
+
+In: slots of a reply, or kept addresses. Out: `Picture`s, `Missing`s, notes. An address is recorded before anybody goes
+there, so that whatever happens next the picture can still be fetched. A picture that came inline has no address: where
+its disk is full it is saved in a spare place, and that is said.
+Never in here: a POST, a price, the end of an entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from seedframe.catalog import Offer
+from seedframe.errors import PictureError, SeedreamError, StoreError
+from seedframe.messages import Message
+from seedframe.payments import Entry, Kept, Payments
+from seedframe.service.client import Client
+from seedframe.service.replies import Layer, Slot
+from seedframe.service.request import ImageRequest
+from seedframe.service.response_stream import Parts, disk_full
+from seedframe.settings import Settings
+from seedframe.studio import postprocess, results
+from seedframe.studio.preflight import Free, check_ready
+from seedframe.studio.rescue import RescueParts, RescuePlaces
+from seedframe.studio.results import Missing
+from seedframe.studio.store import Store, slug
+
+ADDRESS_SECONDS = 86_400.0
+"""How long the service keeps a finished picture (vendor's image API reference, read 2026-11)."""
+
+FILE = "file:"
+
+Admit = Callable[[str | None, Offer, int], Awaitable[None]]
+"""Asked before each POST with the wish's key, what is called and how many pictures: returns when it may leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What all jobs of a process share."""
+
+    settings: Settings
+    client: Client
+    payments: Payments
+    store: Store
+    now: Callable[[], float]
+    images: ThreadPoolExecutor
+    downloads: asyncio.Semaphore
+    free: Free
+    admit: Admit | None = None
+
+    async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Pixel work, a few at a time."""
+        return await asyncio.get_running_loop().run_in_executor(self.images, function, *arguments)
+
+
+class Delivery:
+    """The pictures of one entry on their way to the disk. `prompt` names the files where the caller did not."""
+
+    def __init__(
+        self, context: JobContext, entry: Entry, request: ImageRequest, prompt: str, say: Callable[[Message], None]
+    ) -> None:
+        self._context = context
+        self._entry = entry
+        self._request = request
+        self._prompt = prompt
+        self._say = say
+        self._spare = RescuePlaces.beside(context.settings.journal)
+        self.pictures: list[postprocess.Picture] = []
+        self.missing: list[Missing] = []
+        self.notes: list[Message] = []
+        self.stem = Path()
+        self.folder = Path()
+
+    @property
+    def made(self) -> list[postprocess.Picture]:
+        """The pictures in order."""
+        return sorted(self.pictures, key=lambda picture: picture.index)
+
+    @property
+    def fetchable(self) -> list[int]:
+        """Numbers, from 0, of paid pictures that are not on the disk and can be fetched still."""
+        return sorted(missing.index for missing in self.missing if missing.until is not None)
+
+    def prepare(self) -> None:
+        """Open the folders. StoreError when they cannot be."""
+        store = self._context.store
+        self.folder = store.prepare(self._entry.id)
+        self.stem = store.stem(self._request.save_as, self._name())
+
+    def check_ready(self, reference_bytes: int) -> None:
+        """StoreError where the pictures or the record would find no room; nothing has been sent then."""
+        record = self._context.settings.journal
+        check_ready(self._request, self.folder, self.stem, record, self._context.free, reference_bytes)
+
+    def parts(self, call: int) -> RescueParts:
+        """Where the answer of a call puts its pictures."""
+        return RescueParts(self.folder, f"call-{call}", places=self._spare, name=self._entry.id)
+
+    def discard(self) -> None:
+        """Remove what has no name yet."""
+        self._context.store.discard(self._context.store.parts(self._entry.id))
+        self._spare.discard(self._entry.id)
+
+    async def land(self, slot: Slot, parts: Parts, index: int) -> None:
+        """One slot of a reply to one file, or one reason why not."""
+        if slot.error is not None:
+            error = _unusable(results.slot_failure(slot), index)
+            self.missing.append(Missing(index, error, slot.error.billed))
+            return
+        part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
+        address = slot.url if slot.url and slot.part is None else f"{FILE}{part}"
+        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _facts(slot))
+        await self._context.payments.keep(self._entry.id, index, kept.address, kept.expires, kept.facts)
+        await self.bring(kept, part)
+
+    async def bring(self, kept: Kept, part: Path | None = None) -> None:
+        """A kept picture to one file, or one reason why not."""
+        index = kept.slot
+        part = part or self._part_of(kept)
+        try:
+            picture = await self._saved(kept, part)
+        except (SeedreamError, OSError) as error:
+            described = error if isinstance(error, SeedreamError) else disk_full(self.folder, error)
+            until = kept.expires if _leads_somewhere(kept) and kept.expires > self._context.now() else None
+            self.missing.append(Missing(index, _unusable(described, index, kept=until is not None), "yes", until=until))
+        else:
+            self.pictures.append(picture)
+            self._say(Message("pipeline.saved", number=index + 1, path=picture.saved.path))
+
+    async def _saved(self, kept: Kept, part: Path) -> postprocess.Picture:
+        slot = _slot(kept)
+        if not kept.address.startswith(FILE):
+            async with self._context.downloads:
+                seconds = f"{self._context.settings.download_timeout:g}"
+                self._say(Message("network.downloading", number=kept.slot + 1, seconds=seconds))
+                await self._context.client.download(kept.address, part)
+            return await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))
+        try:
+            if part.is_relative_to(self.folder):
+                return await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))
+        except (SeedreamError, OSError) as error:
+            if not await self._context.in_thread(postprocess.is_whole, part):
+                raise
+            return await self._rescued(part, slot, kept.slot, error)
+        return await self._rescued(part, slot, kept.slot, None)
+
+    async def _finished(self, part: Path, slot: Slot, index: int, store: Store, stem: Path) -> postprocess.Picture:
+        place = postprocess.Destination(index, f"seedframe:{self._entry.id}-{index + 1}", stem)
+        now = postprocess.utc(self._context.now())
+        picture: postprocess.Picture = await self._context.in_thread(
+            postprocess.finish, part, slot, self._request, place, store, now
+        )
+        return picture
+
+    async def _rescued(
+        self, part: Path, slot: Slot, index: int, refused: SeedreamError | OSError | None
+    ) -> postprocess.Picture:
+        """The picture in a spare place, since it cannot be fetched again; the refusal where no place takes it."""
+        for store, folder in self._spare.stores(self._entry.id):
+            try:
+                here = part if part.parent == folder else await asyncio.to_thread(_copied, part, folder)
+                picture = await self._finished(here, slot, index, store, store.root / self._place(index).name)
+            except (SeedreamError, OSError) as error:
+                refused = refused or error
+                continue
+            where = {"path": str(picture.saved.path), "folder": str(self._context.store.root)}
+            self.notes.append(Message("payments.rescued", number=index + 1, **where))
+            return picture
+        assert refused is not None
+        raise refused
+
+    def _part_of(self, kept: Kept) -> Path:
+        if kept.address.startswith(FILE):
+            return Path(kept.address.removeprefix(FILE))
+        return self.folder / f"kept-{kept.slot}.part"
+
+    def _place(self, index: int) -> Path:
+        many = self._request.count > 1 or self._request.layers
+        return self.stem.with_name(f"{self.stem.name}-{index + 1}") if many else self.stem
+
+    def _name(self) -> str:
+        words = self._request.prompt or self._prompt
+        day = postprocess.utc(self._entry.created).strftime("%Y%m%d")
+        return f"{day}-{slug(words)}-{self._entry.id[-6:].lower()}"
+
+
+def write_records(
+    store: Store, facts: dict[str, Any], sent: Mapping[str, Any], only: frozenset[str], settings: Settings
+) -> None:
+    """The record beside each picture of `only` (ids); a full disk is only a warning now, the picture is there."""
+    for described in facts["pictures"]:
+        if described["id"] not in only:
+            continue
+        try:
+            store.write_sidecar(Path(described["path"]), results.sidecar(facts, described, sent))
+        except StoreError as error:
+            warning = Message("pipeline.no-record", why=error.message).text(settings.language)
+            facts["warnings"] = [*facts["warnings"], warning]
+
+
+def _leads_somewhere(kept: Kept) -> bool:
+    """Whether going there again may bring the picture: an address of the web, and one that can be read."""
+    try:
+        parts = urlsplit(kept.address)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
+def _copied(part: Path, folder: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copyfile(part, folder / part.name))
+
+
+def _facts(slot: Slot) -> dict[str, Any]:
+    """What must be known of a slot to save its picture later."""
+    return {"size": slot.size, "layer": None if slot.layer is None else asdict(slot.layer)}
+
+
+def _slot(kept: Kept) -> Slot:
+    layer = kept.facts.get("layer")
+    if layer is not None:
+        box = layer["box"]
+        layer = Layer(layer["z_index"], None if box is None else tuple(box), layer["name"], layer["description"])
+    return Slot(kept.slot, url=kept.address, size=kept.facts.get("size"), layer=layer)
+
+
+def _unusable(error: SeedreamError, index: int, *, kept: bool = False) -> SeedreamError:
+    """A paid picture that is damaged or finds no disk: which one, and what asking again means."""
+    number, why = index + 1, error.message
+    if "name" in why.values:  # the part's own name means nothing to anybody
+        why = Message(why.key, **{**why.values, "name": Message("pipeline.the-file")})
+    for kind, key in ((StoreError, "not-saved"), (PictureError, "unusable")):
+        if isinstance(error, kind):
+            advice = Message("payments.kept-advice") if kept else Message(f"pipeline.{key}-advice")
+            return kind(Message(f"pipeline.{key}", number=number, why=why), advice=advice, facts=error.facts)
+    return error

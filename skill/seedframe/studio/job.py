@@ -1,0 +1,221 @@
+"""Rooms 4 and 5 of one wish: from its intent in the journal to its saved pictures.
+
+In: an entry to pay for and what was prepared. Out: a `Result`, or the error that says what became of the money.
+It lives in a task of its own and talks to nobody directly: what it says is put where a caller may or may not listen.
+Never in here: a door, a dialect, a second try of a call that may have been paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from seedframe.errors import OutcomeUnknown, SeedreamError, StoreError
+from seedframe.messages import Message
+from seedframe.payments import Entry
+from seedframe.service.calls import Call
+from seedframe.service.replies import Reply, Slot
+from seedframe.studio import billing, results
+from seedframe.studio.delivery import Delivery, JobContext, write_records
+from seedframe.studio.plan import CallPlan
+from seedframe.studio.results import Bill, Missing, Outcome, Result
+
+_MOST_LISTED = 20
+"""Missing pictures that an error names one by one, the gravest first."""
+
+_GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
+
+
+class Job:
+    """One paid wish. `run` once; the journal is told every step."""
+
+    def __init__(self, context: JobContext, entry: Entry, prepared: CallPlan, say: Callable[[Message], None]) -> None:
+        self._context = context
+        self._entry = entry
+        self._prepared = prepared
+        self._request = prepared.request
+        self._say = say
+        self._saving = Delivery(context, entry, prepared.request, prepared.styled.prompt, say)
+        self._missing = self._saving.missing
+        self._notes = self._saving.notes
+        self._replies: list[Reply] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._posted = False
+
+    async def run(self) -> Result:
+        """POST every call, land every slot, settle the journal; SeedreamError when not one picture was saved."""
+        try:
+            return await self._run_or_settle()
+        except BaseException as error:
+            # Changes nothing where its end has been settled.
+            with contextlib.suppress(StoreError):
+                await self._context.payments.abandon(self._entry.id)
+            if isinstance(error, SeedreamError):  # otherwise what arrived may be all there is of it
+                await asyncio.to_thread(self._saving.discard)
+            raise
+
+    async def _run_or_settle(self) -> Result:
+        try:
+            return await self._run()
+        except SeedreamError as error:
+            await self._settle(error)
+            results.with_trouble(error, self._context.payments.trouble(self._entry.id))
+            raise
+
+    async def _run(self) -> Result:
+        self._request.offer.backend.key(self._context.settings)
+        await asyncio.to_thread(self._make_ready)
+        await asyncio.gather(*(self._call(number, call) for number, call in enumerate(self._prepared.calls)))
+        await self._note_replies(self._bill())
+        await asyncio.gather(*self._tasks)
+        self._missing[:] = billing.as_counted(self._missing, self._replies)
+        if not self._saving.pictures:
+            raise self._reason()
+        facts = await asyncio.to_thread(self._finish, self._outcome(self._bill()))
+        fetchable = self._saving.fetchable
+        await self._context.payments.saved(
+            self._entry.id, facts, partial=facts["status"] == "partial", fetchable=fetchable
+        )
+        facts = results.warned(facts, self._context.payments.trouble(self._entry.id), self._context.settings.language)
+        return Result(facts, tuple(picture.preview for picture in self._saving.made if picture.preview))
+
+    def _make_ready(self) -> None:
+        self._saving.prepare()
+        self._saving.check_ready(sum(len(reference.value) for reference in self._prepared.references))
+
+    async def _note_replies(self, bill: Bill) -> None:
+        """The bill, once every answer is there; what may have been billed besides stays reserved."""
+        if not self._replies:
+            return
+        ids = [reply.request_id for reply in self._replies if reply.request_id]
+        doubtful = billing.doubtful(self._replies, self._missing)
+        references = len(self._prepared.references)
+        sure = billing.amount(bill.pictures - len(doubtful), self._replies, self._request, references)
+        held = None if bill.amount is None or sure is None else bill.amount - sure
+        await self._context.payments.replied(
+            self._entry.id,
+            request_id=ids[0] if ids else None,
+            billed_images=bill.pictures,
+            amount=sure,
+            held=held,
+            doubtful=doubtful,
+        )
+
+    def _finish(self, outcome: Outcome) -> dict[str, Any]:
+        facts = self._write_records(outcome)
+        self._saving.discard()
+        return facts
+
+    async def _settle(self, error: SeedreamError) -> None:
+        """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""
+        billed = {missing.billed for missing in self._missing}
+        if self._saving.pictures or (self._replies and not billed):
+            billed.add("yes")  # pictures are there, but what comes after them failed
+        bill, payments = self._bill(), self._context.payments
+        if not self._posted or billed <= {"no"}:
+            facts = self._describe_with_cost(error, "no", None)
+            await payments.failed(self._entry.id, facts)
+        elif self._saving.fetchable:
+            facts = self._describe_with_cost(error, "yes", bill)
+            await payments.unfetched(self._entry.id, facts)
+        elif "unknown" in billed:
+            facts = self._describe_with_cost(error, "unknown", bill)
+            await payments.unknown(self._entry.id, facts)
+        else:
+            facts = self._describe_with_cost(error, "yes", bill)
+            await payments.spent_anyway(self._entry.id, facts, bill.amount)
+
+    def _describe_with_cost(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
+        """The error for the journal; the caller's copy learns the same: the entry, and what it cost or may cost."""
+        error.facts |= {"entry": self._entry.id, "billed": billed}
+        if bill is not None:
+            error.facts["cost"] = results.describe_bill(bill, self._request)
+        return results.describe_failure(error)
+
+    async def _call(self, number: int, call: Call) -> None:
+        """One POST and its slots. What goes wrong is noted, not raised: other calls of the wish go on."""
+        parts = self._saving.parts(number)
+        offset = number if len(self._prepared.calls) > 1 else 0
+        left = False
+
+        async def leaving(_message: Message) -> None:
+            nonlocal left
+            left = False
+            if self._context.admit is not None:
+                await self._context.admit(self._prepared.key, self._request.offer, call.outputs)
+            await self._context.payments.sent(self._entry.id)
+            left = self._posted = True
+            seconds = self._context.client.patience(call, self._request.offer)
+            self._say(Message("network.drawing", seconds=f"{seconds:g}"))
+
+        async def arrived(slot: Slot) -> None:
+            self._tasks.append(asyncio.create_task(self._saving.land(slot, parts, offset + slot.index)))
+
+        async def report(message: Message) -> None:
+            self._say(message)
+
+        try:
+            sent = await self._context.client.send(
+                call, self._request.offer, parts, arrived=arrived, sent=leaving, report=report
+            )
+        except SeedreamError as error:
+            billed = results.billing_after(error, left=left)
+            self._missing.append(Missing(offset, error, billed, call.outputs))
+            return
+        self._replies.append(billing.placed(sent.reply, offset, call.outputs, self._request))
+        self._notes.extend(sent.notes)
+        self._note_absent(sent.reply, call.outputs)
+
+    def _note_absent(self, reply: Reply, asked: int) -> None:
+        """Pictures for which there is not even an error: a set that came out smaller, or an answer that broke off."""
+        came = {slot.index for slot in reply.slots}
+        absent = [index for index in range(asked) if index not in came]
+        if reply.complete and absent:
+            note = Message("pipeline.fewer", asked=asked, made=sum(slot.error is None for slot in reply.slots))
+            self._notes.append(note)
+            self._missing += [Missing(index, SeedreamError(Message("pipeline.not-made")), "no") for index in absent]
+        elif absent:
+            self._notes.append(Message("pipeline.cut-stream"))
+            lost = reply.failure or OutcomeUnknown(
+                Message("pipeline.cut-slot"), advice=Message("pipeline.cut-slot-advice")
+            )
+            billed = results.billing_after(lost, left=True)
+            self._missing += [Missing(index, lost, billed) for index in absent]
+        elif not reply.complete:
+            self._notes.append(Message("pipeline.no-completed"))
+
+    def _reason(self) -> SeedreamError:
+        """Why there is not one picture: the gravest reason first, since it decides what may be done next."""
+        ranked = sorted(self._missing, key=lambda missing: (_GRAVITY[missing.billed], missing.index))
+        if not ranked:
+            return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
+        error = results.undelivered(self._entry.id, ranked) if self._saving.fetchable else ranked[0].error
+        if len(ranked) > 1:
+            error.facts["missing"] = [
+                missing.as_dict(self._context.settings.language) for missing in ranked[:_MOST_LISTED]
+            ]
+        return error
+
+    def _bill(self) -> Bill:
+        """What the replies say was billed; pictures whose fate is not known count as billed."""
+        return billing.total(self._replies, self._missing, self._request, len(self._prepared.references))
+
+    def _outcome(self, bill: Bill) -> Outcome:
+        missing = sorted(self._missing, key=lambda missing: missing.index)
+        notes = [*self._notes, *billing.remarks(self._replies)]
+        pictures, now = self._saving.made, self._context.now()
+        return Outcome(self._entry.id, pictures, missing, self._replies, notes, bill, now)
+
+    def _write_records(self, outcome: Outcome) -> dict[str, Any]:
+        """The result's facts; the layers' manifest and the sidecars are written on the way."""
+        settings, store = self._context.settings, self._context.store
+        facts = results.describe_result(outcome, self._prepared, settings.language, settings.secrets)
+        if self._request.layers:
+            stem = self._saving.stem
+            path = stem.with_name(f"{stem.name}.layers.json")
+            facts["layers_manifest"] = str(store.write_json(path, results.layers_manifest(outcome.pictures)))
+        sent = self._prepared.shown(settings.secrets)
+        write_records(store, facts, sent, frozenset(described["id"] for described in facts["pictures"]), settings)
+        return facts

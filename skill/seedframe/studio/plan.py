@@ -1,0 +1,132 @@
+"""Rooms 2 and 3: a checked request becomes everything that will be sent. Nothing has been sent yet.
+
+In: an `ImageRequest`, styled words, references. Out: `Prepared`, a frozen value with its fingerprint.
+Never in here: a file, a network, money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seedframe.geometry import ratio_text
+from seedframe.messages import Message
+from seedframe.payments import fingerprint
+from seedframe.prompting import StyledPrompt, check_style
+from seedframe.prompting.prompt_input import prompt_input
+from seedframe.prompting.prompt_input import style_prompt_of as worded_input
+from seedframe.redaction import redact
+from seedframe.service.calls import Call, build
+from seedframe.service.references import Reference
+from seedframe.service.request import ImageRequest
+from seedframe.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """Rooms 1 to 3 done: everything is known and nothing has been sent."""
+
+    request: ImageRequest
+    styled: StyledPrompt
+    references: tuple[Reference, ...]
+    calls: tuple[Call, ...]
+    warnings: tuple[Message, ...]
+    key: str | None = None
+    emulated: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes two requests the same: all that is sent and its framing; or its `key` instead.
+
+        Ids of one model, blanks around the words and how long one waits make no difference; an emulator does.
+        """
+        if self.key is not None:
+            return fingerprint_of_key(self.key)
+        prompt_input = self.request.frame
+        body = {**self.calls[0].body, "image": [reference.sha256 for reference in self.references]}
+        body = {name: value.strip() if isinstance(value, str) else value for name, value in body.items()}
+        body["model"] = self.request.offer.canonical_id
+        body.pop("timeout_seconds", None)
+        frame = {
+            "ratio": prompt_input.ratio and ratio_text(prompt_input.ratio),
+            "frame": prompt_input.frame and str(prompt_input.frame),
+        }
+        anchor = [prompt_input.anchor.x, prompt_input.anchor.y]
+        who = {"backend": self.request.offer.backend.name, "calls": len(self.calls), "path": self.calls[0].path}
+        if self.emulated:
+            who["emulated"] = True
+        return fingerprint({**who, **frame, "anchor": anchor, "body": body})
+
+    def shown(self, secrets: tuple[str, ...]) -> dict[str, Any]:
+        """The body that is sent, fit to be shown and stored: pictures described, addresses and keys taken out."""
+        shown: dict[str, Any] = redact(dict(self.calls[0].body), secrets)
+        return shown
+
+
+def fingerprint_of_key(key: str) -> str:
+    """The fingerprint of a wish that names itself: the same key is the same wish, whatever its words."""
+    return fingerprint({"key": key})
+
+
+def style_request(request: ImageRequest) -> StyledPrompt:
+    """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for a brief that is none."""
+    styled = style_prompt_of(request)
+    check_prompt(styled, request)
+    return styled
+
+
+def style_prompt_of(request: ImageRequest) -> StyledPrompt:
+    """The words of a request and everything noticed about them, not yet judged."""
+    ratio = request.frame.ratio
+    prompt_input = prompt_input(
+        request.offer,
+        prompt=request.prompt,
+        brief=request.brief,
+        negative=request.negative_prompt,
+        images=len(request.images),
+        group=request.group,
+        ratio=ratio_text(ratio) if ratio is not None else None,
+        frame=request.frame.frame is not None,
+        edit=request.tool == "edit_image",
+        as_is=request.as_is,
+        layers=request.layers,
+        strict=request.strict,
+    )
+    return worded_input(prompt_input, request.offer)
+
+
+def check_prompt(styled: StyledPrompt, request: ImageRequest) -> None:
+    """The judgement of `styled_words` on words already found."""
+    check_style(styled, force=request.force)
+
+
+def build_calls(
+    request: ImageRequest, styled: StyledPrompt, references: tuple[Reference, ...], settings: Settings
+) -> tuple[Call, ...]:
+    """Room 3: one POST, or one for each picture where the backend makes no sets."""
+    call = build(
+        request,
+        prompt=styled.prompt,
+        negative=styled.negative,
+        images=[reference.value for reference in references],
+        outputs=request.count // request.calls,
+        timeout=settings.timeout,
+        response_format=settings.response_format or request.offer.response_format,
+    )
+    return (call,) * request.calls
+
+
+def prompt_words(prepared: CallPlan) -> Mapping[str, Any]:
+    """The words as given and as sent."""
+    request, styled = prepared.request, prepared.styled
+    words: dict[str, Any] = {"prompt": styled.prompt}
+    if request.prompt is not None and request.prompt != styled.prompt:
+        words["original_prompt"] = request.prompt
+    if request.brief is not None:
+        words["brief"] = dict(request.brief)
+    if styled.negative and request.offer.supports("negative_prompt"):
+        words["negative_prompt"] = styled.negative
+    if styled.dropped:
+        words["dropped"] = list(styled.dropped)
+    return words

@@ -1,0 +1,284 @@
+"""Room 5: a finished part becomes the exact picture that was wanted, on disk, with its sidecar.
+
+In: a part file and what was wished. Out: a `Picture`; PictureError when it is not one, StoreError when the disk fails.
+Untouched is the rule: where the shape fits, the service's own bytes land. What is cut or shrunk keeps its original
+beside it. Synchronous: runs in an image thread. Never in here: a network, money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from seedframe import images
+from seedframe.errors import PictureError, SeedreamError, StoreError
+from seedframe.geometry import Box, FrameGeometry, Size, frame_plan, is_far, nearest_named, ratio_text
+from seedframe.messages import Language, Message
+from seedframe.service.replies import Layer, Slot
+from seedframe.service.request import ImageRequest
+from seedframe.studio.store import Saved, Seal, Store
+
+SEALERS = 4
+"""Threads that only wait for the disk, shared by all pictures of the process."""
+
+PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 1568}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One verified file on disk. `method` bytes: exactly what the service sent; otherwise how it was made from that."""
+
+    id: str
+    index: int
+    saved: Saved
+    original: Saved | None
+    format: str
+    size: Size
+    received: Size
+    method: str
+    crop: Box | None
+    moved: int
+    share_cut: float
+    ratio_error: float
+    provenance_ended: bool
+    trust: Mapping[str, Any]
+    layer: Layer | None
+    notes: tuple[Message, ...]
+    preview: bytes | None
+    wrong_size: bool = False
+
+    def as_dict(self, language: Language) -> dict[str, Any]:
+        """JSON-ready facts."""
+        facts: dict[str, Any] = {
+            "id": self.id,
+            "path": str(self.saved.path),
+            "width": self.size.width,
+            "height": self.size.height,
+            "mime": images.MIMES[self.format],
+            "bytes": self.saved.bytes,
+            "sha256": self.saved.sha256,
+            "method": self.method,
+            "crop": list(self.crop.corners) if self.crop else "untouched",
+            "ratio": nearest_named(self.size.ratio),
+            "trust": dict(self.trust),
+        }
+        if self.method != "bytes":
+            facts |= {"received": str(self.received), "moved": self.moved, "share_cut": round(self.share_cut, 4)}
+        if self.method != "bytes" or self.ratio_error:
+            facts["ratio_error"] = round(self.ratio_error, 5)
+        if self.original:
+            facts["original"] = str(self.original.path)
+        if self.provenance_ended:
+            facts["provenance_ended"] = True
+        if self.wrong_size:
+            facts["wrong_size"] = True
+        if self.layer:
+            facts["layer"] = {"z_index": self.layer.z_index, "box": self.layer.box, "name": self.layer.name}
+        if self.notes:
+            facts["notes"] = [note.text(language) for note in self.notes]
+        return facts
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one picture goes: its number in the request, its id and the name it wants."""
+
+    index: int
+    id: str
+    stem: Path
+
+
+def finish(part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime) -> Picture:
+    """Verify, frame, save. The part is gone afterwards, unless it is whole and the disk took no more.
+
+    In that case it may be all there is of a paid picture.
+    """
+    try:
+        picture = _finish(part, slot, request, place, store, now)
+    except PictureError:
+        if not is_whole(part):
+            part.unlink(missing_ok=True)
+        raise
+    else:
+        part.unlink(missing_ok=True)
+        return picture
+    finally:
+        _framed(part).unlink(missing_ok=True)
+
+
+def is_whole(part: Path) -> bool:
+    """Whether what arrived is a picture from end to end (a full disk can look like a damaged one while it is cut)."""
+    try:
+        images.verify(part)
+    except (SeedreamError, OSError):
+        return False
+    return True
+
+
+def _finish(part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime) -> Picture:
+    arguments = request.frame
+    side = PREVIEW_SIDES[request.preview]
+    header = images.read_header(part)
+    plan = frame_plan(header.displayed, ratio=arguments.ratio, frame=arguments.frame, anchor=arguments.anchor)
+    if slot.layer is not None:
+        plan = FrameGeometry(None, None, 0.0, 0.0)
+    picture = Picture(
+        id=place.id,
+        index=place.index,
+        saved=Saved(part, 0, ""),
+        original=None,
+        format=header.format,
+        size=header.displayed,
+        received=header.displayed,
+        method="bytes",
+        crop=None,
+        moved=0,
+        share_cut=0.0,
+        ratio_error=plan.ratio_error,
+        provenance_ended=False,
+        trust=trust(request, method="bytes", now=now),
+        layer=slot.layer,
+        notes=_notes(slot, request, header, plan),
+        preview=None,
+        wrong_size=_is_wrong_size(slot, request, header.displayed),
+    )
+    # The disk takes what came while a processor reads it.
+    sealing = _sealers().submit(store.seal, part)
+    try:
+        if not plan.untouched:
+            return _frame(part, picture, plan, request, place, store, now, sealing)
+        small = images.verify(part, preview_side=side).preview
+        saved = store.commit(part, place.stem, header.format, sealing.result())
+    finally:
+        wait([sealing])  # also of a damaged picture: its part is removed next
+    return replace(picture, saved=saved, preview=small)
+
+
+@cache
+def _sealers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(SEALERS, thread_name_prefix="seal")
+
+
+def _frame(
+    part: Path,
+    picture: Picture,
+    plan: FrameGeometry,
+    request: ImageRequest,
+    place: Destination,
+    store: Store,
+    now: datetime,
+    sealing: Future[Seal],
+) -> Picture:
+    """Cut or shrink into a second file; the original stays beside it. Doing so reads all of it: damage is found out."""
+    side = PREVIEW_SIDES[request.preview]
+    target = _framed(part)
+    if plan.resize:
+        report = images.resize_frame(part, target, plan.crop, plan.resize, preview_side=side)
+    else:
+        assert plan.crop is not None
+        report = images.crop(part, target, plan.crop, preview_side=side)
+    seal = sealing.result()
+    saved = store.commit(target, place.stem, report.format)
+    beside = saved.path.with_name(f"{saved.path.stem}.original")
+    try:
+        original = store.commit(part, beside, picture.format, seal)
+    except StoreError:
+        saved.path.unlink(missing_ok=True)  # half of what belongs together
+        raise
+    wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
+    return replace(
+        picture,
+        saved=saved,
+        original=original,
+        format=report.format,
+        size=report.size,
+        method=report.method,
+        crop=report.box if plan.crop else None,
+        moved=report.moved,
+        share_cut=plan.share_cut,
+        ratio_error=abs(float(report.size.ratio - wanted)) if wanted else 0.0,
+        provenance_ended=report.provenance_ended,
+        trust=trust(request, method=report.method, now=now),
+        notes=(*picture.notes, *report.notes),
+        preview=report.preview,
+    )
+
+
+def trust(request: ImageRequest, *, method: str, now: datetime) -> dict[str, Any]:
+    """Whether Seedance takes a realistic face from this picture: only untouched text-to-image originals of some models.
+
+    Source: Volcengine doc 82379/2608626 (read 2026-11): originals of the same account, at most 30 days old.
+    """
+    reason = _distrust(request, method)
+    expires = now + timedelta(days=request.offer.model.trust_days or 0)
+    return {
+        "eligible": reason is None,
+        "reason": reason or "original",
+        "expires_at": expires.isoformat(timespec="seconds") if reason is None else None,
+    }
+
+
+def _distrust(request: ImageRequest, method: str) -> str | None:
+    if request.offer.model.trust_days is None:
+        return "model"
+    if request.images:
+        return "references"
+    if not request.offer.backend.vendor:
+        return "backend"
+    return None if method == "bytes" else "changed"
+
+
+def _expected(slot: Slot, request: ImageRequest) -> Size | None:
+    """The size that was asked for in pixels; None where the model chooses, and for layers."""
+    return None if slot.layer is not None else request.frame.expected
+
+
+def _is_wrong_size(slot: Slot, request: ImageRequest, got: Size) -> bool:
+    expected = _expected(slot, request)
+    return expected is not None and is_far(got, expected)
+
+
+def _framed(part: Path) -> Path:
+    return part.with_name(part.name + ".framed")
+
+
+def _notes(slot: Slot, request: ImageRequest, header: images.Header, plan: FrameGeometry) -> tuple[Message, ...]:
+    """Where the file is not what was asked for or said."""
+    layers = slot.layer is not None
+    expected = _expected(slot, request)
+    notes = list(
+        images.differences(header, expected=expected, expected_format=None if layers else request.image_format)
+    )
+    if slot.size and not expected and slot.size.replace("×", "x") != str(header.displayed):
+        notes.append(Message("framing.said-otherwise", said=slot.size, got=str(header.displayed)))
+    if plan.too_small:
+        notes.append(Message("framing.too-small", got=str(header.displayed), frame=str(request.frame.frame)))
+    return tuple(notes)
+
+
+def frame_report(request: ImageRequest, language: Language) -> dict[str, Any]:
+    """What was asked of the service and why."""
+    arguments = request.frame
+    facts: dict[str, Any] = {"asked": arguments.asked or f"default ({request.offer.model.default_size})"}
+    if arguments.ratio is not None:
+        facts["ratio"] = ratio_text(arguments.ratio)
+    if arguments.frame is not None:
+        facts["frame"] = str(arguments.frame)
+    facts["why"] = (arguments.why or _why(request)).text(language)
+    return facts
+
+
+def _why(request: ImageRequest) -> Message:
+    if request.frame.asked:
+        return Message("framing.as-given")
+    return Message("shapes.image-1-unread" if request.images and not request.layers else "shapes.service-decides")
+
+
+def utc(seconds: float) -> datetime:
+    """A moment from the clock that is passed in."""
+    return datetime.fromtimestamp(seconds, tz=UTC)

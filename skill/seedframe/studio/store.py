@@ -1,0 +1,242 @@
+"""Room 5, the disk side: the only file that writes pictures. Names, atomic writes, sidecars.
+
+In: finished part files and what is to be said about them. Out: paths. A file appears whole or not at all, and an
+existing file is never overwritten. Everything is synchronous; callers run it in threads.
+Never in here: pixels, a network, a price.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seedframe.errors import InvalidRequest, StoreError
+from seedframe.messages import Message
+from seedframe.private_files import make_private_folder, open_private
+
+PARTS_FOLDER = ".seedframe"
+LEFTOVER_SECONDS = 86_400.0
+EXTENSIONS = {"jpeg": ".jpg", "tiff": ".tif"}
+_PICTURE_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)$", re.IGNORECASE)
+_UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\/]+')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A picture on disk."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What the bytes of a part are, once they are on the disk."""
+
+    sha256: str
+    bytes: int
+
+
+class Store:
+    """Pictures of one output folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self, name: str = "") -> Path:
+        """The folder for parts, on the same disk as the pictures; StoreError when it cannot be made.
+
+        With a `name` it is one's own: another process that tidies up cannot take it away.
+        """
+        folder = self.parts(name)
+        with _translate_errors(self.root):
+            try:
+                self._make(folder)
+            except FileNotFoundError:  # another process removed the empty parent between our two steps
+                self._make(folder)
+        return folder
+
+    def parts(self, name: str) -> Path:
+        """The folder of parts of that name, made or not."""
+        return self.root / PARTS_FOLDER / name
+
+    def _make(self, folder: Path) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.parts(""))
+        make_private_folder(folder)
+
+    def stem(self, save_as: str | None, fallback: str) -> Path:
+        """Where the pictures of a request go, without number and extension; InvalidRequest when it leads outside."""
+        wanted = _PICTURE_SUFFIX.sub("", save_as.strip()) if save_as else fallback
+        parts = [part for part in re.split(r"[/\\]+", wanted) if part not in {"", "."}]
+        absolute = wanted.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:", wanted) is not None
+        if absolute or ".." in parts or not parts or any(part.startswith(".") for part in parts):
+            raise _outside(save_as, self.root)
+        target = self.root.joinpath(*(_safe_name(part) for part in parts))
+        with _translate_errors(target):
+            if not target.parent.resolve().is_relative_to(self.root.resolve()):
+                raise _outside(save_as, self.root)
+        return target
+
+    def seal(self, part: Path) -> Seal:
+        """See that a finished part is on the disk, and tell its bytes. Others may read it meanwhile."""
+        with _translate_errors(part):
+            digest, size = _hash(part)
+            _flush(part)
+            return Seal(digest, size)
+
+    def commit(self, part: Path, stem: Path, format: str, seal: Seal | None = None) -> Saved:
+        """Give a finished part its name. Taken names get -2, -3 …; the bytes are on the disk when this returns."""
+        seal = seal or self.seal(part)
+        with _translate_errors(stem):
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            path = _link_free(part, stem, EXTENSIONS.get(format, f".{format}"))
+            _flush_folder(path.parent)
+            return Saved(path, seal.bytes, seal.sha256)
+
+    def write_sidecar(self, picture: Path, content: Mapping[str, Any]) -> Path:
+        """The JSON beside a picture."""
+        return self.write_json(picture.with_suffix(picture.suffix + ".json"), content)
+
+    def write_json(self, path: Path, content: Mapping[str, Any]) -> Path:
+        """A JSON file, whole or not at all; an older one of the same name is replaced."""
+        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+        return self.write_text(path, text)
+
+    def write_text(self, path: Path, text: str) -> Path:
+        """A text file that only its owner reads, whole or not at all."""
+        with _translate_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.{os.getpid()}.part")
+            try:
+                with open(part, "w", encoding="utf-8", opener=open_private) as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                part.replace(path)
+            except OSError:
+                part.unlink(missing_ok=True)
+                raise
+            return path
+
+    def discard(self, folder: Path) -> None:
+        """Remove one's own folder with whatever parts are left in it."""
+        try:
+            folder.rmdir()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def sweep(self, now: float) -> None:
+        """Remove parts that a killed process left: no call takes a day."""
+        for folder in (self.root / PARTS_FOLDER).glob("*/"):
+            with contextlib.suppress(OSError):
+                if now - folder.stat().st_mtime > LEFTOVER_SECONDS:
+                    self.discard(folder)
+
+    def tidy(self) -> None:
+        """Remove the folder for parts when nothing is in it."""
+        with contextlib.suppress(OSError):
+            (self.root / PARTS_FOLDER).rmdir()
+
+
+def slug(words: str) -> str:
+    """A short file name out of a prompt's first words; Chinese stays Chinese."""
+    plain = unicodedata.normalize("NFKC", words).lower()
+    kept = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")
+    return kept[:40].rstrip("-_") or "picture"
+
+
+def _safe_name(part: str) -> str:
+    clean = _UNSAFE.sub("-", unicodedata.normalize("NFC", part)).strip(" .") or "picture"
+    clean = clean.encode("utf-8")[:_LONGEST_NAME].decode("utf-8", "ignore")
+    return f"_{clean}" if _RESERVED.fullmatch(clean) else clean
+
+
+def _outside(save_as: str | None, root: Path) -> InvalidRequest:
+    return InvalidRequest(
+        Message("store.outside", got=save_as, root=root),
+        field="save_as",
+        got=save_as,
+        allowed="name or folder/name",
+        advice=Message("store.outside-advice"),
+    )
+
+
+def _hash(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
+
+
+def _link_free(part: Path, stem: Path, extension: str) -> Path:
+    """Link the part to the first free name, which never replaces a file; copy where the disk knows no links."""
+    number = 1
+    while True:
+        name = stem.name if number == 1 else f"{stem.name}-{number}"
+        path = stem.with_name(name + extension)
+        number += 1
+        if path.with_suffix(f"{extension}.json").exists():
+            continue
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            continue
+        except OSError:
+            if not _claim(path):
+                continue
+            try:
+                part.replace(path)
+            except OSError:
+                path.unlink(missing_ok=True)  # an empty file must not stand where a picture is meant to be
+                raise
+            return path
+        part.unlink()
+        return path
+
+
+def _claim(path: Path) -> bool:
+    """Take a name on a disk without hard links."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name durable where the system lets folders be opened."""
+    with contextlib.suppress(PermissionError, IsADirectoryError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Disk errors in words."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise StoreError(
+            Message("store.cannot-write", path=path, why=why), advice=Message("store.cannot-write-advice")
+        ) from error
