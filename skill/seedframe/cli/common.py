@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -30,6 +30,7 @@ from seedframe.errors import (
 from seedframe.messages import Language, Message
 from seedframe.redaction import RedactedStream
 from seedframe.settings import Settings
+from seedframe.studio.types import Result
 
 EXIT_PARTIAL = 3
 _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
@@ -120,11 +121,12 @@ def json_option(language: Language) -> click.Option:
     return click.Option(["--json", "as_json"], is_flag=True, help=say("cli.option-json", language))
 
 
-def show(facts: Mapping[str, Any], settings: Settings, *, as_json: bool) -> None:
+def show(result: Result, settings: Settings, *, as_json: bool) -> None:
     """A result for a person, or for a machine."""
     from seedframe.studio import render
 
-    click.echo(render.machine_text(facts) if as_json else render.sentence(facts, settings.language))
+    text = render.machine_text(result.as_dict()) if as_json else render.sentence(result, settings.language)
+    click.echo(text)
 
 
 def read_json(given: str, field: str) -> Any:

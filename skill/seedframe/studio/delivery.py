@@ -9,7 +9,7 @@ Never in here: a POST, a price, the end of an entry.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from seedframe.studio.preflight import Free, check_ready
 from seedframe.studio.rescue import RescueParts, RescuePlaces
 from seedframe.studio.results import Missing
 from seedframe.studio.store import Store, slug
+from seedframe.studio.types import Picture, Result
 
 ADDRESS_SECONDS = 86_400.0
 """How long the service keeps a finished picture (vendor's image API reference, read 2026-11)."""
@@ -71,14 +72,14 @@ class Delivery:
         self._prompt = prompt
         self._say = say
         self._spare = RescuePlaces.beside(context.settings.journal)
-        self.pictures: list[postprocess.Picture] = []
+        self.pictures: list[postprocess.FinishedPicture] = []
         self.missing: list[Missing] = []
         self.notes: list[Message] = []
         self.stem = Path()
         self.folder = Path()
 
     @property
-    def made(self) -> list[postprocess.Picture]:
+    def made(self) -> list[postprocess.FinishedPicture]:
         """The pictures in order."""
         return sorted(self.pictures, key=lambda picture: picture.index)
 
@@ -115,7 +116,7 @@ class Delivery:
             return
         part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
         address = slot.url if slot.url and slot.part is None else f"{FILE}{part}"
-        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _facts(slot))
+        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _slot_facts(slot))
         await self._context.payments.keep(self._entry.id, index, kept.address, kept.expires, kept.facts)
         await self.bring(kept, part)
 
@@ -133,7 +134,7 @@ class Delivery:
             self.pictures.append(picture)
             self._say(Message("pipeline.saved", number=index + 1, path=picture.saved.path))
 
-    async def _saved(self, kept: Kept, part: Path) -> postprocess.Picture:
+    async def _saved(self, kept: Kept, part: Path) -> postprocess.FinishedPicture:
         slot = _slot(kept)
         if not kept.address.startswith(FILE):
             async with self._context.downloads:
@@ -150,17 +151,19 @@ class Delivery:
             return await self._rescued(part, slot, kept.slot, error)
         return await self._rescued(part, slot, kept.slot, None)
 
-    async def _finished(self, part: Path, slot: Slot, index: int, store: Store, stem: Path) -> postprocess.Picture:
+    async def _finished(
+        self, part: Path, slot: Slot, index: int, store: Store, stem: Path
+    ) -> postprocess.FinishedPicture:
         place = postprocess.Destination(index, f"seedframe:{self._entry.id}-{index + 1}", stem)
         now = postprocess.utc(self._context.now())
-        picture: postprocess.Picture = await self._context.in_thread(
+        picture: postprocess.FinishedPicture = await self._context.in_thread(
             postprocess.finish, part, slot, self._request, place, store, now
         )
         return picture
 
     async def _rescued(
         self, part: Path, slot: Slot, index: int, refused: SeedreamError | OSError | None
-    ) -> postprocess.Picture:
+    ) -> postprocess.FinishedPicture:
         """The picture in a spare place, since it cannot be fetched again; the refusal where no place takes it."""
         for store, folder in self._spare.stores(self._entry.id):
             try:
@@ -191,17 +194,15 @@ class Delivery:
 
 
 def write_records(
-    store: Store, facts: dict[str, Any], sent: Mapping[str, Any], only: frozenset[str], settings: Settings
-) -> None:
-    """The record beside each picture of `only` (ids); a full disk is only a warning now, the picture is there."""
-    for described in facts["pictures"]:
-        if described["id"] not in only:
-            continue
+    store: Store, result: Result, sent: Mapping[str, Any], pictures: Iterable[Picture], settings: Settings
+) -> Result:
+    """Write the record beside each of `pictures`; where a full disk takes none that is a warning of the result."""
+    for picture in pictures:
         try:
-            store.write_sidecar(Path(described["path"]), results.sidecar(facts, described, sent))
+            store.write_sidecar(picture.path, results.sidecar(result, picture, sent))
         except StoreError as error:
-            warning = Message("pipeline.no-record", why=error.message).text(settings.language)
-            facts["warnings"] = [*facts["warnings"], warning]
+            result = result.warned(Message("pipeline.no-record", why=error.message).text(settings.language))
+    return result
 
 
 def _leads_somewhere(kept: Kept) -> bool:
@@ -219,7 +220,7 @@ def _copied(part: Path, folder: Path) -> Path:
     return Path(shutil.copyfile(part, folder / part.name))
 
 
-def _facts(slot: Slot) -> dict[str, Any]:
+def _slot_facts(slot: Slot) -> dict[str, Any]:
     """What must be known of a slot to save its picture later."""
     return {"size": slot.size, "layer": None if slot.layer is None else asdict(slot.layer)}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from seedframe.errors import OutcomeUnknown, SeedreamError, StoreError
@@ -20,7 +21,8 @@ from seedframe.service.replies import Reply, Slot
 from seedframe.studio import billing, results
 from seedframe.studio.delivery import Delivery, JobContext, write_records
 from seedframe.studio.plan import CallPlan
-from seedframe.studio.results import Bill, Missing, Outcome, Result
+from seedframe.studio.results import Bill, Missing, Outcome
+from seedframe.studio.types import Result
 
 _MOST_LISTED = 20
 """Missing pictures that an error names one by one, the gravest first."""
@@ -73,13 +75,11 @@ class Job:
         self._missing[:] = billing.as_counted(self._missing, self._replies)
         if not self._saving.pictures:
             raise self._reason()
-        facts = await asyncio.to_thread(self._finish, self._outcome(self._bill()))
-        fetchable = self._saving.fetchable
-        await self._context.payments.saved(
-            self._entry.id, facts, partial=facts["status"] == "partial", fetchable=fetchable
-        )
-        facts = results.warned(facts, self._context.payments.trouble(self._entry.id), self._context.settings.language)
-        return Result(facts, tuple(picture.preview for picture in self._saving.made if picture.preview))
+        result = await asyncio.to_thread(self._finish, self._outcome(self._bill()))
+        payments, partial = self._context.payments, result.status == "partial"
+        await payments.saved(self._entry.id, result.as_dict(), partial=partial, fetchable=self._saving.fetchable)
+        trouble = payments.trouble(self._entry.id)
+        return results.with_trouble_warned(result, trouble, self._context.settings.language)
 
     def _make_ready(self) -> None:
         self._saving.prepare()
@@ -103,10 +103,10 @@ class Job:
             doubtful=doubtful,
         )
 
-    def _finish(self, outcome: Outcome) -> dict[str, Any]:
-        facts = self._write_records(outcome)
+    def _finish(self, outcome: Outcome) -> Result:
+        result = self._write_records(outcome)
         self._saving.discard()
-        return facts
+        return result
 
     async def _settle(self, error: SeedreamError) -> None:
         """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""
@@ -115,23 +115,20 @@ class Job:
             billed.add("yes")  # pictures are there, but what comes after them failed
         bill, payments = self._bill(), self._context.payments
         if not self._posted or billed <= {"no"}:
-            facts = self._describe_with_cost(error, "no", None)
-            await payments.failed(self._entry.id, facts)
+            await payments.failed(self._entry.id, self._describe_with_cost(error, "no", None))
         elif self._saving.fetchable:
-            facts = self._describe_with_cost(error, "yes", bill)
-            await payments.unfetched(self._entry.id, facts)
+            await payments.unfetched(self._entry.id, self._describe_with_cost(error, "yes", bill))
         elif "unknown" in billed:
-            facts = self._describe_with_cost(error, "unknown", bill)
-            await payments.unknown(self._entry.id, facts)
+            await payments.unknown(self._entry.id, self._describe_with_cost(error, "unknown", bill))
         else:
-            facts = self._describe_with_cost(error, "yes", bill)
-            await payments.spent_anyway(self._entry.id, facts, bill.amount)
+            described = self._describe_with_cost(error, "yes", bill)
+            await payments.spent_anyway(self._entry.id, described, bill.amount)
 
     def _describe_with_cost(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
         """The error for the journal; the caller's copy learns the same: the entry, and what it cost or may cost."""
         error.facts |= {"entry": self._entry.id, "billed": billed}
         if bill is not None:
-            error.facts["cost"] = results.describe_bill(bill, self._request)
+            error.facts["cost"] = results.cost_of(bill, self._request).as_dict()
         return results.describe_failure(error)
 
     async def _call(self, number: int, call: Call) -> None:
@@ -193,9 +190,8 @@ class Job:
             return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
         error = results.undelivered(self._entry.id, ranked) if self._saving.fetchable else ranked[0].error
         if len(ranked) > 1:
-            error.facts["missing"] = [
-                missing.as_dict(self._context.settings.language) for missing in ranked[:_MOST_LISTED]
-            ]
+            language = self._context.settings.language
+            error.facts["missing"] = [missing.described(language).as_dict() for missing in ranked[:_MOST_LISTED]]
         return error
 
     def _bill(self) -> Bill:
@@ -208,14 +204,14 @@ class Job:
         pictures, now = self._saving.made, self._context.now()
         return Outcome(self._entry.id, pictures, missing, self._replies, notes, bill, now)
 
-    def _write_records(self, outcome: Outcome) -> dict[str, Any]:
-        """The result's facts; the layers' manifest and the sidecars are written on the way."""
+    def _write_records(self, outcome: Outcome) -> Result:
+        """The result; the layers' manifest and the sidecars are written on the way."""
         settings, store = self._context.settings, self._context.store
-        facts = results.describe_result(outcome, self._prepared, settings.language, settings.secrets)
+        result = results.result_of(outcome, self._prepared, settings.language, settings.secrets)
         if self._request.layers:
             stem = self._saving.stem
             path = stem.with_name(f"{stem.name}.layers.json")
-            facts["layers_manifest"] = str(store.write_json(path, results.layers_manifest(outcome.pictures)))
+            manifest = store.write_json(path, results.layers_manifest(outcome.pictures))
+            result = replace(result, layers_manifest=manifest)
         sent = self._prepared.shown(settings.secrets)
-        write_records(store, facts, sent, frozenset(described["id"] for described in facts["pictures"]), settings)
-        return facts
+        return write_records(store, result, sent, result.pictures, settings)

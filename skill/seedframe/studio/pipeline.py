@@ -45,8 +45,9 @@ from seedframe.studio.job import Job
 from seedframe.studio.plan import CallPlan, build_calls, style_request
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.redelivery import Redelivery, delivery_of
-from seedframe.studio.results import Result, describe_failure, describe_price, describe_request, failure_of
+from seedframe.studio.results import cost_of_price, describe_failure, failure_of, summary
 from seedframe.studio.store import Store
+from seedframe.studio.types import Mark, Picture, RequestSummary, Result
 
 __all__ = ["Result", "Studio", "silent"]
 
@@ -160,7 +161,7 @@ class Studio:
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         prepared = replace(await self.prepare(request), key=key)
         if request.dry_run:
-            yield Result(self._dry_run_result(prepared))
+            yield self._dry_run_result(prepared)
             return
         prepared = replace(prepared, emulated=await self._is_emulated())
         result = self._claimed_result(prepared, arguments, report)
@@ -232,7 +233,8 @@ class Studio:
         arguments = {**noted["arguments"], "preview": "none"}
         request = check(noted["tool"], arguments, catalog=self.catalog, settings=settings)
         sent = {name: value for name, value in entry.request.items() if name != "tool"}
-        return lambda say: Redelivery(self._context, entry, request, noted["told"], sent, say).run()
+        asked = RequestSummary.from_dict(noted["told"])
+        return lambda say: Redelivery(self._context, entry, request, asked, sent, say).run()
 
     async def _is_emulated(self) -> bool:
         """Whether a backend that charges is stood in for by an emulator; asked once."""
@@ -268,7 +270,7 @@ class Studio:
     async def _claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         request = prepared.request
         payer = self.catalog.preview if prepared.emulated else request.offer.backend
-        described = describe_request(prepared, self.settings.language)
+        asked = summary(prepared, self.settings.language)
         parts = self.settings.output_dir.absolute().parts
         return await self.payments.claim(
             prepared.fingerprint,
@@ -280,7 +282,7 @@ class Studio:
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
-            delivery=delivery_of(arguments, request, described, ratio=self.settings.ratio, folder=parts),
+            delivery=delivery_of(arguments, request, asked, ratio=self.settings.ratio, folder=parts),
         )
 
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
@@ -288,11 +290,11 @@ class Studio:
         if isinstance(claim, Begin):
             return self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
         if isinstance(claim, Fetch):
-            described = describe_request(prepared, self.settings.language)
+            asked = summary(prepared, self.settings.language)
             sent = prepared.shown(self.settings.secrets)
             request = prepared.request
             return self._start(
-                claim.entry, lambda say: Redelivery(self._context, claim.entry, request, described, sent, say).run()
+                claim.entry, lambda say: Redelivery(self._context, claim.entry, request, asked, sent, say).run()
             )
         return None
 
@@ -312,7 +314,7 @@ class Studio:
         if isinstance(claim, Join):
             await report(Message("pipeline.joined"))
             return await self._joined(claim.entry, preview)
-        return await self._restored(claim.entry, preview, replayed=True)
+        return await self._restored(claim.entry, preview, "replayed")
 
     async def _listened(
         self, task: asyncio.Task[Result], said: asyncio.Queue[Message | None], report: ReportProgress
@@ -344,25 +346,24 @@ class Studio:
             ) from None
         if finished.result is None:
             raise failure_of(finished)
-        return await self._restored(finished, preview, joined=True)
+        return await self._restored(finished, preview, "joined")
 
-    async def _restored(self, entry: Entry, preview: str, **marks: bool) -> Result:
-        """The saved result of a journal entry, with fresh previews. StoreError when none of its pictures is left."""
-        facts = {**(entry.result or {}), **marks}
-        kept, gone = await asyncio.to_thread(_untouched, facts["pictures"])
+    async def _restored(self, entry: Entry, preview: str, mark: Mark) -> Result:
+        """The saved result of an entry, with fresh previews. StoreError when none of its pictures is left."""
+        saved = Result.from_dict(entry.result or {})
+        kept, gone = await asyncio.to_thread(_untouched, saved.pictures)
         if not kept:
-            await self.payments.delivered(entry.id)  # or every identical wish would end here
+            await self.payments.delivered(entry.id)  # or every identical request would end here
             raise StoreError(
                 Message("pipeline.replay-gone", entry=entry.id, paths=gone),
                 advice=Message("pipeline.replay-gone-advice"),
                 facts={"entry": entry.id},
             )
-        notes = [Message("pipeline.replay-changed", path=path).text(self.settings.language) for path in gone]
-        facts |= {"pictures": kept, "warnings": [*facts["warnings"], *notes]}
         side = postprocess.PREVIEW_SIDES[preview]
-        shown = kept if side else []
-        previews = await asyncio.gather(*(self._preview(Path(picture["path"]), side or 1) for picture in shown))
-        return Result(facts, tuple(previews))
+        shown = kept if side else ()
+        previews = await asyncio.gather(*(self._preview(picture.path, side or 1) for picture in shown))
+        notes = [Message("pipeline.replay-changed", path=path).text(self.settings.language) for path in gone]
+        return replace(saved, pictures=kept, mark=mark, previews=tuple(previews)).warned(*notes)
 
     async def _preview(self, path: Path, side: int) -> bytes:
         small: bytes = await self._context.in_thread(lambda: images.preview(path, long_side=side))
@@ -386,15 +387,13 @@ class Studio:
             return await self._latest()
         name, _, number = reference.partition(":")[2].rpartition("-")
         entry = await self.payments.entry(name) if number.isdigit() else None
-        made = (entry.result or {}).get("pictures", []) if entry else []
-        found = next((Path(picture["path"]) for picture in made if picture["id"] == reference), None)
+        found = next((picture.path for picture in _pictures(entry) if picture.id == reference), None)
         return found if found and found.exists() else None
 
     async def _latest(self) -> Path | None:
         """The last picture of the newest call that has one left on the disk."""
         for entry in await self.payments.entries(states=("saved", "delivered"), limit=MOST_RECENT):
-            made = [Path(picture["path"]) for picture in (entry.result or {}).get("pictures", ())]
-            there = [path for path in made if path.exists()]
+            there = [picture.path for picture in _pictures(entry) if picture.path.exists()]
             if there:
                 return there[-1]
         return None
@@ -415,32 +414,34 @@ class Studio:
             facts={"price": str(price), "limit": str(limit.amount)},
         )
 
-    def _dry_run_result(self, prepared: CallPlan) -> dict[str, Any]:
+    def _dry_run_result(self, prepared: CallPlan) -> Result:
         request = prepared.request
-        return {
-            "status": "dry_run",
-            **describe_request(prepared, self.settings.language),
-            "cost": describe_price(request.price, request, pictures=request.count),
-            "calls": len(prepared.calls),
-            "payload": prepared.shown(self.settings.secrets),
-        }
+        return Result(
+            status="dry_run",
+            request=summary(prepared, self.settings.language),
+            cost=cost_of_price(request.price, request, request.count),
+            calls=len(prepared.calls),
+            payload=prepared.shown(self.settings.secrets),
+        )
 
 
-def _untouched(described: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _pictures(entry: Entry | None) -> tuple[Picture, ...]:
+    """What an entry of the payment record has saved."""
+    return Result.from_dict(entry.result).pictures if entry and entry.result else ()
+
+
+def _untouched(pictures: Sequence[Picture]) -> tuple[tuple[Picture, ...], list[str]]:
     """Which saved pictures still have the bytes that were saved, and the paths of those that have not."""
-    kept: list[Mapping[str, Any]] = []
-    gone: list[str] = []
-    for picture in described:
-        try:
-            with Path(picture["path"]).open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == picture["sha256"]
-        except OSError:
-            same = False
-        if same:
-            kept.append(picture)
-        else:
-            gone.append(str(picture["path"]))
-    return kept, gone
+    kept = tuple(picture for picture in pictures if _has_its_bytes(picture))
+    return kept, [str(picture.path) for picture in pictures if picture not in kept]
+
+
+def _has_its_bytes(picture: Picture) -> bool:
+    try:
+        with picture.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == picture.sha256
+    except OSError:
+        return False
 
 
 def _budget(money: Money | None, currency: str, backends: tuple[str, ...]) -> Budget | None:

@@ -6,7 +6,6 @@ Never in here: a file, a network, money.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,18 +118,3 @@ def build_calls(
         )
         for outputs in dialect.calls(request)
     )
-
-
-def prompt_words(prepared: CallPlan) -> Mapping[str, Any]:
-    """The words as given and as sent."""
-    request, styled = prepared.request, prepared.styled
-    words: dict[str, Any] = {"prompt": styled.prompt}
-    if request.prompt is not None and request.prompt != styled.prompt:
-        words["original_prompt"] = request.prompt
-    if request.brief is not None:
-        words["brief"] = dict(request.brief)
-    if styled.negative and request.offer.supports("negative_prompt"):
-        words["negative_prompt"] = styled.negative
-    if styled.dropped:
-        words["dropped"] = list(styled.dropped)
-    return words
