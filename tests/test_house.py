@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 FLOORS = (
-    {"limits", "messages", "private_files", "quoting", "redaction", "resources", "scribe"},
-    {"errors"},
+    {"confined", "http_guard", "limits", "messages", "private_files", "quoting", "redaction", "resources", "scribe"},
+    {"errors", "folders"},
     {"geometry", "settings", "journal", "store", "report"},
     {"pictures", "styling"},
     {"catalog", "network", "argument_size"},
@@ -47,7 +47,7 @@ FLOORS = (
 """The rooms from the ground up. A room imports only from the floors below its own; a new room is entered here."""
 
 HOUSE_NEXT_DOOR = "emulator"
-ITS_GROUND = {"messages", "errors", "geometry", "pictures", "catalog"}
+ITS_GROUND = {"messages", "errors", "geometry", "pictures", "catalog", "http_guard"}
 HEAVY = {"mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"}
 
 
