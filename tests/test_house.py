@@ -28,7 +28,18 @@ LAYERS = (
     ("service",),
     ("payments", "prompting", "images"),
     ("catalog", "geometry"),
-    ("settings", "errors", "redaction", "quoting", "limits", "messages", "package_data", "private_files"),
+    (
+        "settings",
+        "errors",
+        "redaction",
+        "quoting",
+        "limits",
+        "messages",
+        "package_data",
+        "private_files",
+        "confined_files",
+        "http_guard",
+    ),
 )
 """The packages from the doors down to the ground; below all of them lie the files of `data/`.
 

@@ -282,7 +282,7 @@ def _read_text(value: str, kind: str) -> Any:
         return words.get(value.strip().lower(), value)
     try:
         read = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return read if _is_kind(read, kind) or (kind == "integer" and isinstance(read, float)) else value
 
