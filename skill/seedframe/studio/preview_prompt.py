@@ -19,6 +19,9 @@ from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 from seedframe.service.request import coerced
 from seedframe.settings import Settings
 
+MOST_PICTURES = 99
+"""Pictures in or out; how many a model really takes is a finding about the words."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptPreview:
@@ -59,6 +62,8 @@ def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Set
     if "prompt" not in given and "brief" not in given:
         raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
     offer = catalog.offer(given.get("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
+    for name in ("references", "count"):
+        _check_count(name, given.get(name, 0), offer.model.name)
     ratio, count = given.get("ratio", settings.ratio), given.get("count", 1)
     asked = prompt_input(
         offer,
@@ -76,3 +81,13 @@ def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Set
     styled = style_prompt_of(asked, offer)
     size = str(exact_size(parse_ratio(ratio), offer.model.target_pixels, offer.limits)) if ratio else None
     return PromptPreview(offer.model.name, offer.model.prompt_style, styled, size or offer.model.default_size)
+
+
+def _check_count(name: str, got: int, model: str) -> None:
+    """What no model comes near is a mistake, and would be written out one by one."""
+    if not 0 <= got <= MOST_PICTURES:
+        key, allowed = ("requests.too-large", MOST_PICTURES) if got > 0 else ("requests.too-small", 0)
+        shown = got if abs(got) < 1 << 63 else "…"
+        raise InvalidRequest(
+            Message(key, name=name, model=model, allowed=allowed, got=shown), field=name, got=shown, allowed=allowed
+        )

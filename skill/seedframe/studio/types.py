@@ -22,7 +22,10 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whether Seedance accepts a realistic face from a picture; `reason` is `original` or what speaks against it."""
+    """Whether Seedance accepts a realistic face from a picture.
+
+    `reason` is a word for machines (original, given, model, references, backend, changed …), `expires_at` ISO 8601.
+    """
 
     eligible: bool
     reason: str
