@@ -13,7 +13,7 @@ import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -31,6 +31,9 @@ from seedframe.messages import Language, Message
 from seedframe.redaction import RedactedStream
 from seedframe.settings import Settings
 from seedframe.studio.types import Result
+
+if TYPE_CHECKING:
+    from seedframe.studio.pipeline import Studio
 
 EXIT_PARTIAL = 3
 _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
@@ -100,20 +103,11 @@ def exit_code(error: SeedreamError) -> int:
     return next(code for kind, code in _EXITS if isinstance(error, kind))
 
 
-def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Any]:
-    """The open corridor; the emulator comes along where it is the backend."""
-    from seedframe.studio.pipeline import Studio
+def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Studio]:
+    """The open studio; the emulator comes along where it is the backend."""
+    from seedframe.api import open_studio
 
-    return Studio.open(settings, transport=in_process_backend(settings), **options)
-
-
-def in_process_backend(settings: Settings) -> Any:
-    """The emulator's transport when it is the backend and no address was configured, else None: the network."""
-    if settings.backend != "emulator" or "SEEDFRAME_EMULATOR_BASE" in settings.environ:
-        return None
-    from seedframe.emulator import transport
-
-    return transport()
+    return open_studio(settings, **options)
 
 
 def json_option(language: Language) -> click.Option:

@@ -104,5 +104,4 @@ async def _brought(settings: Settings, entry: Entry, out: Path | None) -> Result
     folder = out or (Path(*noted["folder"]) if noted.get("folder") else settings.output_dir)
     there = replace(settings, backend=entry.backend, output_dir=folder.absolute())
     async with studio(there) as opened, opened.fetch(entry.id) as result:
-        fetched: Result = result
-        return fetched
+        return result
