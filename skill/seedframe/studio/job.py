@@ -1,8 +1,8 @@
-"""Rooms 4 and 5 of one wish: from its intent in the journal to its saved pictures.
+"""Stages 4 and 5 of one request: from its intent in the payment record to its saved pictures.
 
-In: an entry to pay for and what was prepared. Out: a `Result`, or the error that says what became of the money.
-It lives in a task of its own and talks to nobody directly: what it says is put where a caller may or may not listen.
-Never in here: a door, a dialect, a second try of a call that may have been paid.
+In: an entry to pay for and the plan of its calls. Out: a `Result`, or the error that says what became of the money.
+It runs in a task of its own, and its progress goes to a queue that a caller may or may not read.
+Never in here: an entry point, a dialect, a second try of a call that may have been paid.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
 
 
 class Job:
-    """One paid wish. `run` once; the journal is told every step."""
+    """One paid request. Call `run` once; every step is written to the payment record."""
 
     def __init__(self, context: JobContext, entry: Entry, prepared: CallPlan, say: Callable[[Message], None]) -> None:
         self._context = context
@@ -47,14 +47,14 @@ class Job:
         self._posted = False
 
     async def run(self) -> Result:
-        """POST every call, land every slot, settle the journal; SeedreamError when not one picture was saved."""
+        """POST every call, save every slot, settle the entry; SeedreamError when no picture was saved."""
         try:
             return await self._run_or_settle()
         except BaseException as error:
-            # Changes nothing where its end has been settled.
+            # This changes nothing when the entry has been settled.
             with contextlib.suppress(StoreError):
                 await self._context.payments.abandon(self._entry.id)
-            if isinstance(error, SeedreamError):  # otherwise what arrived may be all there is of it
+            if isinstance(error, SeedreamError):  # otherwise the part files may be the only copy
                 await asyncio.to_thread(self._saving.discard)
             raise
 
@@ -86,7 +86,7 @@ class Job:
         self._saving.check_ready(sum(len(reference.value) for reference in self._prepared.references))
 
     async def _note_replies(self, bill: Bill) -> None:
-        """The bill, once every answer is there; what may have been billed besides stays reserved."""
+        """Record the bill of all answers; the price of pictures that may have been billed besides stays reserved."""
         if not self._replies:
             return
         ids = [reply.request_id for reply in self._replies if reply.request_id]
@@ -109,10 +109,10 @@ class Job:
         return result
 
     async def _settle(self, error: SeedreamError) -> None:
-        """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""
+        """Settle the entry of a failed request: not billed, paid and lost, to be fetched, or unknown."""
         billed = {missing.billed for missing in self._missing}
         if self._saving.pictures or (self._replies and not billed):
-            billed.add("yes")  # pictures are there, but what comes after them failed
+            billed.add("yes")  # pictures were saved, but a later step failed
         bill, payments = self._bill(), self._context.payments
         if not self._posted or billed <= {"no"}:
             await payments.failed(self._entry.id, self._describe_with_cost(error, "no", None))
@@ -125,14 +125,14 @@ class Job:
             await payments.spent_anyway(self._entry.id, described, bill.amount)
 
     def _describe_with_cost(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
-        """The error for the journal; the caller's copy learns the same: the entry, and what it cost or may cost."""
+        """The error for the payment record; adds the entry and the cost, known or possible, to the caller's error too."""
         error.facts |= {"entry": self._entry.id, "billed": billed}
         if bill is not None:
             error.facts["cost"] = results.cost_of(bill, self._request).as_dict()
         return results.describe_failure(error)
 
     async def _call(self, number: int, call: Call) -> None:
-        """One POST and its slots. What goes wrong is noted, not raised: other calls of the wish go on."""
+        """One POST and its slots. Failures are noted, not raised: other calls of the request continue."""
         parts = self._saving.parts(number)
         offset = number if len(self._prepared.calls) > 1 else 0
         left = False
@@ -166,7 +166,7 @@ class Job:
         self._note_absent(sent.reply, call.outputs)
 
     def _note_absent(self, reply: Reply, asked: int) -> None:
-        """Pictures for which there is not even an error: a set that came out smaller, or an answer that broke off."""
+        """Note pictures without even an error: the set came out smaller, or the answer broke off."""
         came = {slot.index for slot in reply.slots}
         absent = [index for index in range(asked) if index not in came]
         if reply.complete and absent:
@@ -184,7 +184,7 @@ class Job:
             self._notes.append(Message("pipeline.no-completed"))
 
     def _reason(self) -> SeedreamError:
-        """Why there is not one picture: the gravest reason first, since it decides what may be done next."""
+        """Why there is no picture; the gravest reason decides, since it limits what may be done next."""
         ranked = sorted(self._missing, key=lambda missing: (_GRAVITY[missing.billed], missing.index))
         if not ranked:
             return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
@@ -195,7 +195,7 @@ class Job:
         return error
 
     def _bill(self) -> Bill:
-        """What the replies say was billed; pictures whose fate is not known count as billed."""
+        """What the replies say was billed; pictures whose fate is unknown count as billed."""
         return billing.total(self._replies, self._missing, self._request, len(self._prepared.references))
 
     def _outcome(self, bill: Bill) -> Outcome:

@@ -31,7 +31,7 @@ PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 
 
 @dataclass(frozen=True, slots=True)
 class FinishedPicture:
-    """One verified file on disk. `method` bytes: exactly what the service sent; otherwise how it was made from that."""
+    """One verified file on disk. `method` is `bytes` for exactly what the service sent, else how it was made from it."""
 
     id: str
     index: int
@@ -53,7 +53,7 @@ class FinishedPicture:
     wrong_size: bool = False
 
     def described(self, language: Language) -> Picture:
-        """What a caller gets to know of it, in one language."""
+        """The picture as a caller sees it, in one language."""
         changed = self.method != "bytes"
         return Picture(
             id=self.id,
@@ -81,7 +81,7 @@ class FinishedPicture:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one picture goes: its number in the request, its id and the name it wants."""
+    """Where one picture is saved: its number in the request, its id and the wanted name."""
 
     index: int
     id: str
@@ -91,9 +91,9 @@ class Destination:
 def finish(
     part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime
 ) -> FinishedPicture:
-    """Verify, frame, save. The part is gone afterwards, unless it is whole and the disk took no more.
+    """Verify, frame, save. The part is removed, unless it is whole and the disk is full.
 
-    In that case it may be all there is of a paid picture.
+    In that case it may be the only copy of a paid picture.
     """
     try:
         picture = _finish(part, slot, request, place, store, now)
@@ -109,7 +109,7 @@ def finish(
 
 
 def is_whole(part: Path) -> bool:
-    """Whether what arrived is a picture from end to end (a full disk can look like a damaged one while it is cut)."""
+    """Whether the part is a complete picture: while cutting, a full disk can look like a damaged file."""
     try:
         images.verify(part)
     except (SeedreamError, OSError):
@@ -146,7 +146,7 @@ def _finish(
         preview=None,
         wrong_size=_is_wrong_size(slot, request, header.displayed),
     )
-    # The disk takes what came while a processor reads it.
+    # The part is flushed to the disk while it is decoded.
     sealing = _sealers().submit(store.seal, part)
     try:
         if not plan.untouched:
@@ -173,7 +173,7 @@ def _frame(
     now: datetime,
     sealing: Future[Seal],
 ) -> FinishedPicture:
-    """Cut or shrink into a second file; the original stays beside it. Doing so reads all of it: damage is found out."""
+    """Cut or shrink into a second file; the original stays beside it. This decodes all of it, so that damage is found."""
     side = PREVIEW_SIDES[request.preview]
     target = _framed(part)
     if plan.resize:
@@ -187,7 +187,7 @@ def _frame(
     try:
         original = store.commit(part, beside, picture.format, seal)
     except StoreError:
-        saved.path.unlink(missing_ok=True)  # half of what belongs together
+        saved.path.unlink(missing_ok=True)  # a cut picture is saved with its original or not at all
         raise
     wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
     return replace(
@@ -245,7 +245,7 @@ def _framed(part: Path) -> Path:
 
 
 def _notes(slot: Slot, request: ImageRequest, header: images.Header, plan: FrameGeometry) -> tuple[Message, ...]:
-    """Where the file is not what was asked for or said."""
+    """Notes where the file differs from the request or from what the service said."""
     layers = slot.layer is not None
     expected = _expected(slot, request)
     notes = list(
@@ -259,7 +259,7 @@ def _notes(slot: Slot, request: ImageRequest, header: images.Header, plan: Frame
 
 
 def asked_frame(request: ImageRequest, language: Language) -> AskedFrame:
-    """What size was asked of the service and why."""
+    """The size that was asked of the service, and why."""
     frame = request.frame
     return AskedFrame(
         asked=frame.asked or f"default ({request.offer.model.default_size})",
@@ -276,5 +276,5 @@ def _why(request: ImageRequest) -> Message:
 
 
 def utc(seconds: float) -> datetime:
-    """A moment from the clock that is passed in."""
+    """Seconds since the epoch as a UTC time."""
     return datetime.fromtimestamp(seconds, tz=UTC)

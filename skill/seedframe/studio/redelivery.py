@@ -1,7 +1,7 @@
-"""Bringing paid pictures that still lie at the service: no POST, no payment, as often as it takes.
+"""Download paid pictures that are still at the service: no POST, no payment, as often as needed.
 
-In: an entry that was `undelivered`, the request its pictures belong to, what was noted when it was paid. Out: a
-`Result` with the pictures of earlier tries and of this one, or Undelivered; the record keeps what is left to fetch.
+In: an entry that was `undelivered`, the request its pictures belong to, what was recorded when it was paid. Out: a
+`Result` with the pictures of earlier tries and of this one, or Undelivered; the record keeps what is still to be fetched.
 Never in here: a price (it is paid), a decision about paying again.
 """
 
@@ -24,7 +24,7 @@ from seedframe.studio.types import Cost, MissingPicture, RequestSummary, Result
 
 
 class Redelivery:
-    """One try to bring what one entry has left at the service. `run` once.
+    """One try to download what one entry still has at the service. Call `run` once.
 
     `summary` is what was asked, `sent` the body that was sent, for the sidecars.
     """
@@ -46,7 +46,7 @@ class Redelivery:
         self._saving = Delivery(context, entry, request, summary.prompt, say)
 
     async def run(self) -> Result:
-        """The result; Undelivered when something is missing and nothing is there."""
+        """The result; Undelivered when nothing was saved and something can still be fetched."""
         try:
             return await self._run()
         except BaseException as error:
@@ -76,7 +76,7 @@ class Redelivery:
         return replace(result, mark="fetched", previews=results.previews(landing.made))
 
     async def _nothing(self) -> SeedreamError:
-        """Why still nothing is there: it can be tried again, or what was left of it is lost."""
+        """Why nothing was saved: it can be tried again, or the pictures are lost."""
         landing, payments = self._saving, self._context.payments
         money = self._cost().as_dict()
         if landing.fetchable:
@@ -103,7 +103,7 @@ class Redelivery:
         return whole.warned(*(note.text(language) for note in notes))
 
     def _nothing_yet(self) -> Result:
-        """The result of a request of which nothing has come to the disk; pictures in doubt are missing."""
+        """The result of a request without any saved picture; pictures in doubt are missing."""
         entry = self._entry
         lost = Message("pipeline.cut-slot").text(self._context.settings.language)
         return Result(
@@ -131,7 +131,7 @@ def delivery_of(
     ratio: str | None,
     folder: Sequence[str],
 ) -> dict[str, Any]:
-    """What is noted before paying, so that any process can bring the pictures later. `folder`: its path, in parts."""
+    """What is recorded before paying, so that any process can fetch the pictures later. `folder`: its path, in parts."""
     small = {name: value for name, value in arguments.items() if name not in {"fresh", "dry_run"}}
     chosen: dict[str, Any] = {"model": request.offer.model.name, "force": True}
     if "ratio" not in small and request.frame.expected is not None:  # an edit's shape came from its first picture
