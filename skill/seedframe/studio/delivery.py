@@ -36,7 +36,7 @@ ADDRESS_SECONDS = 86_400.0
 """How long the service keeps a finished picture (vendor's image API reference, read 2026-11)."""
 
 Admit = Callable[[str | None, Offer, int], Awaitable[None]]
-"""Awaited before each POST with the request's key, the offer and the number of pictures: returns when it may be sent."""
+"""Awaited before each POST with the request's key, the offer and the number of pictures; returns when it may go out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ class Delivery:
     async def _rescued(
         self, part: Path, slot: Slot, index: int, refused: SeedreamError | OSError | None
     ) -> postprocess.FinishedPicture:
-        """Save the picture in a fallback folder, since it cannot be fetched again; raise `refused` where every disk is full."""
+        """Save a picture that cannot be fetched again in a fallback folder; raise `refused` where every disk is full."""
         for store, folder in self._spare.stores(self._entry.id):
             try:
                 here = part if part.parent == folder else await asyncio.to_thread(_copied, part, folder)

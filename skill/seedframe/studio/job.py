@@ -125,7 +125,7 @@ class Job:
             await payments.spent_anyway(self._entry.id, described, bill.amount)
 
     def _describe_with_cost(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
-        """The error for the payment record; adds the entry and the cost, known or possible, to the caller's error too."""
+        """The error for the payment record; adds the entry and the known or possible cost to the caller's error too."""
         error.facts |= {"entry": self._entry.id, "billed": billed}
         if bill is not None:
             error.facts["cost"] = results.cost_of(bill, self._request).as_dict()

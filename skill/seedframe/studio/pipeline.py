@@ -123,8 +123,8 @@ class Studio:
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
-        `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited for,
-        `busy` s at most. `free` gives the free bytes of a folder's disk.
+        `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
+        for, `busy` s at most. `free` gives the free bytes of a folder's disk.
         """
         facts = catalog()
         async with AsyncExitStack() as stack:
@@ -166,7 +166,8 @@ class Studio:
         """Run stages 1 to 5 for one request; the block receives the result.
 
         A block that ends without an error has delivered it: it is never replayed unasked. After one that is cancelled
-        or fails, the next identical request gets the result at once. SeedreamError says what happened and what it cost; see `errors`.
+        or fails, the next identical request gets the result at once. SeedreamError says what happened and what it cost
+        (see `errors`).
         References are read from the settings' folders and from `roots`, which a host may grant for one call.
         `claimed` is given the id of the payment entry before anything is sent; a failure without one has sent nothing.
         With a `key` only the same key is the same request: takes of one frame are separate, and each is found again.

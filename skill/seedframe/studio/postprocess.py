@@ -31,7 +31,7 @@ PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 
 
 @dataclass(frozen=True, slots=True)
 class FinishedPicture:
-    """One verified file on disk. `method` is `bytes` for exactly what the service sent, else how it was made from it."""
+    """One verified file on disk. `method` is `bytes` for exactly what the service sent, else how it was made of it."""
 
     id: str
     index: int
@@ -173,7 +173,7 @@ def _frame(
     now: datetime,
     sealing: Future[Seal],
 ) -> FinishedPicture:
-    """Cut or shrink into a second file; the original stays beside it. This decodes all of it, so that damage is found."""
+    """Cut or shrink into a second file; the original stays beside it. Decoding all of it finds damage."""
     side = PREVIEW_SIDES[request.preview]
     target = _framed(part)
     if plan.resize:

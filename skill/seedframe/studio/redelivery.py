@@ -1,7 +1,7 @@
 """Download paid pictures that are still at the service: no POST, no payment, as often as needed.
 
 In: an entry that was `undelivered`, the request its pictures belong to, what was recorded when it was paid. Out: a
-`Result` with the pictures of earlier tries and of this one, or Undelivered; the record keeps what is still to be fetched.
+`Result` with the pictures of earlier tries and of this one, or Undelivered; the record keeps what can still be fetched.
 Never in here: a price (it is paid), a decision about paying again.
 """
 
@@ -131,7 +131,7 @@ def delivery_of(
     ratio: str | None,
     folder: Sequence[str],
 ) -> dict[str, Any]:
-    """What is recorded before paying, so that any process can fetch the pictures later. `folder`: its path, in parts."""
+    """What is recorded before paying, so that any process can fetch the pictures. `folder`: its path, in parts."""
     small = {name: value for name, value in arguments.items() if name not in {"fresh", "dry_run"}}
     chosen: dict[str, Any] = {"model": request.offer.model.name, "force": True}
     if "ratio" not in small and request.frame.expected is not None:  # an edit's shape came from its first picture

@@ -115,7 +115,7 @@ class Store:
             except OSError as error:
                 if not is_linked(error) or stem.parent == self.root:
                     raise
-                # A link or a file stands where the folder should be. The picture is paid: save it in the output folder itself.
+                # A link or a file is in the folder's place. The picture is paid: save it in the output folder itself.
                 path = self._commit(part, self.root / stem.name, format)
             return Saved(path, seal.bytes, seal.sha256)
 
