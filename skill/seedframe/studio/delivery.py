@@ -163,7 +163,7 @@ class Delivery:
     async def _rescued(
         self, part: Path, slot: Slot, index: int, refused: SeedreamError | OSError | None
     ) -> postprocess.FinishedPicture:
-        """Save a picture that cannot be fetched again in a fallback folder; raise `refused` where every disk is full."""
+        """Save a picture that cannot be fetched again in a fallback folder; raise `refused` where no disk has space."""
         for store, folder in self._spare.stores(self._entry.id):
             try:
                 here = part if part.parent == folder else await asyncio.to_thread(_copied, part, folder)
