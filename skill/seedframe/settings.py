@@ -1,4 +1,4 @@
-"""The environment, read once by a door and frozen.
+"""The settings: environment variables, read once by an entry point and frozen.
 
 In: a mapping of environment variables. Out: `Settings`, or NotConfigured naming key, value and what is expected.
 Never in here: reading `os.environ` by itself, a secret in a message, a check that a key works.
@@ -23,7 +23,7 @@ T = TypeVar("T")
 NetworkRange = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 FAKE_IPS = ("198.18.0.0/15", "fc00::/18", "fdfe:dcba:9876::/64")
-"""From where Clash, sing-box and their like answer names while they capture all traffic: their defaults."""
+"""The default ranges from which Clash, sing-box and similar programs answer names while they capture all traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ _FOLDERS: Mapping[str, Callable[[], Path]] = {"output_dir": _pictures_folder, "j
 
 
 def _default_roots(output_dir: Path) -> tuple[Path, ...]:
-    """Where we stand, where we save and where people keep pictures; never a whole home or disk, nothing hidden."""
+    """The working folder, the output folder and the usual folders of pictures; no whole home or disk, none hidden."""
     import platformdirs
 
     home = Path.home()
@@ -269,7 +269,7 @@ def _default_roots(output_dir: Path) -> tuple[Path, ...]:
 
 
 def _is_too_wide(root: Path, home: Path) -> bool:
-    """Hosts start servers at the root of the disk, at home or in their own hidden folder."""
+    """Whether a working folder is too wide or hidden: hosts start servers at the root, at home or in their own."""
     hidden = root.is_relative_to(home) and any(name.startswith(".") for name in root.relative_to(home).parts)
     return root in {home, Path(root.anchor)} or hidden
 
