@@ -83,7 +83,7 @@ class Studio:
     def __init__(
         self,
         settings: Settings,
-        facts: Catalog,
+        known: Catalog,
         client: Client,
         payments: Payments,
         now: Callable[[], float],
@@ -93,7 +93,7 @@ class Studio:
         free: Free = free_bytes,
     ) -> None:
         self.settings = settings
-        self.catalog = facts
+        self.catalog = known
         self.client = client
         self.payments = payments
         self.store = Store(settings.output_dir)
@@ -126,17 +126,17 @@ class Studio:
         `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
         for, `busy` s at most. `free` gives the free bytes of a folder's disk.
         """
-        facts = catalog()
+        known = catalog()
         async with AsyncExitStack() as stack:
             payments = await Payments.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
             stack.push_async_callback(payments.close)
             if settings.keep_history is not None:
                 await payments.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
-            backend = facts.backend(settings.backend)
+            backend = known.backend(settings.backend)
             client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
             stack.push_async_callback(client.close)
             downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
-            studio = cls(settings, facts, client, payments, now, admit=admit, downloads=downloads, free=free)
+            studio = cls(settings, known, client, payments, now, admit=admit, downloads=downloads, free=free)
             await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
