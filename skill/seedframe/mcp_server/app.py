@@ -1,6 +1,6 @@
 """The MCP server: both protocol eras over stdio, everything heavy imported by the first call that needs it.
 
-In: how to open a studio (the door that starts us knows). Out: a low-level `Server`, or a loop on stdio.
+In: a function that opens a studio (from the entry point). Out: a low-level `Server`, or a loop on stdio.
 Never in here: a key check or a network at start, anything on stdout but MCP, the text of a foreign exception.
 """
 
@@ -180,7 +180,7 @@ class _Caller:
         self._language = language
 
     async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
-        """The only way out of a tool: whatever it says leaves without keys."""
+        """The only exit of a tool: everything it returns is redacted."""
         from seedframe.mcp_server import content
 
         try:
