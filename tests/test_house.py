@@ -52,7 +52,10 @@ APART = {"payments", "prompting", "images"}
 
 EMULATOR = "emulator"
 ITS_GROUND = {"catalog", "geometry", *LAYERS[-1]}
-HEAVY = {"mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg", "jinja2"}
+HEAVY = {
+    *("mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"),
+    "jinja2",
+}
 
 
 @cache

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from seedframe.messages import LANGUAGES, Message, sentences
+from seedframe.messages import LANGUAGES, Language, Message, sentences
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,11 +24,11 @@ LIVE = "live-"
 
 
 @cache
-def environment(folder: str, words: str) -> Environment:
+def environment(folder: str, words: Callable[..., Message]) -> Environment:
     """Templates of `folder` ("storyboard/sheet"). Every value is escaped; a name that is missing is an error.
 
-    `say('key')` puts a sentence of `messages/*/{words}.json` into the page in both languages, of which one shows.
-    `bilingual(text)` does the same with a text of a user.
+    `say('key')` puts the sentence `words('key')` into the page in both languages, of which one shows.
+    `words_of('key', language)` is one of them, for an attribute. `bilingual(text)` does the same with a text of a user.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -41,10 +41,13 @@ def environment(folder: str, words: str) -> Environment:
     )
 
     def say(key: str, **values: Any) -> Markup:
-        message = Message(f"{words}.{key}", **values)
+        message = words(key, **values)
         return _in_both({language: message.text(language) for language in LANGUAGES})
 
-    made.globals.update(say=say, bilingual=bilingual)
+    def words_of(key: str, language: Language) -> str:
+        return words(key).text(language)
+
+    made.globals.update(say=say, words_of=words_of, bilingual=bilingual)
     return made
 
 
@@ -60,9 +63,9 @@ def _in_both(text: Mapping[str, str]) -> Markup:
 
     if len(text) == 1:
         ((language, words),) = text.items()
-        return Markup('<span lang="{}">{}</span>').format(language, words)  # noqa: S704 -- format() escapes
+        return Markup('<span lang="{}">{}</span>').format(language, words)
     spans = (
-        Markup('<span class="{0}" lang="{0}">{1}</span>').format(language, text[language])  # noqa: S704 -- same
+        Markup('<span class="{0}" lang="{0}">{1}</span>').format(language, text[language])
         for language in LANGUAGES
         if language in text
     )

@@ -50,13 +50,12 @@ def read_approvals(file: Path) -> list[str]:
     try:
         with file.open(encoding="utf-8") as opened:
             described = json.loads(opened.read(LARGEST_APPROVALS))
-        if described["schema"] != PICKS_SCHEMA:
-            raise ValueError(described["schema"])
-        return [word for slot, key in described["picks"].items() for word in ([key] if key else [slot, NO_TAKE])]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise InvalidRequest(
-            Message("sheet.no-approvals", got=file), field="file", got=str(file), allowed=PICKS_SCHEMA
-        ) from None
+        schema, picks = described["schema"], dict(described["picks"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        schema, picks = None, {}
+    if schema != PICKS_SCHEMA:
+        raise InvalidRequest(Message("sheet.no-approvals", got=file), field="file", got=str(file), allowed=PICKS_SCHEMA)
+    return [word for slot, key in picks.items() for word in ([str(key)] if key else [slot, NO_TAKE])]
 
 
 def changed_picks(picks: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:

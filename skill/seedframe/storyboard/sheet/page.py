@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from seedframe.html_pages import as_script, asset, content_policy, environment, live_words
-from seedframe.messages import Language
+from seedframe.messages import Language, Message
 from seedframe.storyboard.frames import FrameResult
 from seedframe.storyboard.sheet.scenes import DEFAULT_SECONDS, SheetData, clock, plain
 from seedframe.storyboard.types import Board, Shot
@@ -90,7 +91,7 @@ def render_sheets(
     pages_of = {shot.id: part.name for part in parts for shot in part.shots}
     style = asset(FOLDER, ("sheet.css", "print.css")) + _measures(board)
     script = as_script(asset(FOLDER, SCRIPTS))
-    template = environment(FOLDER, WORDS).get_template("sheet.html")
+    template = environment(FOLDER, _words).get_template("sheet.html")
     for part in parts:
         small = thumbnails(data.keys(part.shots))
         yield (
@@ -122,6 +123,10 @@ def render_sheets(
 def page_name(number: int) -> str:
     """`sheet.html`, then `sheet-002.html` and so on."""
     return "sheet.html" if number == 1 else f"sheet-{number:03}.html"
+
+
+def _words(key: str, **values: Any) -> Message:
+    return Message(f"sheet.{key}", **values)
 
 
 def _parts(data: SheetData, most: int | None) -> Iterator[_Part]:
