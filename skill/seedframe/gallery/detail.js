@@ -153,7 +153,7 @@ wall.addEventListener("click", ({ target }) => {
 });
 detail.addEventListener("close", () => {
   stage.replaceChildren();
-  one(`figure[data-id="${looking.record.id}"] .open`, wall)?.focus();
+  tileOf(looking.record)?.focus();
 });
 
 const keys = { ArrowLeft: acts.previous, ArrowRight: acts.next, z: acts.full, c: acts.takes, b: acts.before };

@@ -44,6 +44,11 @@ class Previews:
             self._keep(key, made)
         return made
 
+    def held(self) -> list[bytes]:
+        """Everything kept at this moment."""
+        with self._lock:
+            return list(self._kept.values())
+
     def _keep(self, key: tuple[str, float, int], made: bytes) -> None:
         with self._lock:
             if key not in self._kept:

@@ -1,8 +1,11 @@
-// All pictures as rows of equal height; search, filters and order. Tiles are made by the hundred, pictures when near.
-const CHUNK = 120;
+// All pictures as rows that fill the width; search, filters and order. Only rows near the window are in the document:
+// with every picture in it, Chromium needs 150 ms a frame for a thousand of them, with these 17.
+const GAP = 8;
+const NEAR = 1200;
+const SETTLED = 90;
 const wall = one(".wall");
 const form = one("form");
-const wallState = { records: [], shown: [], drawn: 0 };
+const wallState = { records: [], shown: [], rows: [], there: new Map() };
 
 const wordsOf = (record) => [record.prompt, record.name, record.model, record.backend, record.folder, record.created].join(" ").toLowerCase();
 const takesOf = (record) => wallState.byWords.get(`${record.model}\n${record.prompt}`) ?? [record];
@@ -17,36 +20,104 @@ const index = () => {
   });
 };
 
-const near = new IntersectionObserver((entries) => entries.filter(({ isIntersecting }) => isIntersecting).forEach(({ target }) => {
-  near.unobserve(target);
-  const image = one("img", target);
-  image.addEventListener("load", () => image.classList.add("ready"), { once: true });
-  source.preview(wallState.byId.get(target.dataset.id), 480).then((address) => { image.src = address; }, () => undefined);
-}), { rootMargin: "900px 0px" });
+const ratioOf = ({ width, height }) => Math.min(4, Math.max(0.3, width && height ? width / height : 1));
 
-const tile = (record) => {
+const rowsOf = (records, width, wantedHeight) => {
+  const rows = [];
+  let from = 0, ratios = 0, top = 0;
+  records.forEach((record, at) => {
+    ratios += ratioOf(record);
+    const free = width - GAP * (at - from);
+    const last = at === records.length - 1;
+    if (free / ratios > wantedHeight && !last) return;
+    const height = Math.min(free / ratios, wantedHeight * 1.25);
+    rows.push({ from, to: at + 1, top, height });
+    top += height + GAP;
+    from = at + 1;
+    ratios = 0;
+  });
+  return rows;
+};
+
+const load = (figure, record) => {
+  const image = one("img", figure);
+  image.addEventListener("load", () => image.classList.add("ready"), { once: true });
+  // What only flies past is not asked for.
+  setTimeout(() => {
+    if (figure.isConnected) source.preview(record, 480).then((address) => { image.src = address; }, () => undefined);
+  }, SETTLED);
+};
+
+const tile = (record, at, height) => {
   const figure = one("#tile").content.firstElementChild.cloneNode(true);
-  const ratio = record.width && record.height ? record.width / record.height : 1;
   figure.dataset.id = record.id;
-  figure.style.aspectRatio = String(ratio);
-  figure.style.flex = `${ratio} 1 calc(var(--row) * ${ratio})`;
+  figure.style.width = `${ratioOf(record) * height}px`;
+  figure.setAttribute("aria-posinset", String(at + 1));
+  figure.setAttribute("aria-setsize", String(wallState.shown.length));
   one("img", figure).alt = record.prompt ?? record.name;
   one(".words", figure).textContent = record.prompt ?? record.name;
   one(".meta", figure).textContent = [record.model, price(record) === null ? null : money(price(record), record.currency)].filter(Boolean).join(" · ");
   const takes = takesOf(record).length;
   one(".badge", figure).hidden = takes < 2;
   one(".badge", figure).textContent = `×${takes}`;
-  near.observe(figure);
+  load(figure, record);
   return figure;
 };
 
-const drawMore = () => {
-  const next = wallState.shown.slice(wallState.drawn, wallState.drawn + CHUNK);
-  wall.append(...next.map(tile));
-  wallState.drawn += next.length;
-  one(".more").hidden = wallState.drawn >= wallState.shown.length;
+const rowElement = ({ from, to, top, height }) => {
+  const row = document.createElement("div");
+  row.className = "row";
+  row.setAttribute("role", "presentation");
+  row.style.transform = `translateY(${top}px)`;
+  row.style.height = `${height}px`;
+  row.append(...wallState.shown.slice(from, to).map((record, n) => tile(record, from + n, height)));
+  return row;
 };
-new IntersectionObserver((entries) => { if (entries.some(({ isIntersecting }) => isIntersecting)) drawMore(); }, { rootMargin: "1600px 0px" }).observe(one(".more"));
+
+const drawNear = () => {
+  const { rows, there } = wallState;
+  const offset = -wall.getBoundingClientRect().top;
+  const isNear = ({ top, height }) => top + height > offset - NEAR && top < offset + innerHeight + NEAR;
+  there.forEach((element, row) => {
+    if (!isNear(row) && !element.contains(document.activeElement)) { element.remove(); there.delete(row); }
+  });
+  rows.filter((row) => isNear(row) && !there.has(row)).forEach((row) => {
+    const element = rowElement(row);
+    const next = [...there].filter(([other]) => other.top > row.top).sort(([a], [b]) => a.top - b.top)[0];
+    wall.insertBefore(element, next ? next[1] : null);
+    there.set(row, element);
+  });
+};
+
+const layOut = () => {
+  wallState.there.clear();
+  wall.replaceChildren();
+  wallState.rows = rowsOf(wallState.shown, wall.clientWidth, parseFloat(getComputedStyle(wall).getPropertyValue("--row")));
+  const last = wallState.rows.at(-1);
+  wall.style.height = last ? `${last.top + last.height}px` : "0";
+  drawNear();
+};
+
+let drawing = 0;
+const drawSoon = () => { cancelAnimationFrame(drawing); drawing = requestAnimationFrame(drawNear); };
+addEventListener("scroll", drawSoon, { passive: true });
+addEventListener("resize", drawSoon);
+let laidOutFor = 0;
+new ResizeObserver(() => {
+  if (wall.clientWidth !== laidOutFor) { laidOutFor = wall.clientWidth; layOut(); }
+}).observe(wall);
+
+// The tile of a picture, brought into the document where it was not.
+const tileOf = (record) => {
+  const at = wallState.shown.indexOf(record);
+  const row = wallState.rows.find(({ from, to }) => from <= at && at < to);
+  if (!row) return undefined;
+  if (!wallState.there.has(row)) {
+    scrollTo(0, row.top + wall.getBoundingClientRect().top + scrollY - innerHeight / 2);
+    drawNear();
+  }
+  return all(".open", wallState.there.get(row))[at - row.from];
+};
 
 const orders = {
   newest: () => 0,
@@ -69,9 +140,8 @@ const sums = (records) => {
 
 const drawWall = () => {
   one(".search").classList.toggle("filled", form.elements.search.value !== "");
-  Object.assign(wallState, { shown: wanted(), drawn: 0 });
-  wall.replaceChildren();
-  drawMore();
+  wallState.shown = wanted();
+  layOut();
   one(".nothing").hidden = wallState.shown.length > 0 || !wallState.records.length;
   one("[data-fact=pictures]").textContent = wallState.shown.length === wallState.records.length ? String(wallState.records.length) : `${wallState.shown.length}/${wallState.records.length}`;
   one("[data-fact=spent]").textContent = sums(wallState.shown);
@@ -95,19 +165,15 @@ const arrived = ({ folder, pictures }) => {
 form.addEventListener("submit", (event) => event.preventDefault());
 let typing = 0;
 form.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(drawWall, 80); });
-one("[data-do=more]").addEventListener("click", drawMore);
 
 const moveOnWall = (from, key) => {
-  const tiles = all(".open", wall);
-  const at = tiles.indexOf(from);
-  if (at < 0) return tiles[0];
-  if (key === "ArrowLeft" || key === "ArrowRight") return tiles[at + (key === "ArrowRight" ? 1 : -1)];
-  const down = key === "ArrowDown" ? 1 : -1;
-  const here = from.getBoundingClientRect();
-  const middle = here.left + here.width / 2;
-  for (let n = at + down; tiles[n]; n += down) {
-    const there = tiles[n].getBoundingClientRect();
-    if ((there.top - here.top) * down > 20 && there.left <= middle && there.right + 8 >= middle) return tiles[n];
-  }
-  return undefined;
+  const at = wallState.shown.findIndex(({ id }) => id === from.closest("figure")?.dataset.id);
+  if (at < 0) return tileOf(wallState.shown[0]);
+  if (key === "ArrowLeft" || key === "ArrowRight") return tileOf(wallState.shown[at + (key === "ArrowRight" ? 1 : -1)]);
+  const row = wallState.rows[wallState.rows.findIndex(({ from: first, to }) => first <= at && at < to) + (key === "ArrowDown" ? 1 : -1)];
+  if (!row) return undefined;
+  const middle = from.getBoundingClientRect().left + from.offsetWidth / 2;
+  tileOf(wallState.shown[row.from]);
+  const tiles = all(".open", wallState.there.get(row));
+  return tiles.find((open) => open.getBoundingClientRect().right + GAP >= middle) ?? tiles.at(-1);
 };
