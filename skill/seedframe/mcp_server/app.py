@@ -90,6 +90,9 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
     """
     from seedframe import __version__
     from seedframe.mcp_server import resources
+    from seedframe.mcp_server.gallery_view import EXTENSION, GalleryView
+
+    gallery = GalleryView(language)
 
     @asynccontextmanager
     async def lifespan(_server: Server[AppContext]) -> AsyncIterator[AppContext]:
@@ -107,14 +110,15 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
         lifespan=lifespan,
         on_list_tools=_Lister(settings),
         on_call_tool=_Caller(language),
-        on_list_resources=resources.list_resources,
-        on_list_resource_templates=resources.list_templates,
-        on_read_resource=resources.read_resource,
+        on_list_resources=gallery.list_resources,
+        on_list_resource_templates=gallery.list_templates,
+        on_read_resource=gallery.read_resource,
         on_list_prompts=resources.list_prompts,
         on_get_prompt=resources.get_prompt,
         on_completion=resources.complete,
         cache_hints=dict.fromkeys(("tools/list", "prompts/list", "resources/list", "server/discover"), HOUR),
     )
+    server.extensions[EXTENSION] = {}
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     return server
 
