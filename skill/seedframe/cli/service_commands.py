@@ -6,9 +6,11 @@ In: options. Out: tables, JSON, or a server that runs until it is stopped. Never
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,9 @@ from seedframe.cli.common import fail, in_process_backend, json_option, plain_ou
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings
+
+
+_HOST_WAITS_SECONDS = 1.0
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -43,7 +48,12 @@ def commands(language: Language) -> tuple[click.Command, ...]:
                 click.Option(["--profile"], default="ark", show_default=True),
             ],
         ),
-        click.Command("serve", callback=_serve, help=say("cli.serve", language)),
+        click.Command(
+            "serve",
+            callback=_serve,
+            help=say("cli.serve", language),
+            params=[click.Option(["--keep-answers"], hidden=True)],
+        ),
         click.Command(
             "demo",
             callback=_demo,
@@ -171,8 +181,18 @@ def _emulate(settings: Settings, port: int, profile: str) -> None:
 
 
 @click.pass_obj
-def _serve(settings: Settings) -> None:
-    """Serve MCP on stdio. The collector rests while the SDK is imported: start-up is what a host waits for."""
+def _serve(settings: Settings, keep_answers: str | None) -> None:
+    """The front; or, with a place for the answers, the worker behind it."""
+    if keep_answers is None:
+        from seedframe.front import relay
+
+        environ = {**os.environ, "SEEDFRAME_BACKEND": settings.backend}
+        sys.exit(relay.serve(["--backend", settings.backend, "serve"], environ))
+    _serve_behind(settings, keep_answers)
+
+
+def _serve_behind(settings: Settings, place: str) -> None:
+    """The collector rests while the SDK is imported: start-up is what a host waits for."""
     import gc
 
     gc.disable()
@@ -180,9 +200,32 @@ def _serve(settings: Settings) -> None:
 
     gc.freeze()
     gc.enable()
-    server = build_server(lambda: studio(settings), settings.language, settings)
+
+    def build() -> Any:
+        return build_server(lambda: studio(settings), settings.language, settings)
+
+    async def serve() -> None:
+        keeping = asyncio.create_task(_keep_answers(build, place))
+        try:
+            await serve_stdio(build())
+        finally:
+            await keeping
+
     with plain_output():
-        asyncio.run(serve_stdio(server))
+        asyncio.run(serve())
+
+
+async def _keep_answers(build: Callable[[], Any], place: str) -> None:
+    """Once the host has what it waits for: what the next front answers at once."""
+    if os.path.exists(place):  # noqa: PTH110, ASYNC240
+        return
+    await asyncio.sleep(_HOST_WAITS_SECONDS)
+    from seedframe.front.answers import keep_answers
+    from seedframe.mcp_server.answers import spoken_answers
+
+    answers = await spoken_answers(build())
+    with contextlib.suppress(OSError):  # then the next start is as slow as this one
+        await asyncio.to_thread(keep_answers, place, answers)
 
 
 @click.pass_obj
