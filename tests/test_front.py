@@ -40,8 +40,17 @@ class Held:
 
 
 @pytest.fixture
-def warm(environ: dict[str, str], started: Any) -> dict[str, str]:  # noqa: F811
-    """A home in which a server has run before."""
+def warmed(environ: dict[str, str], started: Any) -> Callable[..., dict[str, str]]:  # noqa: F811
+    """Makes homes in which a server has run before; keyword arguments are further variables."""
+    return lambda **variables: with_answers({**environ, **variables}, started)
+
+
+@pytest.fixture
+def warm(warmed: Callable[..., dict[str, str]]) -> dict[str, str]:
+    return warmed()
+
+
+def with_answers(environ: dict[str, str], started: Any) -> dict[str, str]:  # noqa: F811
     host = started("2025-06-18", environ)
     host.greet()
     kept = Path(answers_file(bare(environ)))
@@ -199,14 +208,14 @@ LEAVES = {
 def test_a_host_that_leaves_in_mid_call_finds_its_picture_paid_once(
     leave: str,
     version: str,
-    warm: dict[str, str],
+    warmed: Callable[..., dict[str, str]],
     started: Any,  # noqa: F811
     tmp_path: Path,
 ):
     held = Held()
     app = emulator(paint="instant", sleep=held.sleep, script=scripted("latency"))
     with running(app) as base:
-        environ = {**warm, "SEEDFRAME_EMULATOR_BASE": base}
+        environ = warmed(SEEDFRAME_EMULATOR_BASE=base)
         host = started(version, environ)
         host.greet()
         host.send("tools/call", CALL)
@@ -234,17 +243,18 @@ async def until_finished(environ: Mapping[str, str]) -> None:
 
 
 def test_a_worker_that_ends_unexpectedly_is_told_of_and_the_next_call_has_a_new_one(
-    warm: dict[str, str],
+    warmed: Callable[..., dict[str, str]],
     started: Any,  # noqa: F811
 ):
     held = Held()
     app = emulator(paint="instant", sleep=held.sleep, script=scripted("latency"))
     with running(app) as base:
-        host = started("2025-06-18", {**warm, "SEEDFRAME_EMULATOR_BASE": base})
+        environ = warmed(SEEDFRAME_EMULATOR_BASE=base)
+        host = started("2025-06-18", environ)
         host.greet()
         number = host.send("tools/call", CALL)
         assert held.reached.wait(PATIENCE)
-        for worker in workers_of(Path(warm["SEEDFRAME_JOURNAL"])):
+        for worker in workers_of(Path(environ["SEEDFRAME_JOURNAL"])):
             os.kill(worker, signal.SIGKILL)
         broken = host.hear()
         held.release.set()
@@ -263,12 +273,12 @@ def workers_of(journal: Path) -> Iterator[int]:
             yield int(number)
 
 
-def test_progress_cancellation_and_questions_pass_through(warm: dict[str, str], started: Any):  # noqa: F811
+def test_progress_cancellation_and_questions_pass_through(warmed: Callable[..., dict[str, str]], started: Any):  # noqa: F811
     held = Held()
     app = emulator(paint="instant", sleep=held.sleep, script=scripted("latency"))
     asks = {"capabilities": {"elicitation": {}}, "protocolVersion": "2025-06-18", "clientInfo": CLIENT}
     with running(app) as base:
-        environ = {**warm, "SEEDFRAME_EMULATOR_BASE": base, "SEEDFRAME_CONFIRM_ABOVE": "0.10"}
+        environ = warmed(SEEDFRAME_EMULATOR_BASE=base, SEEDFRAME_CONFIRM_ABOVE="0.10")
         host = started("2025-06-18", environ)
         host.ask("initialize", asks)
         host.write({"jsonrpc": "2.0", "method": "notifications/initialized"})
@@ -295,24 +305,14 @@ def heard(host: Host, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any
     return message
 
 
-def test_a_batch_typed_into_it_is_answered_to_the_end(warm: dict[str, str]):
-    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": CLIENT}
-    requests = [
-        {"id": 1, "method": "initialize", "params": hello},
-        {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/call", "params": {"name": "style_prompt", "arguments": {"prompt": ALLEY}}},
-        {"id": 3, "method": "tools/call", "params": {"name": "style_prompt", "arguments": {"prompt": "x" * 9_000_000}}},
-    ]
-    typed = b"".join(json.dumps({"jsonrpc": "2.0", **request}).encode() + b"\n" for request in requests)
-    done = subprocess.run(
-        [sys.executable, "-m", "seedframe", "serve"], env=bare(warm), input=typed, capture_output=True, timeout=PATIENCE
-    )
-    answers = {message["id"]: message for message in map(json.loads, done.stdout.splitlines())}
+def test_a_line_too_long_to_be_held_reaches_the_server_which_refuses_it(warm: dict[str, str], started: Any):  # noqa: F811
+    host = started("2025-06-18", warm)
+    host.greet()
+    answer = host.ask("tools/call", {"name": "style_prompt", "arguments": {"prompt": "x" * 90_000_000}})
+    after = host.ask("tools/call", {"name": "style_prompt", "arguments": {"prompt": ALLEY}})
 
-    assert done.returncode == 0
-    assert answers.keys() == {1, 2, 3}
-    assert machine(answers[2])["prompt"] == ALLEY
-    assert answers[3]["result"]["isError"] is True
+    assert answer["result"]["isError"] is True
+    assert machine(after)["prompt"] == ALLEY
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = F
         return asyncio.run(work)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(say("cli.interrupted", settings.language), err=True)
         sys.exit(130)
 

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from seedframe.cli.common import EXIT_PARTIAL, json_option, read_json, run, say, show, studio
+from seedframe.cli.interruption import heeding_the_parent
 from seedframe.messages import Language, Message
 from seedframe.service import schemas
 from seedframe.settings import Settings
@@ -78,6 +79,10 @@ async def _run_tool(settings: Settings, tool: str, arguments: dict[str, Any], *,
     async def report(message: Message) -> None:
         click.echo(message.text(settings.language), err=True)
 
-    async with studio(settings) as corridor, corridor.make(tool, arguments, report=report) as result:
+    async with (
+        studio(settings) as opened,
+        heeding_the_parent(opened, settings),
+        opened.make(tool, arguments, report=report) as result,
+    ):
         show(result.facts, settings, as_json=as_json)
         return str(result.facts["status"])

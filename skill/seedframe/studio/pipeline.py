@@ -136,6 +136,11 @@ class Studio:
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
 
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The entries of the payment record whose paid work this process is doing."""
+        return tuple(self._jobs)
+
     async def finish(self, grace: float) -> None:
         """Wait for what is paid for, bounded; what is still open then stays in the journal as unknown."""
         running = list(self._jobs.values())
