@@ -58,7 +58,11 @@ class _Signals:
 
     def install(self) -> None:
         """From now on."""
-        for kind, act in ((signal.SIGINT, self._interrupt), (signal.SIGTERM, self._leave), (signal.SIGHUP, self._leave)):
+        for kind, act in (
+            (signal.SIGINT, self._interrupt),
+            (signal.SIGTERM, self._leave),
+            (signal.SIGHUP, self._leave),
+        ):
             signal.signal(kind, act)
 
     def _interrupt(self, kind: int, _frame: Any) -> None:

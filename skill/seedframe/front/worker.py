@@ -132,7 +132,7 @@ def _started_on_windows(arguments: Sequence[str], environ: Mapping[str, str], st
             stderr=subprocess.PIPE,
             env=dict(environ),
             creationflags=flags,
-            )
+        )
 
     try:
         return Worker(started(_NEW_GROUP | _NO_WINDOW | _BREAKAWAY), None)

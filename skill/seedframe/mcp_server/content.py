@@ -42,6 +42,13 @@ def refusal(error: SeedreamError, language: Language) -> t.CallToolResult:
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 
+def ticket(entry: str, seconds: int, language: Language) -> t.CallToolResult:
+    """A paid call that goes on after its host stops waiting: where it stands and how it is collected."""
+    facts = {"status": "under_way", "entry": entry, "seconds": seconds, "collect": "same_call"}
+    text = Message("hosts.ticket", entry=entry, seconds=seconds).text(language)
+    return plain(text + "\n" + render.machine_text(facts))
+
+
 def defect(reference: str, entry: str | None, language: Language) -> t.CallToolResult:
     """A failure of ours: a reference into the log, nothing of the exception. `entry`: a payment that was noted."""
     key = "server.defect" if entry is None else "server.defect-paid"
