@@ -35,7 +35,7 @@ def held_service() -> tuple[InProcess, Gate]:
 async def test_a_call_that_takes_longer_than_the_host_waits_ends_with_a_ticket_and_the_same_call_collects(
     environ: dict[str, str], mode: Any
 ):
-    settings = Settings.read({**environ, "SEEDFRAME_ANSWER_WITHIN": "0.3"})
+    settings = Settings.read({**environ, "SEEDFRAME_ANSWER_WITHIN": "1.5"})
     carrier, gate = held_service()
     server = build_server(lambda: Studio.open(settings, transport=carrier), "en", settings)
     async with Client(server, mode=mode) as host:

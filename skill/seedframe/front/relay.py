@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from seedframe.front.answers import Answers, answers_file, read_answers
 from seedframe.front.worker import Worker, start
@@ -242,7 +242,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _copy_errors(worker: Worker) -> None:
     """What the worker says to people; nobody reading it is no reason for it to stop."""
     reading = True
-    for piece in iter(lambda: cast("bytes", os.read(worker.stderr.fileno(), LONGEST_READ)), b""):
+    for piece in iter(lambda: os.read(worker.stderr.fileno(), LONGEST_READ), b""):
         try:
             if reading:
                 _write_all(_STDERR, piece)

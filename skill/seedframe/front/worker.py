@@ -25,7 +25,11 @@ INTERRUPTED = b"i"
 
 _parents: list[Parent] = []
 _CAN_FORK = hasattr(os, "fork")
-_START = "import sys; sys.path.append({place!r}); from seedframe.__main__ import work; work({channel}, {arguments!r})"
+_START = """import sys
+if {place!r} not in sys.path: sys.path.insert(0, {place!r})
+from seedframe.__main__ import work
+work({channel}, {arguments!r})
+"""
 _BREAKAWAY, _NEW_GROUP, _NO_WINDOW = 0x01000000, 0x00000200, 0x08000000
 
 
