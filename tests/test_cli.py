@@ -200,7 +200,7 @@ def test_a_dry_run_sends_nothing(shell: Shell):
         (["edit", CHANGE, "--image", "nowhere.png"], "no file"),
         (["edit", CHANGE], "images"),
         (["style"], "prompt or a brief"),
-        (["crop", "nowhere.png"], "a ratio or a frame"),
+        (["crop", "nowhere.png"], "no readable file"),
         (["schema", "paint_house"], "generate_image"),
         (["schema", "--model", "4.6"], "Known models"),
         (["journal", "show", "nothing"], "no entry nothing"),
@@ -223,7 +223,7 @@ def test_a_mistake_ends_with_2_and_a_sentence_on_stderr(words: list[str], says: 
 def test_a_picture_that_is_not_there_is_named(words: list[str], shell: Shell):
     done = shell(*words)
 
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "nowhere.png" in done.stderr
 
 

@@ -46,9 +46,9 @@ class SeedreamError(RuntimeError):
         self.facts = redact(self.facts, known, long_words=True)
         self.args = (self.message, self.advice)
 
-    def text(self, language: Language = "en") -> str:
-        """The whole story in one language."""
-        key = "errors.failed-with-advice" if self.advice else "errors.failed"
+    def text(self, language: Language = "en", *, generating: bool = True) -> str:
+        """The whole story in one language; that a generation failed is said only where one was asked for."""
+        key = ("errors.failed" if generating else "errors.stopped") + ("-with-advice" if self.advice else "")
         return Message(key, what=self.message, advice=self.advice).text(language)
 
     def __str__(self) -> str:

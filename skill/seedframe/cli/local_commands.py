@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from seedframe.cli.common import fail, json_option, read_json, say
+from seedframe.cli.common import existing_file, fail, json_option, read_json, say
+from seedframe.cli.completion import complete_file, complete_model
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import Settings
@@ -30,8 +31,8 @@ def commands(language: Language) -> tuple[click.Command, ...]:
 def _style(language: Language) -> click.Command:
     options = [
         click.Argument(["prompt"], required=False),
-        click.Option(["--brief"], metavar="FILE|JSON"),
-        click.Option(["--model"]),
+        click.Option(["--brief"], metavar="FILE|JSON", shell_complete=complete_file),
+        click.Option(["--model"], shell_complete=complete_model),
         click.Option(["--ratio"]),
         click.Option(["--negative-prompt"]),
         click.Option(["--references"], type=int),
@@ -100,7 +101,7 @@ def _cut(
     from seedframe.studio.crop_file import cut
 
     try:
-        facts = cut(source, output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
+        facts = cut(existing_file(source), output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     click.echo(json.dumps(facts, ensure_ascii=False) if as_json else facts["path"])
@@ -116,7 +117,7 @@ def _describe(settings: Settings, as_json: bool, source: Path) -> None:
     from seedframe.images import inspect
 
     try:
-        facts = inspect(source, language=settings.language)
+        facts = inspect(existing_file(source), language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     if as_json:

@@ -17,9 +17,11 @@ from typing import Any
 import click
 
 from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
+from seedframe.cli.completion import complete_model
+from seedframe.cli.doctor_command import doctor_command
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
-from seedframe.settings import SETTINGS, Settings
+from seedframe.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,15 +40,15 @@ def commands(language: Language) -> tuple[click.Command, ...]:
             _schema,
             language,
             click.Argument(["tool"], required=False, default="generate_image"),
-            click.Option(["--model"], help=say("cli.schema-model", language)),
+            click.Option(["--model"], help=say("cli.schema-model", language), shell_complete=complete_model),
         ),
-        _command("doctor", _doctor, language),
+        doctor_command(language),
         click.Command(
             "emulate",
             callback=_emulate,
             help=say("cli.emulate", language),
             params=[
-                click.Option(["--port"], type=int, default=8900, show_default=True),
+                click.Option(["--port"], type=click.IntRange(0, 65_535), default=8900, show_default=True),
                 click.Option(["--profile"], default="ark", show_default=True),
                 click.Option(["--host"], default=LOOPBACK, show_default=True, help=say("cli.emulate-host", language)),
             ],
@@ -143,30 +145,6 @@ def _unknown_tool(tool: str) -> SeedreamError:
 
     known = list(tool_rows()["tools"])
     return InvalidRequest(Message("cli.unknown-tool", got=tool, allowed=known), field="tool", got=tool, allowed=known)
-
-
-@click.pass_obj
-def _doctor(settings: Settings, as_json: bool) -> None:
-    from seedframe.studio.doctor import examine
-
-    findings = run(examine(settings, in_process_backend(settings)), settings, as_json=as_json)
-    if as_json:
-        click.echo(json.dumps([finding.as_dict(settings.language) for finding in findings], ensure_ascii=False))
-    else:
-        for finding in findings:
-            click.echo(f"{'ok ' if finding.good else '!! '} {finding.message.text(settings.language)}")
-        click.echo(say("cli.settings-head", settings.language))
-        for row in SETTINGS:
-            value = settings.environ.get(row.name) or _plain(getattr(settings, row.field))
-            click.echo(f"    {row.name:<26} {value:<40.60} {row.meaning.text(settings.language)}")
-    sys.exit(0 if all(finding.good for finding in findings) else 1)
-
-
-def _plain(value: Any) -> str:
-    """A default as a person would write it."""
-    if value is None or value == {}:
-        return "–"
-    return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @click.pass_obj

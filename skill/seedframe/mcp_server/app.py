@@ -46,6 +46,7 @@ INSTRUCTIONS = (
     "English keywords for 4.x. The full-size file is at the path in the text; the inline image is only a preview. "
     "Never repeat a call whose outcome is unknown without asking."
 )
+_GENERATING = frozenset({"generate_image", "edit_image"})
 _CLAIM_LOOK_SECONDS = 0.5
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
@@ -199,7 +200,7 @@ class _Caller:
         except QuestionPending:
             raise
         except SeedreamError as error:
-            return content.refusal(error, self._language)
+            return content.refusal(error, self._language, generating=params.name in _GENERATING)
         except MCPError:
             raise
         except Exception as error:

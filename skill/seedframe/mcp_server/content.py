@@ -36,9 +36,10 @@ def answer(result: Result, language: Language) -> t.CallToolResult:
     return t.CallToolResult(content=blocks)
 
 
-def refusal(error: SeedreamError, language: Language) -> t.CallToolResult:
+def refusal(error: SeedreamError, language: Language, *, generating: bool = True) -> t.CallToolResult:
     """An error the caller can act on."""
-    text = render.error_text(error, language) + "\n" + render.machine_text(render.error_facts(error, language))
+    described = render.error_text(error, language, generating=generating)
+    text = described + "\n" + render.machine_text(render.error_facts(error, language))
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 

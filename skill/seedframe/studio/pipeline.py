@@ -174,7 +174,7 @@ class Studio:
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         prepared = replace(await self.prepare(request, roots), key=key)
         if request.dry_run:
-            yield Result(self._dry_run_result(prepared))
+            yield Result(await self._dry_run_result(prepared))
             return
         prepared = replace(prepared, emulated=await self._is_emulated())
         result = self._claimed_result(prepared, arguments, report, claimed)
@@ -415,6 +415,15 @@ class Studio:
                 return there[-1]
         return None
 
+    async def _over_budget(self, request: ImageRequest) -> SeedreamError | None:
+        backend = request.offer.backend
+        budget = _budget(self.settings.budget, request.price.currency, self.catalog.same_budget(backend))
+        if budget is None:
+            return None
+        return await self.payments.over_budget(
+            backend.name, request.price, budget, price_confirmed=request.confirm_cost
+        )
+
     def _missing_confirmation(self, request: ImageRequest) -> ConfirmationNeeded | None:
         limit = self.settings.confirm_above
         if limit is None or request.confirm_cost:
@@ -428,11 +437,13 @@ class Studio:
             facts={"price": str(price), "limit": str(limit.amount)},
         )
 
-    def _dry_run_result(self, prepared: CallPlan) -> dict[str, Any]:
+    async def _dry_run_result(self, prepared: CallPlan) -> dict[str, Any]:
         request = prepared.request
+        refused = await self._over_budget(request)
+        more = () if refused is None else (Message("pipeline.would-refuse", why=refused.message),)
         return {
             "status": "dry_run",
-            **describe_request(prepared, self.settings.language),
+            **describe_request(prepared, self.settings.language, more=more),
             "cost": describe_price(request.price, request, pictures=request.count),
             "calls": len(prepared.calls),
             "payload": prepared.shown(self.settings.secrets),

@@ -61,9 +61,9 @@ def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, An
     return {**error.facts, **noticed, "error": error.kind}
 
 
-def error_text(error: SeedreamError, language: Language) -> str:
-    """The whole story of an error; a rejected prompt tells each finding."""
-    described = error.text(language)
+def error_text(error: SeedreamError, language: Language, *, generating: bool = True) -> str:
+    """The whole story of an error; a rejected prompt tells each finding. Not `generating`: no picture was asked for."""
+    described = error.text(language, generating=generating)
     if isinstance(error, PromptRejected):
         noticed = error.noticed(language)
         details = [*noticed["needs_host"], *noticed["findings"]]
