@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from seedframe.emulator import emulator, running, scripted
-from seedframe.front.answers import answers_file, user_folder
+from seedframe.front.kept_answers import answers_file, user_folder
 from seedframe.payments import Payments
 from test_stdio import ALLEY, CLIENT, ENVELOPE, PATIENCE, Host, bare, machine, started  # noqa: F401 - a fixture
 
@@ -138,7 +138,7 @@ def test_the_folders_are_those_that_platformdirs_names(tmp_path: Path):
     names += "print(platformdirs.user_config_dir('seedframe', appauthor=False))"
     for environ in ({"HOME": str(tmp_path)}, {"XDG_CACHE_HOME": "/a", "XDG_CONFIG_HOME": "/b"}):
         done = subprocess.run([sys.executable, "-c", names], env=environ, capture_output=True, text=True)
-        ours = "import os, sys; from seedframe.front.answers import user_folder\n"
+        ours = "import os, sys; from seedframe.front.kept_answers import user_folder\n"
         ours += "print(user_folder('cache', os.environ)); print(user_folder('config', os.environ))"
         same = subprocess.run([sys.executable, "-c", ours], env=environ, capture_output=True, text=True)
         assert same.stdout == done.stdout

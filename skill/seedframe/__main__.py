@@ -34,7 +34,7 @@ def main() -> None:
 
 def work(channel: int | None, arguments: list[str]) -> None:
     """The worker: the CLI with these words; how it ends is reported through the channel."""
-    from seedframe.front.worker import detach
+    from seedframe.front.worker_process import detach
 
     parent = detach(channel)
     sys.argv = ["seedframe", *arguments]

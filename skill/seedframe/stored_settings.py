@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from seedframe.front.answers import config_file
+from seedframe.front.kept_answers import config_file
 from seedframe.private_files import make_private_folder, open_private
 
 SERVICE = "seedframe"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seedframe.cli.common import in_process_backend, json_option, run, say
+from seedframe.api import in_process_backend
+from seedframe.cli.common import json_option, run, say
 from seedframe.cli.layout import wrapped
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings

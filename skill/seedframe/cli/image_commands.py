@@ -86,5 +86,5 @@ async def _run_tool(settings: Settings, tool: str, arguments: dict[str, Any], *,
         heeding_the_parent(opened, settings),
         opened.make(tool, arguments, report=report) as result,
     ):
-        show(result.facts, settings, as_json=as_json)
-        return str(result.facts["status"])
+        show(result, settings, as_json=as_json)
+        return str(result.status)

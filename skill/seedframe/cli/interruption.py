@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from seedframe.cli.common import say
-from seedframe.front.worker import INTERRUPTED, Parent, parent
+from seedframe.front.worker_process import INTERRUPTED, Parent, parent
 from seedframe.settings import Settings
 
 

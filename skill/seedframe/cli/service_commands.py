@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
+from seedframe.api import in_process_backend
+from seedframe.cli.common import fail, json_option, plain_output, run, say, studio
 from seedframe.cli.completion import complete_model
 from seedframe.cli.doctor_command import doctor_command
 from seedframe.errors import SeedreamError
@@ -215,8 +216,8 @@ async def _keep_answers(build: Callable[[], Any], place: str) -> None:
     if os.path.exists(place):  # noqa: PTH110, ASYNC240
         return
     await asyncio.sleep(_HOST_WAITS_SECONDS)
-    from seedframe.front.answers import keep_answers
-    from seedframe.mcp_server.answers import spoken_answers
+    from seedframe.front.kept_answers import keep_answers
+    from seedframe.mcp_server.spoken_answers import spoken_answers
 
     answers = await spoken_answers(build())
     with contextlib.suppress(OSError):  # then the next start is as slow as this one

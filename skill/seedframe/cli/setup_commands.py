@@ -18,10 +18,11 @@ from typing import Any
 
 import click
 
+from seedframe.api import in_process_backend
 from seedframe.catalog import Backend, catalog
-from seedframe.cli.common import EXIT_USAGE, in_process_backend, json_option, run, say
+from seedframe.cli.common import EXIT_USAGE, json_option, run, say
 from seedframe.cli.doctor_command import condition_lines
-from seedframe.front.answers import PREFIX, answers_file, config_file, keep_answers
+from seedframe.front.kept_answers import PREFIX, answers_file, config_file, keep_answers
 from seedframe.messages import Language
 from seedframe.settings import Settings
 from seedframe.stored_settings import store, with_stored
@@ -102,8 +103,8 @@ def _key(settings: Settings, backend: Backend) -> dict[str, str]:
 
 def _warm(settings: Settings) -> None:
     """What a host asks first is answered at once from the very first start, with our variables set or not."""
-    from seedframe.mcp_server.answers import spoken_answers
     from seedframe.mcp_server.app import build_server
+    from seedframe.mcp_server.spoken_answers import spoken_answers
 
     bare = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     for environ in (dict(os.environ), bare):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from seedframe.front.spinner import Spinner
-from seedframe.front.worker import Worker, start
+from seedframe.front.worker_process import WorkerProcess, start
 
 INTERRUPTED = 130
 _PIECE = 65_536
@@ -52,7 +52,7 @@ def _copy(source: IO[bytes], target: int, spinner: Spinner) -> None:
 class _Signals:
     """What a person, a shell or a closing terminal says meanwhile."""
 
-    def __init__(self, worker: Worker, spinner: Spinner, environ: Mapping[str, str]) -> None:
+    def __init__(self, worker: WorkerProcess, spinner: Spinner, environ: Mapping[str, str]) -> None:
         self._worker, self._spinner, self._environ = worker, spinner, environ
         self._interrupted = False
 

@@ -13,8 +13,8 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from seedframe.front.answers import Answers, answers_file, read_answers
-from seedframe.front.worker import Worker, start
+from seedframe.front.kept_answers import Answers, answers_file, read_answers
+from seedframe.front.worker_process import WorkerProcess, start
 
 LONGEST_READ = 65_536
 """Longer lines are passed on in pieces and never held whole."""
@@ -35,7 +35,7 @@ def serve(words: Sequence[str], environ: Mapping[str, str]) -> int:
     """`seedframe serve`, asked for in these words; the exit code."""
     path = answers_file(environ)
 
-    def start_worker() -> Worker:
+    def start_worker() -> WorkerProcess:
         from subprocess import PIPE
 
         return start([*words, "--keep-answers", path], environ, stdin=PIPE)
@@ -46,13 +46,13 @@ def serve(words: Sequence[str], environ: Mapping[str, str]) -> int:
 class Relay:
     """One host's connection."""
 
-    def __init__(self, answers: Answers, start_worker: Callable[[], Worker]) -> None:
+    def __init__(self, answers: Answers, start_worker: Callable[[], WorkerProcess]) -> None:
         from threading import RLock
 
         self._answers = answers
         self._start_worker = start_worker
         self._lock = RLock()
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._copying: tuple[_Thread, ...] = ()
         self._open: dict[str, bytes] = {}
         self._unread = False
@@ -124,7 +124,7 @@ class Relay:
         except OSError:
             return  # it has ended; whoever copies its output answers for it
 
-    def _started(self) -> Worker:
+    def _started(self) -> WorkerProcess:
         """The worker, told the handshake that was answered in its stead."""
         from threading import Thread
 
@@ -142,7 +142,7 @@ class Relay:
                 _send(worker, line)
         return worker
 
-    def _copy(self, worker: Worker, swallowed: Any) -> None:
+    def _copy(self, worker: WorkerProcess, swallowed: Any) -> None:
         for line in iter(worker.stdout.readline, b""):
             message = json.loads(line)
             self._spoken = True
@@ -155,7 +155,7 @@ class Relay:
                     self._open.pop(repr(message.get("id")), None)
         self._ended(worker)
 
-    def _ended(self, worker: Worker) -> None:
+    def _ended(self, worker: WorkerProcess) -> None:
         """A worker that never spoke could not start: so do we end. Any other leaves its open calls to be answered."""
         code = worker.exit_code()
         if not self._spoken and code:
@@ -223,12 +223,12 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _send(worker: Worker, data: bytes) -> None:
+def _send(worker: WorkerProcess, data: bytes) -> None:
     assert worker.stdin is not None
     _write_all(worker.stdin.fileno(), data)
 
 
-def _close(worker: Worker) -> None:
+def _close(worker: WorkerProcess) -> None:
     assert worker.stdin is not None
     worker.stdin.close()
 
@@ -239,7 +239,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def _copy_errors(worker: Worker) -> None:
+def _copy_errors(worker: WorkerProcess) -> None:
     """What the worker says to people; nobody reading it is no reason for it to stop."""
     reading = True
     for piece in iter(lambda: os.read(worker.stderr.fileno(), LONGEST_READ), b""):

@@ -33,7 +33,7 @@ work({channel}, {arguments!r})
 _BREAKAWAY, _NEW_GROUP, _NO_WINDOW = 0x01000000, 0x00000200, 0x08000000
 
 
-class Worker:
+class WorkerProcess:
     """A started worker, as its parent sees it."""
 
     def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket | None) -> None:
@@ -78,7 +78,7 @@ class Parent:
             self.channel.sendall(bytes([code & 0xFF]))
 
 
-def start(arguments: Sequence[str], environ: Mapping[str, str], *, stdin: int | None) -> Worker:
+def start(arguments: Sequence[str], environ: Mapping[str, str], *, stdin: int | None) -> WorkerProcess:
     """The program with these words in a process of its own; `stdin` as `subprocess.Popen` takes it."""
     return _started_apart(arguments, environ, stdin) if _CAN_FORK else _started_on_windows(arguments, environ, stdin)
 
@@ -107,7 +107,7 @@ def _command(arguments: Sequence[str], channel: int | None) -> list[str]:
     return [sys.executable, "-P", "-c", _START.format(place=place, channel=channel, arguments=list(arguments))]
 
 
-def _started_apart(arguments: Sequence[str], environ: Mapping[str, str], stdin: int | None) -> Worker:
+def _started_apart(arguments: Sequence[str], environ: Mapping[str, str], stdin: int | None) -> WorkerProcess:
     import socket
     import subprocess
 
@@ -122,10 +122,10 @@ def _started_apart(arguments: Sequence[str], environ: Mapping[str, str], stdin: 
         start_new_session=True,
     )
     theirs.close()
-    return Worker(process, ours)
+    return WorkerProcess(process, ours)
 
 
-def _started_on_windows(arguments: Sequence[str], environ: Mapping[str, str], stdin: int | None) -> Worker:
+def _started_on_windows(arguments: Sequence[str], environ: Mapping[str, str], stdin: int | None) -> WorkerProcess:
     import subprocess
 
     def started(flags: int) -> subprocess.Popen[bytes]:
@@ -139,6 +139,6 @@ def _started_on_windows(arguments: Sequence[str], environ: Mapping[str, str], st
         )
 
     try:
-        return Worker(started(_NEW_GROUP | _NO_WINDOW | _BREAKAWAY), None)
+        return WorkerProcess(started(_NEW_GROUP | _NO_WINDOW | _BREAKAWAY), None)
     except OSError:  # the host's job lets nobody out
-        return Worker(started(_NEW_GROUP | _NO_WINDOW), None)
+        return WorkerProcess(started(_NEW_GROUP | _NO_WINDOW), None)

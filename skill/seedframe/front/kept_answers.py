@@ -1,7 +1,7 @@
 """What the server says of itself, kept on the disk: the handshake and the lists, for every protocol version.
 
 In: an environment. Out: the exact text of an answer, or nothing where none was kept for this version of the program
-and these settings. The real server writes the file (`mcp_server.answers`); a test holds both equal byte for byte.
+and these settings. The server writes the file (`mcp_server.spoken_answers`); a test holds both equal byte for byte.
 Never in here: the SDK, how an answer comes about, the value of a setting (only its digest is kept).
 """
 
