@@ -5,18 +5,21 @@ In: words. Out: a command that runs, or an error told once with its exit code. N
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from functools import cache
 from importlib import import_module
+from importlib.resources import files
 from typing import Any
 
 import click
 
 from seedframe.cli.common import EXIT_INTERRUPTED, redacted_output, say
-from seedframe.messages import Language, sentences
+from seedframe.messages import Language
 from seedframe.settings import Settings
 from seedframe.studio import render
 
@@ -82,7 +85,7 @@ class Program(click.Group):
         for command in module.commands(self._language):
             self.add_command(command)
             for path, one in _walked(command, (str(command.name),)):
-                one.epilog = _examples(".".join(path), self._language)
+                one.epilog = _examples(" ".join(path), self._language)
 
 
 def _walked(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -94,11 +97,18 @@ def _walked(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tup
 
 def _examples(path: str, language: Language) -> str | None:
     """What can be typed as it stands, one line each."""
-    key = f"examples.{path}"
-    if key not in sentences(language):
+    typed = _typed().get(path)
+    if typed is None:
         return None
-    lines = [f"  {line}" for line in say(key, language).splitlines()]
-    return "\n".join(["\b", say("examples.head", language), *lines])
+    return "\n".join(["\b", say("cli.examples-head", language), *(f"  {line}" for line in typed)])
+
+
+@cache
+def _typed() -> Mapping[str, Sequence[str]]:
+    text = (files("seedframe") / "data" / "examples.json").read_text(encoding="utf-8")
+    lines: dict[str, list[str]] = json.loads(text)
+    renamed = {path.replace("history", "journal", 1): lines[path] for path in lines if path.startswith("history")}
+    return lines | {path: [line.replace("history", "journal", 1) for line in old] for path, old in renamed.items()}
 
 
 def _in_place(words: Sequence[str]) -> Iterator[str]:
