@@ -28,6 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 
 _HOST_WAITS_SECONDS = 1.0
+"""Only then, with the host served, the answers are written down for the next start."""
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -201,21 +202,19 @@ def _serve_behind(settings: Settings, place: str) -> None:
         return build_server(lambda: studio(settings), settings.language, settings)
 
     async def serve() -> None:
-        keeping = asyncio.create_task(_keep_answers(build, place))
-        try:
-            await serve_stdio(build())
-        finally:
-            await keeping
+        serving = asyncio.create_task(serve_stdio(build()))
+        await asyncio.wait([serving], timeout=_HOST_WAITS_SECONDS)
+        await _keep_answers(build, place)
+        await serving
 
     with plain_output():
         asyncio.run(serve())
 
 
 async def _keep_answers(build: Callable[[], Any], place: str) -> None:
-    """Once the host has what it waits for: what the next front answers at once."""
+    """What the next front answers at once."""
     if os.path.exists(place):  # noqa: PTH110, ASYNC240
         return
-    await asyncio.sleep(_HOST_WAITS_SECONDS)
     from seedframe.front.kept_answers import keep_answers
     from seedframe.mcp_server.spoken_answers import spoken_answers
 
