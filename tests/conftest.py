@@ -31,6 +31,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "SEEDFRAME_JOURNAL": str(tmp_path / "journal.sqlite3"),
         "SEEDFRAME_INPUT_ROOTS": str(tmp_path),
         "SEEDFRAME_LANG": "en",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
     }
 
 

@@ -55,6 +55,8 @@ class Settings:
     images_per_minute: int | None = None
     response_format: str | None = None
     strict_prompts: bool = False
+    preview: str = "small"
+    answer_within: float | None = None
     keep_metadata: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -231,6 +233,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_IPM", "images_per_minute", _positive(int, "500"), "500"),
     Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
     Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
+    Setting("SEEDFRAME_PREVIEW", "preview", _choice("none", "small", "large"), "small"),
+    Setting("SEEDFRAME_ANSWER_WITHIN", "answer_within", _positive(float, "50"), "–"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),

@@ -178,9 +178,11 @@ async def _sheet(call: _Call) -> t.CallToolResult:
     out, settings = _folder(call), replace(call.settings, language=call.language)
     drawn = await asyncio.to_thread(actions.draw_sheet, out, database=None, settings=settings)
     facts = {"status": "drawn", **_place(call, out), "sheet": str(drawn.sheet), "picture": str(drawn.picture)}
-    small = await asyncio.to_thread(preview, drawn.picture, long_side=PREVIEW_SIDE, max_bytes=PREVIEW_BYTES)
     lines = [_say(call, "sheet", sheet=drawn.sheet)]
     result = _tool_result(lines, facts, [drawn.sheet, drawn.manifest])
+    if settings.preview == "none":
+        return result
+    small = await asyncio.to_thread(preview, drawn.picture, long_side=PREVIEW_SIDE, max_bytes=PREVIEW_BYTES)
     data = base64.b64encode(small).decode("ascii")
     result.content.insert(1, t.ImageContent(type="image", data=data, mime_type="image/jpeg"))
     return result

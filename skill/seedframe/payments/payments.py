@@ -273,6 +273,12 @@ class Payments:
         """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are not counted."""
         return await self._look(self._records.costs, since, until)
 
+    async def over_budget(
+        self, backend: str, price: Priced, budget: Budget, *, price_confirmed: bool = False
+    ) -> SeedreamError | None:
+        """Why a call at this price would be refused today, without asking to pay; None: it would not."""
+        return await self._look(self._records.over_budget, backend, price, budget, price_confirmed)
+
     async def settle(
         self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None
     ) -> Settlement:

@@ -24,6 +24,7 @@ from seedframe.errors import (
     InvalidRequest,
     NotConfigured,
     PaidAndLost,
+    SeedreamError,
     SpendingRefused,
     StoreError,
 )
@@ -167,6 +168,15 @@ class PaymentRecords:
             day = self._day()
             self._refuse_if_too_dear(payment, day)
             return Begin(self._begin(payment, day))
+
+    def over_budget(self, backend: str, price: Priced, budget: Budget, price_confirmed: bool) -> SeedreamError | None:
+        """Why a call at this price would be refused today; None: it would not."""
+        asked = PaymentRequest("", {}, backend, "", 0, price, budget, price_confirmed=price_confirmed)
+        try:
+            self._refuse_if_too_dear(asked, self._day())
+        except SeedreamError as refused:
+            return refused
+        return None
 
     def entry(self, id: str) -> Entry | None:
         """The entry of that id, whichever process runs it."""

@@ -141,6 +141,11 @@ class Studio:
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
 
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The entries of the payment record whose paid work this process is doing."""
+        return tuple(self._jobs)
+
     async def finish(self, grace: float) -> None:
         """Wait for paid calls, `grace` s at most; what is then still open stays in the payment record as unknown."""
         running = list(self._jobs.values())
@@ -175,7 +180,7 @@ class Studio:
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         prepared = replace(await self.prepare(request, roots), key=key)
         if request.dry_run:
-            yield self._dry_run_result(prepared)
+            yield await self._dry_run_result(prepared)
             return
         prepared = replace(prepared, emulated=await self._is_emulated())
         result = self._claimed_result(prepared, arguments, report, claimed)
@@ -414,6 +419,15 @@ class Studio:
                 return there[-1]
         return None
 
+    async def _over_budget(self, request: ImageRequest) -> SeedreamError | None:
+        backend = request.offer.backend
+        budget = _budget(self.settings.budget, request.price.currency, self.catalog.same_budget(backend))
+        if budget is None:
+            return None
+        return await self.payments.over_budget(
+            backend.name, request.price, budget, price_confirmed=request.confirm_cost
+        )
+
     def _missing_confirmation(self, request: ImageRequest) -> ConfirmationNeeded | None:
         limit = self.settings.confirm_above
         if limit is None or request.confirm_cost:
@@ -427,11 +441,13 @@ class Studio:
             facts={"price": str(price), "limit": str(limit.amount)},
         )
 
-    def _dry_run_result(self, prepared: CallPlan) -> Result:
+    async def _dry_run_result(self, prepared: CallPlan) -> Result:
         request = prepared.request
+        refused = await self._over_budget(request)
+        more = () if refused is None else (Message("pipeline.would-refuse", why=refused.message),)
         return Result(
             status="dry_run",
-            request=summary(prepared, self.settings.language),
+            request=summary(prepared, self.settings.language, more=more),
             cost=cost_of_price(request.price, request, request.count),
             calls=len(prepared.calls),
             payload=prepared.shown(self.settings.secrets),
