@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
+from seedframe.cli.http_options import http_params, serve_remote
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings
@@ -43,7 +44,7 @@ def commands(language: Language) -> tuple[click.Command, ...]:
                 click.Option(["--profile"], default="ark", show_default=True),
             ],
         ),
-        click.Command("serve", callback=_serve, help=say("cli.serve", language)),
+        click.Command("serve", callback=_serve, help=say("cli.serve", language), params=http_params(language)),
         click.Command(
             "demo",
             callback=_demo,
@@ -171,8 +172,16 @@ def _emulate(settings: Settings, port: int, profile: str) -> None:
 
 
 @click.pass_obj
-def _serve(settings: Settings) -> None:
-    """Serve MCP on stdio. The collector rests while the SDK is imported: start-up is what a host waits for."""
+def _serve(settings: Settings, /, http: str | None, **remote: Any) -> None:
+    """Serve MCP, on stdio or over HTTP."""
+    if http is None:
+        _serve_stdio(settings)
+    else:
+        serve_remote(settings, http, **remote)
+
+
+def _serve_stdio(settings: Settings) -> None:
+    """The collector rests while the SDK is imported: start-up is what a host waits for."""
     import gc
 
     gc.disable()
