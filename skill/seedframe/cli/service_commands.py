@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
-from seedframe.cli.http_options import http_params, serve_remote
+from seedframe.cli.serve_options import http_params, serve_remote
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings

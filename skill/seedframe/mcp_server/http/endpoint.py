@@ -33,8 +33,8 @@ from seedframe.limits import limits
 from seedframe.mcp_server.http import uploads
 from seedframe.mcp_server.http.boundary import CallerBoundary, caller_name
 from seedframe.mcp_server.http.callers import Caller, Callers
+from seedframe.mcp_server.http.http_options import HttpOptions
 from seedframe.mcp_server.http.links import FILES, LinkExpired, LinkRefused, Links
-from seedframe.mcp_server.http.options import HttpOptions
 from seedframe.mcp_server.http.outward import Outward
 from seedframe.messages import Language, Message
 
@@ -193,7 +193,7 @@ class _Uploads:
         async with self._callers().calling(caller_name(request)) as caller:
             try:
                 id = await uploads.keep(request.stream(), caller.root, most)
-            except uploads.TooLarge:
+            except uploads.UploadTooLarge:
                 return _plain(Message("http.upload-too-large", most=most), self._language, 413)
             except SeedreamError as error:
                 return JSONResponse({"error": error.kind, "message": error.text(self._language)}, status_code=415)

@@ -26,12 +26,12 @@ PREFIX = "upload:"
 KEPT_SECONDS = 86_400.0
 
 
-class TooLarge(Exception):
+class UploadTooLarge(Exception):
     """More bytes than one upload may have."""
 
 
 async def keep(pieces: AsyncIterator[bytes], root: Path, most: int) -> str:
-    """The id of a picture, once it is on the disk. TooLarge; SeedreamError for what is not a picture."""
+    """The id of a picture, once it is on the disk. UploadTooLarge; SeedreamError for what is not a picture."""
     folder = make_private_folder(root / FOLDER)
     _sweep(folder)
     name = secrets.token_hex(16)
@@ -52,7 +52,7 @@ async def _bounded(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[byt
     async for piece in pieces:
         size += len(piece)
         if size > most:
-            raise TooLarge
+            raise UploadTooLarge
         yield piece
 
 

@@ -39,7 +39,7 @@ def serve_remote(
 ) -> None:
     """Serve MCP over HTTP until stopped; what cannot work is said before anything listens."""
     from seedframe.mcp_server.http.callers import shared_studios
-    from seedframe.mcp_server.http.options import http_options
+    from seedframe.mcp_server.http.http_options import http_options
     from seedframe.mcp_server.http.serving import serve_http
 
     try:

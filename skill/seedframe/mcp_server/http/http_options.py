@@ -6,13 +6,13 @@ Never in here: a socket, a token, a request.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from seedframe.errors import NotConfigured
+from seedframe.http_guard import is_loopback
 from seedframe.messages import Message
 
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -58,7 +58,7 @@ def http_options(
 ) -> HttpOptions:
     """Options from `HOST:PORT` and the rest. NotConfigured when anybody on a network could call without a token."""
     host, port = _address(listen)
-    nearby = _is_loopback(host)
+    nearby = is_loopback(host)
     if not nearby and tokens is None and issuer is None:
         raise NotConfigured(Message("http.token-needed", listen=listen), advice=Message("http.token-needed-advice"))
     if not nearby and public_url is None:
@@ -88,13 +88,6 @@ def _address(listen: str) -> tuple[str, int]:
     if not colon:
         return "127.0.0.1", int(port)
     return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for, and guarded by a token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _in_url(host: str) -> str:
