@@ -33,6 +33,9 @@ STOP_SPARE_SECONDS = 60.0
 
 BACKLOG = 512
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies and clients keep an idle connection: whoever reuses one must not find it closed."""
+
 OpenShared = Callable[[], AbstractAsyncContextManager[OpenStudio]]
 
 
@@ -55,6 +58,7 @@ def serve_http(
         lifespan="on",
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=int(settings.timeout + STOP_SPARE_SECONDS),
     )
     say(Message("http.serving", url=options.resource))
