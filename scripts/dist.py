@@ -117,6 +117,7 @@ def _bundle(folder: Path, known: Facts, wheel: Path) -> None:
         packed.extractall(folder / "src", [name for name in packed.namelist() if ".dist-info/" not in name])
     shutil.copy(TEXTS / "server.py", folder / "src" / "server.py")
     shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
+    _text(folder / ".mcpbignore", ".venv\n__pycache__\n")
     draw_icon(folder / "icon.png")
 
 

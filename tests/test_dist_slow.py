@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +38,7 @@ class Tools:
 
     npm: Path | None
     python: Path | None
+    dist: Path
 
     def run(self, home: Path, *command: str, cwd: Path | None = None, typed: str = "") -> str:
         """What a tool says with an empty HOME; it must succeed."""
@@ -52,7 +52,7 @@ class Tools:
             "HOME": str(home),
             "CODEX_HOME": str(home),
             "SEEDFRAME_BACKEND": "emulator",
-            **index(),
+            **index(self.dist),
         }
         done = subprocess.run(
             [found, *command[1:]], env=environ, cwd=cwd, input=typed, capture_output=True, text=True, timeout=300
@@ -61,11 +61,12 @@ class Tools:
         return done.stdout + done.stderr
 
 
-def index() -> dict[str, str]:
-    """How packages are found here: the machine's own settings for uv and pip, and its cache."""
+def index(dist: Path) -> dict[str, str]:
+    """How packages are found: as this machine does, and the wheel that was just built as if it were on the index."""
     cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True).stdout.strip() if _uv() else ""
     found = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "PIP_", "SSL_"))}
-    return {**found, **({"UV_CACHE_DIR": cache} if cache else {})}
+    links = ",".join(filter(None, (str(dist), os.environ.get("UV_FIND_LINKS"))))
+    return {**found, "UV_FIND_LINKS": links, **({"UV_CACHE_DIR": cache} if cache else {})}
 
 
 def _uv() -> str | None:
@@ -73,7 +74,7 @@ def _uv() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def tools() -> Tools:
+def tools(dist: Path) -> Tools:
     """From npm and PyPI, kept between runs."""
     CACHE.mkdir(parents=True, exist_ok=True)
     npm = CACHE / "node_modules"
@@ -83,7 +84,7 @@ def tools() -> Tools:
     if not (scripts / "skillsaw").exists():
         venv.create(CACHE / "venv", with_pip=True)
         subprocess.run([scripts / "python", "-m", "pip", "install", "--quiet", *PYPI], check=False)
-    return Tools(npm if npm.exists() else None, scripts if (scripts / "skillsaw").exists() else None)
+    return Tools(npm if npm.exists() else None, scripts if (scripts / "skillsaw").exists() else None, dist)
 
 
 @pytest.fixture(scope="module")
@@ -93,22 +94,13 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-@pytest.fixture(autouse=True)
-def find_links(dist: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """uv finds the wheel that was just built as if it were on the index."""
-    monkeypatch.setenv(
-        "UV_FIND_LINKS", f"{dist}{',' + os.environ['UV_FIND_LINKS'] if 'UV_FIND_LINKS' in os.environ else ''}"
-    )
-    yield
-
-
-def seen(command: str, *arguments: str, home: Path) -> set[str]:
+def seen(dist: Path, home: Path, command: str, *arguments: str) -> set[str]:
     """The tools a real client sees of a server started in an empty HOME."""
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "SEEDFRAME_BACKEND": "emulator",
-        **index(),
+        **index(dist),
     }
     parameters = StdioServerParameters(command=command, args=list(arguments), env=environ, cwd=home)
 
@@ -124,14 +116,14 @@ def seen(command: str, *arguments: str, home: Path) -> set[str]:
 def test_wheel_and_sdist_run_by_uvx(package: str, dist: Path, tmp_path: Path):
     (file,) = dist.glob(package)
 
-    assert seen("uvx", "--from", f"{file}[storyboard]", "seedframe", "serve", home=tmp_path) == TOOLS
+    assert seen(dist, tmp_path, "uvx", "--from", f"{file}[storyboard]", "seedframe", "serve") == TOOLS
 
 
 @pytest.mark.skipif(_uv() is None, reason="uv is not installed")
 def test_the_bundle_runs_as_its_manifest_says(dist: Path, tmp_path: Path):
-    here = dist / "mcpb"
+    here = shutil.copytree(dist / "mcpb", tmp_path / "unpacked")
 
-    assert seen("uv", "run", "--directory", str(here), "src/server.py", home=tmp_path) == TOOLS
+    assert seen(dist, tmp_path, "uv", "run", "--directory", str(here), "src/server.py") == TOOLS
 
 
 def test_the_bundle_is_valid_and_packs(dist: Path, tools: Tools, tmp_path: Path):
