@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from seedframe.cli.common import fail, in_process_backend, say
+from seedframe.api import in_process_backend
+from seedframe.cli.common import fail, say
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import Settings
