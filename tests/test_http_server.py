@@ -199,6 +199,24 @@ async def test_an_upload_that_cannot_be_used_is_not_kept(status: int, name: str 
     assert set(folder.glob("*")) == before
 
 
+@pytest.mark.slow
+async def test_a_board_is_run_in_its_callers_folder_and_its_sheet_finds_its_pictures(remote: Remote):
+    board = {"project": "rain", "ratio": "9:16", "shots": [{"action": "阿雨在巷口停下，细雨", "duration": 5}]}
+    async with remote.client("bob") as client:
+        await client.call_tool("run_storyboard", {"action": "run", "board": json.dumps(board)})
+        facts = {"status": "running"}
+        while facts["status"] in {"starting", "running"}:
+            _, facts = report(await client.call_tool("run_storyboard", {"action": "status", "id": "rain", "wait": 20}))
+        sheet = await client.call_tool("run_storyboard", {"action": "sheet", "id": "rain"})
+
+    page = next(block.uri for block in sheet.content if isinstance(block, t.ResourceLink) and ".html" in block.uri)
+    (picture,) = (remote.home / "pictures" / "callers" / "bob" / "rain").glob("*_v01_*.jpg")
+    assert facts["status"] == "done"
+    assert "<html" in got(page).text
+    assert got(page.rpartition("/")[0] + "/" + picture.name).content == picture.read_bytes()
+    assert str(remote.home) not in str(report(sheet))
+
+
 async def test_without_tokens_on_loopback_the_pictures_are_the_persons_own(tmp_path: Path, service: str):
     with served(tmp_path / "own", SEEDFRAME_EMULATOR_BASE=service) as remote:
         call = modern_call("generate_image", {**FOX, "save_as": "fox"})

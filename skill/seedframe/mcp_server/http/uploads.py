@@ -1,7 +1,7 @@
 """Pictures that callers bring: `POST /uploads` takes the bytes of one and gives an id for `images`.
 
 In: a request body, streamed to the caller's own folder. Out: `upload:<id>`, or a reason with an HTTP status.
-An upload that is not a picture is removed at once, one that is old when the next one comes.
+An upload that is not a picture is removed at once; old ones, and the oldest of too many, when the next one comes.
 Never in here: who calls, a model's limits (they are checked when the picture is used).
 """
 
@@ -24,6 +24,8 @@ from seedframe.private_files import make_private_folder, open_private
 FOLDER = "uploads"
 PREFIX = "upload:"
 KEPT_SECONDS = 86_400.0
+MOST_KEPT = 100
+"""Uploads of one caller that are kept at most; the oldest go first."""
 
 
 class UploadTooLarge(Exception):
@@ -72,7 +74,13 @@ def uploaded(reference: str, root: Path) -> Path:
 
 
 def _sweep(folder: Path) -> None:
+    """Make room for one more: what is old goes, and the oldest above the most that are kept."""
+    dated = []
     for file in folder.iterdir():
         with contextlib.suppress(OSError):
-            if time.time() - file.stat().st_mtime > KEPT_SECONDS:
+            dated.append((file.stat().st_mtime, file))
+    dated.sort(key=lambda entry: entry[0], reverse=True)
+    for number, (time_made, file) in enumerate(dated):
+        if number >= MOST_KEPT - 1 or time.time() - time_made > KEPT_SECONDS:
+            with contextlib.suppress(OSError):
                 file.unlink()
