@@ -79,6 +79,18 @@ class _Rules:
     long_words: bool
 
 
+_SAMPLE = "图片 – …"
+"""What every stream is to take: a redirected one on Windows may have a code page that has no Chinese."""
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class RedactedStream:
     """A text stream that redacts what is written; everything else is passed to the stream.
 
@@ -88,7 +100,7 @@ class RedactedStream:
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
         self._stream = stream
         self._secrets = tuple(secrets)
-        if stream.encoding and stream.encoding.lower() in {"ascii", "us-ascii", "ansi_x3.4-1968"}:
+        if stream.encoding and not _can_write(_SAMPLE, stream.encoding):
             stream.reconfigure(encoding="utf-8")  # type: ignore[attr-defined]
 
     @property

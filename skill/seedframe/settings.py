@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
@@ -63,8 +64,11 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
-        """Settings from the variables of `SETTINGS` and the keys that backends name; unset and empty are the same."""
-        given = {name: value.strip() for name, value in environ.items() if value.strip()}
+        """Settings from the variables of `SETTINGS` and the keys that backends name.
+
+        Unset, empty and an unfilled placeholder (`${user_config.key}`) are the same.
+        """
+        given = {name: value.strip() for name, value in environ.items() if not _is_unset(value.strip())}
         values = {row.field: row.parse(row.name, given[row.name]) for row in SETTINGS if row.name in given}
         folders = {name: default() for name, default in _FOLDERS.items() if name not in values}
         values = {**folders, "language": language_of(given), **values}
@@ -89,6 +93,14 @@ class Settings:
         """Values that must never be shown: what looks like a key among the variables, and passwords in addresses."""
         named = (value for name, value in self.environ.items() if name.upper().endswith(_SECRET_ENDINGS))
         return tuple(dict.fromkeys((*named, *filter(None, map(_password, self.environ.values())))))
+
+
+_PLACEHOLDER = re.compile(r"\$\{[\w.:-]+\}")
+
+
+def _is_unset(value: str) -> bool:
+    """Whether a variable says nothing: empty, or what a host passes on when its user left a field empty."""
+    return not value or _PLACEHOLDER.fullmatch(value) is not None
 
 
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASSWD", "PGPASSWORD")
