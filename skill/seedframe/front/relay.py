@@ -173,8 +173,8 @@ class Relay:
             os._exit(code)
         with self._lock:
             self._worker = None if self._worker is worker else self._worker
-            words = f"Seedframe's worker process ended (exit code {code}). A call that was paid for is in "
-            words += "`seedframe journal list`; the identical call brings its picture without paying again."
+            words = f"Seedframe's worker process ended (exit code {code}). A call that was sent is in "
+            words += "`seedframe journal list`; the identical call brings what was saved, and pays nothing that is open."
             error = _json({"code": INTERNAL_ERROR, "message": words})
             for id in self._open.values():
                 self._write(b'{"jsonrpc":"2.0","id":' + id + b',"error":' + error + b"}\n")
