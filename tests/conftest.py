@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from browsers import BROWSER, Chromium
 from seedframe.emulator import InProcess, transport
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Studio
@@ -56,3 +57,12 @@ def open_studio(environ: dict[str, str], service: InProcess) -> OpenStudio:
             yield studio
 
     return opened
+
+
+@pytest.fixture
+def browser() -> Chromium:
+    """A real browser; a test that needs one is skipped where there is none."""
+    if BROWSER is None:
+        pytest.skip("chromium is not installed")
+    pytest.importorskip("playwright")
+    return Chromium(BROWSER)

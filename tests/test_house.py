@@ -23,12 +23,13 @@ CODE = ROOT / "skill" / "seedframe"
 
 LAYERS = (
     ("cli", "mcp_server", "api"),
-    ("storyboard",),
+    ("storyboard", "gallery"),
     ("studio",),
     ("service",),
     ("payments", "prompting", "images"),
     ("catalog", "geometry"),
     (
+        "html_pages",
         "stored_settings",
         "front",
         "settings",
@@ -53,7 +54,10 @@ APART = {"payments", "prompting", "images"}
 
 EMULATOR = "emulator"
 ITS_GROUND = {"catalog", "geometry", *LAYERS[-1]}
-HEAVY = {"mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"}
+HEAVY = {
+    *("mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"),
+    "jinja2",
+}
 
 
 @cache
@@ -257,7 +261,7 @@ def test_no_sentence_is_empty_and_every_blank_has_a_name(language: Language):
     assert odd == set()
 
 
-NAME_OF_THE_OTHER_LANGUAGE = "storyboard.sheet-do-language"
+NAME_OF_THE_OTHER_LANGUAGE = "sheet.do-language"
 
 
 def test_chinese_sentences_are_chinese():

@@ -1,8 +1,8 @@
-"""What every command shares: running async work, telling errors, opening a studio, reading JSON.
+"""What every command shares: running async work, printing errors, opening a studio, reading JSON.
 
 In: settings, a coroutine, an error. Out: text on stdout or stderr and an exit code. Never in here: a command.
-Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 money stands in
-the way · 5 unknown · 6 paid, and the picture is still to be fetched · 130 interrupted.
+Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 refused for
+money · 5 unknown · 6 paid, and the picture is still to be fetched · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def plain_output() -> Iterator[None]:
 
 
 def say(key: str, language: Language, **values: Any) -> str:
-    """A sentence of the CLI's own."""
+    """A sentence of the command line."""
     return Message(key, **values).text(language)
 
 
@@ -90,7 +90,7 @@ def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = F
 
 
 def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
-    """Tell an error and leave with its code."""
+    """Print an error and exit with its code."""
     from seedframe.studio import render
 
     context = click.get_current_context(silent=True)

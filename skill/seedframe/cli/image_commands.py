@@ -1,6 +1,6 @@
-"""`generate` and `edit`: the tools' wishes typed by hand.
+"""`generate` and `edit`: the picture tools on the command line.
 
-In: options, which come from `arguments.json`, so a new argument needs no line here. Out: a result told.
+In: options, which come from `tools.json`, so that a new argument needs no line here. Out: a printed result.
 Never in here: a rule about models.
 """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from seedframe.studio.preview_prompt import PromptPreview
 
 UNUSABLE = 2
-"""The exit code for words that would be refused."""
+"""The exit code for a prompt that would be refused."""
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:

@@ -30,6 +30,7 @@ MODULES = (
     "fetch_commands",
     "storyboard_commands",
     "local_commands",
+    "gallery_command",
     "setup_commands",
 )
 _COMPLETING = "_SEEDFRAME_COMPLETE"

@@ -20,6 +20,7 @@ from seedframe.api import in_process_backend
 from seedframe.cli.common import fail, json_option, plain_output, run, say, studio
 from seedframe.cli.completion import complete_model
 from seedframe.cli.doctor_command import doctor_command
+from seedframe.cli.serve_options import http_params, serve_remote
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import Settings
@@ -59,7 +60,7 @@ def commands(language: Language) -> tuple[click.Command, ...]:
             "serve",
             callback=_serve,
             help=say("cli.serve", language),
-            params=[click.Option(["--keep-answers"], hidden=True)],
+            params=[*http_params(language), click.Option(["--keep-answers"], hidden=True)],
         ),
         click.Command(
             "demo",
@@ -178,8 +179,11 @@ def _no_port(host: str, port: int, error: Exception) -> SeedreamError:
 
 
 @click.pass_obj
-def _serve(settings: Settings, keep_answers: str | None) -> None:
-    """The front; or, with a place for the answers, the worker behind it."""
+def _serve(settings: Settings, /, http: str | None, keep_answers: str | None, **remote: Any) -> None:
+    """MCP over HTTP; or the front of the stdio server; or, with a place for the answers, the worker behind it."""
+    if http is not None:
+        serve_remote(settings, http, **remote)
+        return
     if keep_answers is None:
         from seedframe.front import relay
 

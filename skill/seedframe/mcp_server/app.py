@@ -1,6 +1,6 @@
 """The MCP server: both protocol eras over stdio, everything heavy imported by the first call that needs it.
 
-In: how to open a studio (the door that starts us knows). Out: a low-level `Server`, or a loop on stdio.
+In: a function that opens a studio (from the entry point). Out: a low-level `Server`, or a loop on stdio.
 Never in here: a key check or a network at start, anything on stdout but MCP, the text of a foreign exception.
 """
 
@@ -93,6 +93,9 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
     """
     from seedframe import __version__
     from seedframe.mcp_server import resources
+    from seedframe.mcp_server.gallery_view import EXTENSION, GalleryView
+
+    gallery = GalleryView(language)
 
     @asynccontextmanager
     async def lifespan(_server: Server[AppContext]) -> AsyncIterator[AppContext]:
@@ -110,14 +113,15 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
         lifespan=lifespan,
         on_list_tools=_Lister(settings),
         on_call_tool=_Caller(language),
-        on_list_resources=resources.list_resources,
-        on_list_resource_templates=resources.list_templates,
-        on_read_resource=resources.read_resource,
+        on_list_resources=gallery.list_resources,
+        on_list_resource_templates=gallery.list_templates,
+        on_read_resource=gallery.read_resource,
         on_list_prompts=resources.list_prompts,
         on_get_prompt=resources.get_prompt,
         on_completion=resources.complete,
         cache_hints=dict.fromkeys(("tools/list", "prompts/list", "resources/list", "server/discover"), HOUR),
     )
+    server.extensions[EXTENSION] = {}
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     return server
 
@@ -183,7 +187,7 @@ class _Caller:
         self._language = language
 
     async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
-        """The only way out of a tool: whatever it says leaves without keys."""
+        """The only exit of a tool: everything it returns is redacted."""
         from seedframe.mcp_server import content
 
         try:

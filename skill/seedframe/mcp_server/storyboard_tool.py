@@ -165,7 +165,10 @@ async def _pick(call: _Call) -> t.CallToolResult:
     settings = replace(call.settings, language=call.language)
     words = [word for described in _needed(call, "picks") for word in described.split()]
     picked = await asyncio.to_thread(actions.pick, out, words, database=None, settings=settings)
-    lines = [_say(call, "picked", slot=slot, frame=key) for slot, key in picked.items()]
+    lines = [
+        Message("boards.picked" if key else "sheet.unpicked", slot=slot, frame=key).text(call.language)
+        for slot, key in picked.items()
+    ]
     return _tool_result(lines, {"status": "picked", **_place(call, out), "picked": picked}, [out / SHEET_FILE])
 
 

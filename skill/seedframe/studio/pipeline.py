@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ from seedframe.studio.results import cost_of_price, describe_failure, failure_of
 from seedframe.studio.store import Store
 from seedframe.studio.types import Mark, Picture, RequestSummary, Result
 
-__all__ = ["Result", "Studio", "silent"]
+__all__ = ["Result", "SharedWork", "Studio", "silent"]
 
 IMAGE_THREADS = 2
 DAY_SECONDS = 86_400.0
@@ -77,13 +77,22 @@ async def silent(_message: Message) -> None:
     """Discard progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedWork:
+    """What the studios of one process may share: a client, the threads for pictures, the downloads at once."""
+
+    client: Client
+    images: ThreadPoolExecutor
+    downloads: asyncio.Semaphore
+
+
 class Studio:
     """What the picture calls of a process share: settings, client, payment record, store, image threads."""
 
     def __init__(
         self,
         settings: Settings,
-        facts: Catalog,
+        known: Catalog,
         client: Client,
         payments: Payments,
         now: Callable[[], float],
@@ -91,14 +100,16 @@ class Studio:
         admit: Admit | None = None,
         downloads: int = DOWNLOADS_AT_ONCE,
         free: Free = free_bytes,
+        shared: SharedWork | None = None,
     ) -> None:
         self.settings = settings
-        self.catalog = facts
+        self.catalog = known
         self.client = client
         self.payments = payments
         self.store = Store(settings.output_dir)
-        images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
-        at_once = asyncio.Semaphore(downloads)
+        self._owns_images = shared is None
+        images = shared.images if shared else ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
+        at_once = shared.downloads if shared else asyncio.Semaphore(downloads)
         self._context = JobContext(settings, client, payments, self.store, now, images, at_once, free, admit)
         self._emulated_asked = asyncio.Lock()
         self._emulated: bool | None = None
@@ -120,23 +131,30 @@ class Studio:
         connections: int = CONNECTIONS,
         busy: float = BUSY_SECONDS,
         free: Free = free_bytes,
+        shared: SharedWork | None = None,
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
         `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
-        for, `busy` s at most. `free` gives the free bytes of a folder's disk.
+        for, `busy` s at most. `free` gives the free bytes of a folder's disk. With `shared`, client and threads
+        belong to somebody else, who also ends them.
         """
-        facts = catalog()
+        known = catalog()
         async with AsyncExitStack() as stack:
             payments = await Payments.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
             stack.push_async_callback(payments.close)
             if settings.keep_history is not None:
                 await payments.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
-            backend = facts.backend(settings.backend)
-            client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
-            stack.push_async_callback(client.close)
+            backend = known.backend(settings.backend)
+            if shared is None:
+                client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
+                stack.push_async_callback(client.close)
+            else:
+                client = shared.client
             downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
-            studio = cls(settings, facts, client, payments, now, admit=admit, downloads=downloads, free=free)
+            studio = cls(
+                settings, known, client, payments, now, admit=admit, downloads=downloads, free=free, shared=shared
+            )
             await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
@@ -154,7 +172,8 @@ class Studio:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, *self._departures, return_exceptions=True)
-        self._context.images.shutdown(wait=False, cancel_futures=True)
+        if self._owns_images:
+            self._context.images.shutdown(wait=False, cancel_futures=True)
         self.store.tidy()
 
     @asynccontextmanager
