@@ -174,7 +174,7 @@ class Relay:
         with self._lock:
             self._worker = None if self._worker is worker else self._worker
             words = f"Seedframe's worker process ended (exit code {code}). A call that was sent is in "
-            words += "`seedframe journal list`; the identical call brings what was saved, and pays nothing that is open."
+            words += "`seedframe journal list`; the identical call brings what was saved and pays nothing twice."
             error = _json({"code": INTERNAL_ERROR, "message": words})
             for id in self._open.values():
                 self._write(b'{"jsonrpc":"2.0","id":' + id + b',"error":' + error + b"}\n")
