@@ -55,6 +55,10 @@ class Settings:
     images_per_minute: int | None = None
     response_format: str | None = None
     strict_prompts: bool = False
+    gateway_keys: str | None = None
+    gateway_token: str | None = field(default=None, repr=False)
+    gateway_hosts: tuple[str, ...] = ()
+    gateway_style: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -117,6 +121,10 @@ def _text(_name: str, value: str) -> str:
 
 def _path(_name: str, value: str) -> Path:
     return Path(value).expanduser().absolute()
+
+
+def _names(_name: str, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _paths(name: str, value: str) -> tuple[Path, ...]:
@@ -213,6 +221,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
+    Setting("SEEDFRAME_GATEWAY_KEYS", "gateway_keys", _choice("own", "caller"), "–"),
+    Setting("SEEDFRAME_GATEWAY_TOKEN", "gateway_token", _text, "–"),
+    Setting("SEEDFRAME_GATEWAY_HOSTS", "gateway_hosts", _names, "–"),
+    Setting("SEEDFRAME_GATEWAY_STYLE", "gateway_style", _switch, "0"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),
 )
 """Every variable of Seedframe's own, in the order of the table. Keys and base addresses are named by the backends."""

@@ -91,6 +91,7 @@ class ImageRequest:
     warnings: tuple[Message, ...] = ()
     price_override: Decimal | None = None
     strict: bool = False
+    verbatim: bool = False
 
     @property
     def calls(self) -> int:

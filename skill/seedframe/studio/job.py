@@ -79,7 +79,13 @@ class Job:
             self._entry.id, facts, partial=facts["status"] == "partial", fetchable=fetchable
         )
         facts = results.warned(facts, self._context.payments.trouble(self._entry.id), self._context.settings.language)
-        return Result(facts, tuple(picture.preview for picture in self._saving.made if picture.preview))
+        previews = tuple(picture.preview for picture in self._saving.made if picture.preview)
+        return Result(facts, previews, self._addresses())
+
+    def _addresses(self) -> dict[int, str]:
+        """Where the service keeps what it sent by address, by number of the picture in the request."""
+        slots = ((reply, slot) for reply in self._replies for slot in reply.slots)
+        return {reply.first + slot.index: slot.url for reply, slot in slots if slot.url and slot.part is None}
 
     def _make_ready(self) -> None:
         self._saving.prepare()

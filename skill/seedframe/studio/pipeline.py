@@ -149,15 +149,23 @@ class Studio:
 
     @asynccontextmanager
     async def make(
-        self, tool: str, arguments: Mapping[str, Any], *, report: ReportProgress = silent, key: str | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        report: ReportProgress = silent,
+        key: str | None = None,
+        verbatim: bool = False,
     ) -> AsyncIterator[Result]:
         """All six rooms for one wish; the block hands the result over.
 
         A block that ends well has delivered it: it is never replayed unasked. One that is cancelled or fails has not:
         the next identical wish gets it at once. SeedreamError says what happened and what it cost; see `errors`.
         With a `key` only the same key is the same wish: takes of one frame are separate, and each is found again.
+        `verbatim`: the prompt leaves exactly as it came; nothing is added and nothing is judged.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
+        request = replace(request, verbatim=verbatim)
         prepared = replace(await self.prepare(request), key=key)
         if request.dry_run:
             yield Result(self._dry_run_result(prepared))

@@ -7,7 +7,7 @@ Never in here: a file, a network, money.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seedframe.geometry import ratio_text
@@ -72,6 +72,8 @@ def fingerprint_of_key(key: str) -> str:
 def style_request(request: ImageRequest) -> StyledPrompt:
     """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for a brief that is none."""
     styled = style_prompt_of(request)
+    if request.verbatim:
+        return replace(styled, prompt=request.prompt or "", negative=request.negative_prompt)
     check_prompt(styled, request)
     return styled
 

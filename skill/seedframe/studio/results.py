@@ -7,7 +7,7 @@ Never in here: a file being written, a door's format, a decision about money.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,15 @@ _OWN_WORDS = frozenset({"pictures", "layers_manifest"})
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a wish: JSON-ready facts, and previews in picture order."""
+    """What came of a request: JSON-ready facts, and previews in picture order.
+
+    `addresses`: where the service keeps the pictures it just made, by number from 0. They are signed: for the caller
+    alone, never recorded.
+    """
 
     facts: Mapping[str, Any]
     previews: tuple[bytes, ...] = ()
+    addresses: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     @property
     def paths(self) -> tuple[Path, ...]:
