@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 LAYERS = (
-    ("cli", "mcp_server"),
+    ("cli", "mcp_server", "gateway"),
     ("storyboard",),
     ("studio",),
     ("service",),

@@ -61,6 +61,7 @@ class _Program(click.Group):
             "fetch_commands",
             "storyboard_commands",
             "local_commands",
+            "gateway_command",
         ]
 
     def main(self, *args: Any, **extra: Any) -> Any:

@@ -16,20 +16,23 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from seedframe.catalog import catalog
 from seedframe.errors import SeedreamError
-from seedframe.gateway.access import Access
+from seedframe.gateway.access import CONTAINER_HOST, Access
 from seedframe.gateway.ark_answers import listed_model
 from seedframe.gateway.ark_errors import error_answer
 from seedframe.gateway.endpoint import GatewayParts, PictureEndpoint, request_id
+from seedframe.gateway.incoming import MOST_BYTES
 from seedframe.gateway.metrics import CONTENT_TYPE
 from seedframe.gateway.recent_answers import RecentAnswers
 from seedframe.gateway.signed_files import PREFIX, SignedFiles, signing_secret
 from seedframe.gateway.studio_pool import OpenStudio, StudioPool
+from seedframe.http_guard import HttpGuard
 from seedframe.settings import Settings
 
 PREFIXES = ("/api/v3", "/api/plan/v3", "/v1")
@@ -55,7 +58,6 @@ def gateway(
     access = Access.for_address(
         host,
         settings.gateway_token,
-        settings.gateway_hosts,
         passes_keys=_passes_keys(settings, key_setting, backend.key_settings),
     )
     # A service's own address can be fetched again for a day; an inline picture comes once.
@@ -64,11 +66,11 @@ def gateway(
         settings=settings,
         access=access,
         studios=StudioPool(settings, open_studio, key_setting),
-        files=SignedFiles(signing_secret(settings.journal.parent), now),
+        files=SignedFiles(signing_secret(settings.journal.parent), settings.output_dir, now),
         now=now,
         own_files=own_files,
     )
-    return _app(parts)
+    return _app(parts, host)
 
 
 def _passes_keys(settings: Settings, key_setting: str | None, names: tuple[str, ...]) -> bool:
@@ -80,7 +82,7 @@ def _passes_keys(settings: Settings, key_setting: str | None, names: tuple[str, 
     return settings.first(names) is None
 
 
-def _app(parts: GatewayParts) -> Starlette:
+def _app(parts: GatewayParts, host: str) -> Starlette:
     pictures = PictureEndpoint(parts, RecentAnswers(parts.now))
     routes = [Route(prefix + path, pictures, methods=["POST"]) for prefix in PREFIXES for path in PATHS]
     routes += [Route(f"{prefix}/models", _guarded(parts, _models)) for prefix in PREFIXES]
@@ -97,7 +99,9 @@ def _app(parts: GatewayParts) -> Starlette:
         finally:
             await parts.studios.close()
 
-    app = Starlette(routes=routes, lifespan=lifespan)
+    names = frozenset({CONTAINER_HOST, *parts.settings.gateway_hosts})
+    guard = Middleware(HttpGuard, host=host, max_body=MOST_BYTES, names=names)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=[guard])
     app.state.parts = parts
     return app
 
@@ -109,7 +113,6 @@ def _guarded(
 
     async def endpoint(request: Request) -> Response:
         try:
-            parts.access.check_host(request.headers)
             if not open_to_all:
                 parts.access.check_token(request.headers)
         except SeedreamError as error:
@@ -122,8 +125,8 @@ def _guarded(
 
 async def _models(parts: GatewayParts, _request: Request) -> Response:
     """The ids that may be named: the backend's own, and those the settings bind."""
-    column = catalog().backend(parts.settings.backend).ids
-    ids = [id for model in catalog().models for id in model.ids.get(column, ())]
+    backend = catalog().backend(parts.settings.backend)
+    ids = [id for model in catalog().models for id in model.ids_on(backend)]
     listing = [listed_model(id) for id in (*ids, *parts.settings.endpoints)]
     return JSONResponse({"object": "list", "data": listing}, headers={"x-request-id": request_id(parts.now())})
 

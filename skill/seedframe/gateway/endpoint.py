@@ -1,13 +1,13 @@
 """One POST of a foreign program, from its headers to its last byte. START READING at `PictureEndpoint.__call__`.
 
-    access    who asks: host, origin, token, whose key        refused: nothing was read
+    access    who asks: token, whose key                      refused: nothing was read
     body      JSON or a form, within a limit                  refused: nothing was sent
     request   fields → a call of our own tools                refused: nothing was sent
     make      the studio's pipeline: paid at most once
     answer    facts → Ark's document or stream                the picture is delivered with the last byte
 
-In: an ASGI call. Out: an answer. A caller who leaves ends neither what is paid for nor its record; the same request then
-gets the picture. Never in here: the shape of an answer, a price, a retry.
+In: an ASGI call. Out: an answer. A caller who leaves ends neither what is paid for nor its record; the same request
+then gets the picture. Never in here: the shape of an answer, a price, a retry.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ from seedframe.gateway import ark_answers, recent_answers
 from seedframe.gateway.access import Access, bearer
 from seedframe.gateway.ark_errors import ErrorAnswer, RequestRefused, error_answer
 from seedframe.gateway.exchange import CallerLeft, Exchange
-from seedframe.gateway.incoming import check_length, form_body, is_form, json_body, limited
+from seedframe.gateway.incoming import form_body, is_form, json_body
 from seedframe.gateway.input_files import input_files
 from seedframe.gateway.metrics import GatewayMetrics
 from seedframe.gateway.recent_answers import RecentAnswers
 from seedframe.gateway.signed_files import SignedFiles
 from seedframe.gateway.studio_pool import StudioPool
 from seedframe.gateway.wire_arguments import WireRequest, wire_request
+from seedframe.http_guard import TooLarge
 from seedframe.messages import Message
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Result, Studio
@@ -82,8 +83,8 @@ class _Asked:
     names: tuple[str, ...]
     origin: str
     headers: Mapping[str, str]
-    id: str
     key: str | None
+    folders: tuple[Path, ...]
 
 
 class PictureEndpoint:
@@ -97,7 +98,7 @@ class PictureEndpoint:
         """Answer one request; its work is cancelled when its caller leaves (what is paid for goes on)."""
         began = time.monotonic()
         exchange = Exchange(receive, send)
-        request = Request(scope, limited(receive))
+        request = Request(scope, receive)
         id = request_id(self._parts.now())
         self._metrics.in_flight += 1
         code = ""
@@ -117,7 +118,7 @@ class PictureEndpoint:
             await self._pictures(request, exchange, headers)
         except SeedreamError as error:
             return await self._refused(error, exchange, headers)
-        except CallerLeft:
+        except (CallerLeft, TooLarge):
             raise
         except Exception:
             log.exception("a request ended in a defect of the gateway")
@@ -132,18 +133,18 @@ class PictureEndpoint:
             await exchange.write(ark_answers.error_event(answer.body(headers["x-request-id"])))
             await exchange.end()
         else:
-            await exchange.whole(answer.status, {**headers, **answer.headers, **JSON_HEADERS}, _content(answer, headers))
+            await exchange.whole(
+                answer.status, {**headers, **answer.headers, **JSON_HEADERS}, _content(answer, headers)
+            )
         return answer.code
 
     async def _pictures(self, request: Request, exchange: Exchange, headers: Mapping[str, str]) -> None:
         access = self._parts.access
-        access.check_host(request.headers)
         access.check_token(request.headers)
         if self._metrics.in_flight > MOST_AT_ONCE:
             raise RequestRefused("TooMany", Message("gateway.too-many", most=MOST_AT_ONCE))
-        check_length(request)
         studio = await self._parts.studios.get(access.key(request.headers))
-        async with self._read(request, studio, headers["x-request-id"]) as asked:
+        async with self._read(request, studio) as asked:
             watching = asyncio.create_task(exchange.watch())
             making = asyncio.create_task(self._made(asked, studio, exchange, headers))
             try:
@@ -158,7 +159,7 @@ class PictureEndpoint:
             making.result()
 
     @asynccontextmanager
-    async def _read(self, request: Request, studio: Studio, id: str) -> AsyncIterator[_Asked]:
+    async def _read(self, request: Request, studio: Studio) -> AsyncIterator[_Asked]:
         """The request's meaning, with its inline pictures in a folder that lives as long."""
         parts, store = self._parts, studio.store
         async with AsyncExitStack() as stack:
@@ -182,7 +183,7 @@ class PictureEndpoint:
             same = await asyncio.to_thread(_fingerprint, caller, body, uploads)
             names = recent_answers.request_names(caller, same, headers)
             origin = f"{request.url.scheme}://{headers.get('host', '')}"
-            yield _Asked(wire, arguments, names, origin, headers, id, same if caller else None)
+            yield _Asked(wire, arguments, names, origin, headers, same if caller else None, folder.made)
 
     async def _input_files(self, wire: WireRequest, folder: _Folder, uploads: int) -> list[str]:
         if wire.offer.references.by == "url":
@@ -200,9 +201,8 @@ class PictureEndpoint:
             self._metrics.made(known, replayed=True)
             return
         report = answering.progress if asked.wire.stream else _silent
-        async with studio.make(
-            asked.wire.tool, asked.arguments, report=report, key=asked.key, verbatim=asked.wire.verbatim
-        ) as result:
+        options: dict[str, Any] = {"key": asked.key, "verbatim": asked.wire.verbatim, "roots": asked.folders}
+        async with studio.make(asked.wire.tool, asked.arguments, report=report, **options) as result:
             await answering.all(result)
             self._recent.keep(asked.names, result.facts)
         replayed = any(result.facts.get(mark) for mark in ("replayed", "joined", "fetched"))
@@ -212,9 +212,7 @@ class PictureEndpoint:
 class _Answering:
     """One result on its way to its caller, at once or picture by picture."""
 
-    def __init__(
-        self, parts: GatewayParts, asked: _Asked, exchange: Exchange, headers: Mapping[str, str]
-    ) -> None:
+    def __init__(self, parts: GatewayParts, asked: _Asked, exchange: Exchange, headers: Mapping[str, str]) -> None:
         self._parts, self._asked, self._exchange, self._headers = parts, asked, exchange, headers
         self._streamed: set[int] = set()
 
@@ -292,6 +290,10 @@ class _Folder:
         if self._path is None:
             self._path = self._store.prepare(self._name)
         return self._path
+
+    @property
+    def made(self) -> tuple[Path, ...]:
+        return () if self._path is None else (self._path,)
 
     def discard(self) -> None:
         if self._path is not None:

@@ -15,11 +15,8 @@ from typing import Any
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
-from starlette.types import Message as AsgiMessage
-from starlette.types import Receive
 
 from seedframe.errors import InvalidRequest
-from seedframe.gateway.ark_errors import RequestRefused
 from seedframe.messages import Message
 
 MOST_BYTES = 100_000_000
@@ -30,28 +27,6 @@ _MOST_FIELDS = 100
 _FIELD_BYTES = 70_000_000
 _LARGE = 256_000
 _PIECE = 1 << 20
-
-
-def limited(receive: Receive, most: int = MOST_BYTES) -> Receive:
-    """The same channel, which refuses a body above the limit."""
-    taken = 0
-
-    async def receive_some() -> AsgiMessage:
-        nonlocal taken
-        message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > most:
-            raise _too_large(most)
-        return message
-
-    return receive_some
-
-
-def check_length(request: Request, most: int = MOST_BYTES) -> None:
-    """RequestRefused for a body that says it is too large."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
-        raise _too_large(most)
 
 
 def is_form(request: Request) -> bool:
@@ -77,10 +52,11 @@ async def form_body(request: Request, folder: Path) -> AsyncIterator[tuple[dict[
     try:
         form = await request.form(max_files=_MOST_FILES, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
     except (MultiPartException, AssertionError) as error:
-        raise InvalidRequest(Message("gateway.no-form"), field="body", got="?", allowed="multipart/form-data") from error
+        wanted = "multipart/form-data"
+        raise InvalidRequest(Message("gateway.no-form"), field="body", got="?", allowed=wanted) from error
     try:
         fields: dict[str, Any] = {}
-        paths = []
+        paths: list[Path] = []
         for name, value in form.multi_items():
             if isinstance(value, UploadFile):
                 if name == "mask":
@@ -105,7 +81,3 @@ async def _stored(upload: UploadFile, path: Path) -> Path:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-def _too_large(most: int) -> RequestRefused:
-    return RequestRefused("TooLarge", Message("gateway.too-large", most=most))

@@ -1,8 +1,8 @@
 """Answers of the last minutes, for programs that say they are repeating themselves.
 
-A caller that leaves before its answer is complete is noticed, and the same request then gets the paid picture. One that
-got a complete answer and asks again wants another picture, unless it says otherwise: OpenAI's and ByteDance's newer SDKs
-count their retries in a header, and any program may send an `Idempotency-Key`.
+A caller that leaves before its answer is complete is noticed, and the same request then gets the paid picture. One
+that got a complete answer and asks again wants another picture, unless it says otherwise: OpenAI's and ByteDance's
+newer SDKs count their retries in a header, and any program may send an `Idempotency-Key`.
 
 In: a request's fingerprint, a result's facts. Out: the facts again. Never in here: a picture, a payment.
 """

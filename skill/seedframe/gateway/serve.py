@@ -13,6 +13,7 @@ CONNECTIONS = 96
 
 _BACKLOG = 512
 
+
 def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Server:
     """A server that is not running yet. `grace`: how many seconds requests under way get when it ends."""
     config = uvicorn.Config(
@@ -28,6 +29,7 @@ def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Se
         timeout_graceful_shutdown=max(1, int(grace)),
     )
     return uvicorn.Server(config)
+
 
 def serve_gateway(app: Starlette, host: str, port: int, grace: float) -> None:
     """Serve until interrupted."""

@@ -26,15 +26,16 @@ _SECRET_BYTES = 32
 
 
 class SignedFiles:
-    """Makes and checks addresses under `PREFIX`. `now` is seconds since the epoch."""
+    """Makes and checks addresses under `PREFIX`; `root` is where pictures usually lie. `now` is in seconds."""
 
-    def __init__(self, secret: bytes, now: Callable[[], float]) -> None:
-        self._secret, self._now = secret, now
+    def __init__(self, secret: bytes, root: Path, now: Callable[[], float]) -> None:
+        self._secret, self._root, self._now = secret, root.absolute(), now
 
     def path_of(self, path: Path) -> str:
         """The address of a file, without scheme and host."""
         ends = int(self._now()) + LIFE_SECONDS
-        named = base64.urlsafe_b64encode(os.fsencode(path)).decode("ascii").rstrip("=")
+        shown = path.relative_to(self._root) if path.is_relative_to(self._root) else path
+        named = base64.urlsafe_b64encode(os.fsencode(shown)).decode("ascii").rstrip("=")
         return f"{PREFIX}{ends}/{self._signature(named, ends)}/{named}/{quote(path.name)}"
 
     def file(self, address: str) -> Path | None:
@@ -47,7 +48,7 @@ class SignedFiles:
         if not good or int(ends[:12]) < self._now():
             return None
         try:
-            path = Path(os.fsdecode(base64.urlsafe_b64decode(named + "=" * (-len(named) % 4))))
+            path = self._root / Path(os.fsdecode(base64.urlsafe_b64decode(named + "=" * (-len(named) % 4))))
         except (binascii.Error, ValueError):
             return None
         return path if path.is_file() else None

@@ -31,9 +31,8 @@ def wanted_size(given: Mapping[str, Any], presets: Sequence[str]) -> dict[str, s
     pixels = _PIXELS.fullmatch(size) if size else None
     if pixels:
         return {"size": f"{int(pixels[1])}x{int(pixels[2])}"}
-    found = {"ratio": str(given[name]) for name in RATIO_FIELDS[::-1] if given.get(name)}
-    if found and found["ratio"].lower() in _LEFT_TO_THE_MODEL:
-        found = {}
+    ratio = next((str(given[name]).strip() for name in RATIO_FIELDS if given.get(name)), "auto")
+    found = {} if ratio.lower() in _LEFT_TO_THE_MODEL else {"ratio": ratio}
     if size and size.lower() not in _LEFT_TO_THE_MODEL:
         found["size"] = _preset(size, presets)
     return found

@@ -118,7 +118,8 @@ def _service_options(given: Mapping[str, Any], offer: Offer) -> dict[str, Any]:
     if isinstance(mode, Mapping) and mode.get("mode"):
         options["optimize_prompt"] = mode["mode"]
     tools = given.get("tools")
-    if isinstance(tools, list) and any(isinstance(tool, Mapping) and tool.get("type") == "web_search" for tool in tools):
+    named = [tool.get("type") for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    if "web_search" in named:
         options["web_search"] = True
     if _is_true(given.get("layer_decomposition")):
         options["layers"] = True
