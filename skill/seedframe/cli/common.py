@@ -13,7 +13,7 @@ import sys
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, NoReturn, TextIO, cast
 
 import click
 
@@ -82,7 +82,7 @@ def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = F
         sys.exit(130)
 
 
-def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
+def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> NoReturn:
     """Tell an error and leave with its code."""
     from seedframe.studio import render
 

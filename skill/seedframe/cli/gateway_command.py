@@ -56,13 +56,22 @@ def gateway_app(settings: Settings, host: str = "127.0.0.1") -> Starlette:
 
 @click.pass_obj
 def _gateway(settings: Settings, port: int, host: str) -> None:
-    from seedframe.gateway.serve import serve_gateway
+    from seedframe.gateway.serve import listening, serve_gateway
 
     try:
         app = gateway_app(settings, host)
-    except (SeedreamError, NotConfigured) as error:
+        listener = listening(host, port)
+    except OSError as error:
+        fail(_no_address(host, port, error), settings, as_json=False)
+    except SeedreamError as error:
         fail(error, settings, as_json=False)
-        return
-    base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    click.echo(say("gateway.serving", settings.language, base=base, backend=settings.backend), err=True)
-    serve_gateway(app, host, port, settings.timeout)
+    with listener:
+        port = listener.getsockname()[1]
+        base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        click.echo(say("gateway.serving", settings.language, base=base, backend=settings.backend), err=True)
+        serve_gateway(app, listener, settings.timeout)
+
+
+def _no_address(host: str, port: int, error: OSError) -> NotConfigured:
+    why = error.strerror or type(error).__name__
+    return NotConfigured(Message("gateway.no-address", host=host, port=port, why=why))

@@ -5,6 +5,8 @@ In: an app, a host and a port. Out: a running uvicorn. Never in here: an answer'
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 from starlette.applications import Starlette
 
@@ -31,6 +33,13 @@ def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Se
     return uvicorn.Server(config)
 
 
-def serve_gateway(app: Starlette, host: str, port: int, grace: float) -> None:
+def listening(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes any free one. OSError when the address is taken or is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def serve_gateway(app: Starlette, listener: socket.socket, grace: float) -> None:
     """Serve until interrupted."""
-    server_for(app, host, port, grace).run()
+    host, port = listener.getsockname()[:2]
+    server_for(app, host, port, grace).run([listener])
