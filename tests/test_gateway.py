@@ -1,4 +1,4 @@
-"""Programs that speak Ark's or OpenAI's image API get pictures through the gateway, paid once and of the right shape."""
+"""Programs that speak Ark's or OpenAI's image API get pictures through the gateway: paid once, of the right shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from gatewaying import Door, served
+from gatewaying import served
 from seedframe.emulator import InProcess, transport
 
 pytestmark = pytest.mark.anyio
@@ -64,8 +64,8 @@ class Held(httpx.AsyncBaseTransport):
         pytest.param({"width": 720, "height": 1280}, "1440x2560", id="width and height, which Ark ignores"),
         pytest.param({"custom_size": {"width": 1280, "height": 720}}, "2560x1440", id="UniAll's custom_size"),
         pytest.param({"size": "1920*1080"}, "2560x1440", id="with an asterisk"),
-        pytest.param({"aspect_ratio": "9:16"}, "1600x2848", id="a ratio, which Ark ignores"),
-        pytest.param({"size": "2K", "aspect_ratio": "16:9"}, "2848x1600", id="a preset and a ratio"),
+        pytest.param({"aspect_ratio": "9:16"}, "1440x2560", id="a ratio, which Ark ignores"),
+        pytest.param({"size": "2K", "aspect_ratio": "16:9"}, "2816x1584", id="a preset and a ratio"),
         pytest.param({"size": "1K"}, "2K", id="a preset of another model"),
         pytest.param({"size": "8K"}, "4K", id="a preset of no model"),
         pytest.param({"size": "1600x2848", "aspect_ratio": "1:1"}, "1600x2848", id="pixels win over a ratio"),
@@ -87,7 +87,7 @@ async def test_the_shape_is_sent_as_the_service_reads_it(
 async def test_a_prompt_leaves_as_it_came_unless_styling_is_asked_for(
     environ: dict[str, str], service: InProcess
 ) -> None:
-    brief = {"subject": "一只橘猫", "style": ["photorealistic"]}
+    brief = {"subject": "一只橘猫"}
     async with served(environ, service) as door:
         plain = await door.ask({"model": LITE, "prompt": f" {WORDS}\n", "negative_prompt": "blur"})
         related = {"sequential_image_generation": "auto", "sequential_image_generation_options": {"max_images": 3}}
@@ -399,7 +399,8 @@ async def test_a_token_is_asked_for_where_one_is_set(environ: dict[str, str], se
     async with served({**environ, "SEEDFRAME_GATEWAY_TOKEN": "s3cret"}, service) as door:
         body = {"model": LITE, "prompt": "x"}
         statuses = [
-            (await door.ask(body, authorization=f"Bearer {given}")).status_code for given in ("s3cret", "other", "")
+            (await door.ask(body, authorization=f"Bearer {given}")).status_code
+            for given in ("s3cret", "other", "s3cre")
         ]
         pages = [(await door.http.get(door.base + path)).status_code for path in ("/metrics", "/v1/models", "/healthz")]
 
@@ -443,23 +444,17 @@ async def test_health_models_and_metrics_are_told(environ: dict[str, str], servi
     assert "seedframe_gateway_request_seconds_count 2\n" in metrics
 
 
-async def post_to(base: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-        return await Door(base, http).ask({"prompt": "x"})
-
-
-async def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None:
+def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--port", "0"]
     with subprocess.Popen(command, env={**environ, "PATH": ""}, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        line = await asyncio.to_thread(process.stderr.readline)
-        base = line.partition("http://")[2].partition("/")[0]
-        answer = await post_to(f"http://{base}")
+        base = "http://" + process.stderr.readline().partition("http://")[2].partition("/")[0]
+        answer = httpx.post(f"{base}/v1/images/generations", json={"prompt": "x"}, trust_env=False, timeout=30)
         process.terminate()
-        assert await asyncio.to_thread(process.wait, 20) in {0, -15}
+        assert process.wait(20) in {0, -15}
 
     assert answer.status_code == 200, answer.text
-    assert answer.json()["data"][0]["url"].startswith(f"http://{base}/files/")
+    assert answer.json()["data"][0]["url"].startswith(f"{base}/files/")
 
 
 def test_a_gateway_for_other_machines_needs_a_token(environ: dict[str, str]) -> None:
