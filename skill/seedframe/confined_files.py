@@ -34,7 +34,7 @@ class NoFile(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConfinedPath:
     """Where a path really lies: a real folder that is allowed, and the names from there on."""
 
     root: Path
@@ -62,7 +62,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def locate(path: Path, roots: Sequence[Path]) -> Place:
+def locate(path: Path, roots: Sequence[Path]) -> ConfinedPath:
     """Where `path` really lies. `NoFile` when there is nothing, `Outside` when it is in none of the `roots`."""
     try:
         real = Path(os.path.realpath(path, strict=True))
@@ -73,7 +73,7 @@ def locate(path: Path, roots: Sequence[Path]) -> Place:
         if real.is_relative_to(base):
             names = real.relative_to(base).parts
             if not any(name.startswith(".") for name in names):
-                return Place(base, names)
+                return ConfinedPath(base, names)
     raise Outside(path)
 
 
@@ -92,13 +92,13 @@ def open_confined(path: Path, roots: Sequence[Path]) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _descend(place: Place) -> int:
+def _descend(place: ConfinedPath) -> int:
     """Open name by name, each relative to the folder before it, following nothing."""
     with open_folder(place.root, place.names[:-1]) as folder:
         return os.open(place.names[-1], _FILE, dir_fd=folder)
 
 
-def _open_and_compare(place: Place) -> int:
+def _open_and_compare(place: ConfinedPath) -> int:
     """Open by name, then see that the name still leads to the very file that is open."""
     descriptor = os.open(place.path, _READ)
     with contextlib.suppress(OSError):

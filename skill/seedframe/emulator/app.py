@@ -26,10 +26,10 @@ from starlette.routing import Route
 
 from seedframe.catalog import catalog
 from seedframe.emulator.faults import Script
+from seedframe.emulator.in_process import InProcess
 from seedframe.emulator.options import Clock, Fetch, Options, Paint, ReplyStyle
 from seedframe.emulator.server import listen, serve_app
 from seedframe.emulator.service import RESULTS, Service
-from seedframe.emulator.transport import InProcess
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 

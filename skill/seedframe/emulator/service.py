@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from seedframe.catalog import Backend, catalog
 from seedframe.emulator import envelopes, responses
-from seedframe.emulator.delivery import CutOff, Dropped, EventStream, Hanging
+from seedframe.emulator.answers import CutOff, Dropped, EventStream, Hanging
 from seedframe.emulator.faults import INSTEAD, Fault, Faults, Script, error_row
 from seedframe.emulator.fetching import fetch_loopback, trust
 from seedframe.emulator.gateway import read_gateway, unknown_gateway_keys

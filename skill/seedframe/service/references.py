@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from seedframe import images
@@ -27,7 +28,6 @@ from seedframe.messages import Message
 from seedframe.service.client import Client
 from seedframe.service.lookup import LATEST, find, places
 from seedframe.service.request import ImageRequest
-from seedframe.studio.store import Store
 
 EARLIER = "seedframe:"
 _REMOTE = ("https://", "http://")
@@ -49,12 +49,24 @@ class Reference:
     """Width and height as displayed; None for a URL that is not read here."""
 
 
+class Scratch(Protocol):
+    """Where copies of references lie while a call is prepared; `root` is the output folder."""
+
+    root: Path
+
+    def prepare(self, name: str) -> Path:
+        """A folder of that name, made. StoreError when it cannot be."""
+
+    def discard(self, folder: Path) -> None:
+        """The folder goes, with what is in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceLoader:
-    """Where references are prepared: allowed folders, the store's disk, the network, how earlier results are found."""
+    """Where references are prepared: allowed folders, a disk for copies, the network, how earlier results are found."""
 
     roots: Sequence[Path]
-    store: Store
+    scratch: Scratch
     client: Client
     keep_metadata: bool
     earlier: Callable[[str], Awaitable[Path | None]]
@@ -76,7 +88,7 @@ async def gather(request: ImageRequest, desk: ReferenceLoader) -> tuple[Referenc
     rules = _Rules(offer.references, request.fit_references, _needs_alpha(request), desk.keep_metadata)
     stay = offer.references.by == "url" or request.dry_run
     name = f"references-{uuid.uuid4().hex}"
-    folder = await asyncio.to_thread(desk.store.prepare, name)
+    folder = await asyncio.to_thread(desk.scratch.prepare, name)
     try:
         return tuple(
             [
@@ -85,7 +97,7 @@ async def gather(request: ImageRequest, desk: ReferenceLoader) -> tuple[Referenc
             ]
         )
     finally:
-        await asyncio.to_thread(desk.store.discard, folder)
+        await asyncio.to_thread(desk.scratch.discard, folder)
 
 
 async def _load_one(wanted: str, part: Path, rules: _Rules, desk: ReferenceLoader, *, stay: bool) -> Reference:
@@ -120,7 +132,7 @@ async def _local(wanted: str, part: Path, rules: _Rules, desk: ReferenceLoader) 
         shown = _shown_url(wanted)
         await desk.client.fetch_reference(wanted, part, rules.limits.max_bytes)
         return part, shown
-    named = await asyncio.to_thread(find, wanted, places(desk.store.root))
+    named = await asyncio.to_thread(find, wanted, places(desk.scratch.root))
     return await asyncio.to_thread(_copied, named, part, rules, desk.roots), wanted
 
 
