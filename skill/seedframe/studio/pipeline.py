@@ -35,6 +35,7 @@ from seedframe.messages import Message
 from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, State
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
+from seedframe.service.key_place import misplaced
 from seedframe.service.lookup import LATEST
 from seedframe.service.references import ReferenceLoader, gather
 from seedframe.service.request import ImageRequest, check, with_shape_of
@@ -264,7 +265,8 @@ class Studio:
         request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
         notes = tuple(note for reference in references for note in reference.notes)
-        return CallPlan(request, styled, references, calls, (*request.warnings, *notes))
+        odd = misplaced(self.settings, request.offer.backend, self.catalog)
+        return CallPlan(request, styled, references, calls, (*odd, *request.warnings, *notes))
 
     async def _confirmed_claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         """Consent is for paying: what is under way or paid already is handed over without asking."""
