@@ -30,7 +30,7 @@ async def made(open_studio: OpenStudio, carrier: Any, arguments: dict[str, Any],
         open_studio(transport=carrier, **PLAN, **variables) as studio,
         studio.make("generate_image", arguments) as result,
     ):
-        return result.facts
+        return result.as_dict()
 
 
 async def test_a_picture_of_the_plan_is_paid_in_afp(open_studio: OpenStudio) -> None:
@@ -102,7 +102,7 @@ async def test_a_key_or_an_address_in_the_wrong_place_is_noticed(
     open_studio: OpenStudio, variables: dict[str, str], says: str
 ) -> None:
     async with open_studio(**variables) as studio, studio.make("generate_image", {**CAT, "dry_run": True}) as result:
-        (warning,) = result.facts["warnings"]
+        (warning,) = result.as_dict()["warnings"]
 
     assert says in warning
     assert "0af1" not in warning
@@ -111,7 +111,7 @@ async def test_a_key_or_an_address_in_the_wrong_place_is_noticed(
 async def test_what_is_in_its_place_is_not_remarked_upon(open_studio: OpenStudio) -> None:
     right = {"SEEDFRAME_BACKEND": "ark", "ARK_API_KEY": "0af1-uuid", "ARK_API_BASE": f"{BASE}/api/v3"}
     async with open_studio(**right) as studio, studio.make("generate_image", {**CAT, "dry_run": True}) as result:
-        assert result.facts["warnings"] == []
+        assert result.as_dict()["warnings"] == []
 
 
 def test_doctor_looks_at_the_plan_without_a_list_of_models(environ: dict[str, str]) -> None:

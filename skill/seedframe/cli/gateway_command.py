@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seedframe.cli.common import fail, in_process_backend, say
+from seedframe.api import in_process_backend
+from seedframe.cli.common import fail, say
 from seedframe.errors import NotConfigured, SeedreamError, StoreError
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings

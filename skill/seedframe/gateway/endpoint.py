@@ -46,7 +46,7 @@ from seedframe.gateway.wire_arguments import WireRequest, wire_request
 from seedframe.http_guard import TooLarge
 from seedframe.messages import Message
 from seedframe.settings import Settings
-from seedframe.studio.pipeline import Result, Studio
+from seedframe.studio.pipeline import Studio
 from seedframe.studio.store import Store
 
 MOST_AT_ONCE = 256
@@ -197,16 +197,16 @@ class PictureEndpoint:
         known = self._recent.find(recent_answers.names_asked(asked.names, asked.headers))
         answering = _Answering(self._parts, asked, exchange, headers)
         if known is not None:
-            await answering.all(Result(known))
+            await answering.all(known, {})
             self._metrics.made(known, replayed=True)
             return
         report = answering.progress if asked.wire.stream else _silent
         options: dict[str, Any] = {"key": asked.key, "verbatim": asked.wire.verbatim, "roots": asked.folders}
         async with studio.make(asked.wire.tool, asked.arguments, report=report, **options) as result:
-            await answering.all(result)
-            self._recent.keep(asked.names, result.facts)
-        replayed = any(result.facts.get(mark) for mark in ("replayed", "joined", "fetched"))
-        self._metrics.made(result.facts, replayed=replayed)
+            facts = result.as_dict()
+            await answering.all(facts, result.addresses)
+            self._recent.keep(asked.names, facts)
+        self._metrics.made(facts, replayed=result.mark is not None)
 
 
 class _Answering:
@@ -226,16 +226,15 @@ class _Answering:
         await self._event(ark_answers.picture_event(facts, index, size, await self._place(path)))
         self._streamed.add(index)
 
-    async def all(self, result: Result) -> None:
-        """Whatever was not told yet, to the last byte."""
+    async def all(self, facts: Mapping[str, Any], addresses: Mapping[int, str]) -> None:
+        """Whatever was not told yet, to the last byte. `addresses`: the service's own, by picture number."""
         if self._asked.wire.stream:
-            await self._rest(result.facts)
+            await self._rest(facts)
             return
-        facts, offer = result.facts, self._asked.wire.offer
-        places = {}
+        offer, places = self._asked.wire.offer, {}
         for picture in facts["pictures"]:
             index = ark_answers.number_of(picture)
-            address = result.addresses.get(index) if _is_untouched(picture) and not self._parts.own_files else None
+            address = addresses.get(index) if _is_untouched(picture) and not self._parts.own_files else None
             places[index] = await self._place(Path(picture["path"]), address)
         content = json.dumps(
             ark_answers.whole_answer(facts, offer, places), ensure_ascii=False, separators=(",", ":")

@@ -1,4 +1,4 @@
-"""Making an input picture one the service takes, and wrapping it for the wire.
+"""Converts an input picture to one the service accepts, and encodes it for the request.
 
 In: a path and the limits. Out: a path (the source itself when it is fine) and a report; or a data URI. Never in here:
 which limits hold (the caller's data), uploading, enlarging, changing a ratio.
@@ -31,8 +31,8 @@ _SHRINK = 0.8
 def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pixels: int = MAX_PIXELS) -> FitReport:
     """Return the source unchanged when it fits, else write a JPEG (PNG when transparent) to `target` that does.
 
-    Too many bytes or pixels, a format the service does not read, or an EXIF turn it might ignore are mended. Too small
-    or too long a picture cannot be: PictureError.
+    Too many bytes or pixels, a format the service does not read, or an EXIF orientation it might ignore are
+    corrected. A picture that is too small or too long cannot be: PictureError.
     """
     header = read_header(source, max_pixels=max_pixels, scaled=True)
     _check_shape(source, header.displayed, limits)
@@ -51,7 +51,7 @@ def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pi
 
 
 def data_uri(path: Path) -> str:
-    """Wrap a file as `data:image/<format>;base64,…`; the format is told by its bytes, not by its name."""
+    """Wrap a file as `data:image/<format>;base64,…`; the format is recognised by its bytes, not by its name."""
     with guarded(path):
         data = path.read_bytes()
     kind = sniff(data[:32])

@@ -40,7 +40,7 @@ _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFIL
 
 
 def jpeg_header(file: BinaryIO) -> Header:
-    """Walk to the first scan and tell the frame."""
+    """Read the segments up to the first scan and return the header."""
     frame: Header | None = None
     metadata, orientation, planes_in_scan = Metadata(), 1, 0
     for marker, span in _segments(file):
@@ -82,7 +82,7 @@ def _check_scans(file: BinaryIO) -> None:
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, ByteSpan]]:
-    """Walk the segments up to and including the first start of scan; afterwards the file stands behind it."""
+    """Walk the segments up to and including the first start of scan; afterwards the file is positioned behind it."""
     file.seek(2)
     for _ in range(_MOST_SEGMENTS):
         marker = _marker(file)

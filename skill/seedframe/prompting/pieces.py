@@ -20,7 +20,7 @@ from seedframe.prompting.lexicon import Lexicon, Term
 from seedframe.prompting.lint_data import finding
 from seedframe.prompting.piece import Phrase
 from seedframe.prompting.style_sheet import Sheet
-from seedframe.prompting.types import Finding, HostTask
+from seedframe.prompting.types import HostTask, PromptFinding
 
 _PANORAMA = 2.0
 _DOUBLED = re.compile(r"[，、；,;]\s*(?=[，。；、,;])")
@@ -171,7 +171,7 @@ class Wording:
         return plain if own is None or _within(own, plain, self.sheet.rule("looks").get("fillers", ())) else None
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[PromptFinding, ...]:
         """What was worded more fully than it was given."""
         return (finding("ENRICHED", items=list(self.enriched)),) if self.enriched else ()
 
@@ -256,7 +256,7 @@ def orientation(ratio: str) -> str | None:
 
 
 def _shared(pieces: list[Phrase], rule: Mapping[str, Any]) -> list[Phrase]:
-    """Neighbours that begin and end alike tell the common words once: 赛博朋克与蒸汽朋克风格."""
+    """Neighbours that begin and end alike share the common words: 赛博朋克与蒸汽朋克风格."""
     shared = rule.get("shared")
     if not shared:
         return pieces

@@ -1,8 +1,8 @@
-"""Input pictures: from whatever the caller names to what the wire takes, checked before anything is paid.
+"""Input pictures: from the caller's names to values for the request, checked before anything is paid.
 
 In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each.
-Local files are opened once, only inside allowed folders, and sent only if they are pictures; where they were taken
-is not sent along. Never in here: a prompt, a payment.
+Local files are opened once, only inside allowed folders, and sent only if they are pictures; the place where they were
+taken is not sent. Never in here: a prompt, a payment.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Scratch(Protocol):
         """A folder of that name, made. StoreError when it cannot be."""
 
     def discard(self, folder: Path) -> None:
-        """The folder goes, with what is in it."""
+        """Remove the folder with everything in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class _Rules:
 
 
 async def gather(request: ImageRequest, desk: ReferenceLoader) -> tuple[Reference, ...]:
-    """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are."""
+    """Every reference, in order. A dry run downloads nothing and keeps https URLs as they are."""
     offer = request.offer
     rules = _Rules(offer.references, request.fit_references, _needs_alpha(request), desk.keep_metadata)
     stay = offer.references.by == "url" or request.dry_run
@@ -207,7 +207,7 @@ def _copied(wanted: str, part: Path, rules: _Rules, roots: Sequence[Path]) -> Pa
         if not rules.fit and size > TRAILER_ALLOWANCE * rules.limits.max_bytes:
             raise _too_big(wanted[:LONGEST_SHOWN], size, "?", rules.limits)
         part.mkdir()
-        target = part / path.name  # its own name, since errors tell it
+        target = part / path.name  # its own name, since errors mention it
         try:
             with target.open("wb") as copy:
                 shutil.copyfileobj(file, copy)
