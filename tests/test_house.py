@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 LAYERS = (
-    ("cli", "mcp_server", "api"),
+    ("cli", "mcp_server", "gateway", "api"),
     ("storyboard", "gallery"),
     ("studio",),
     ("service",),

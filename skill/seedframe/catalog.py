@@ -148,7 +148,7 @@ class Backend:
     """One file of `backends/`: which address is called, in which dialect.
 
     `ids` and `price_list` name the columns of a model's ids and prices that hold here. `free_probe`: the service
-    refuses a 1x1 picture without billing it, so that a key can be tried.
+    refuses a 1x1 picture without billing it, so that a key can be tried. `key_prefix`: how its keys begin, if they do.
     """
 
     name: str
@@ -171,6 +171,7 @@ class Backend:
     vendor: bool
     charges: bool
     free_probe: bool
+    key_prefix: str | None
 
     def key(self, settings: Settings) -> str | None:
         """The key that is set for it, None where it needs none. NotConfigured: there is none, or it cannot be one."""
@@ -540,6 +541,7 @@ def _backend(data: Mapping[str, Any]) -> Backend:
         paths=data["paths"],
         ids=tuple(data["ids"]),
         key_settings=tuple(data["settings"]["key"]),
+        key_prefix=data["settings"].get("key_prefix"),
         base_settings=tuple(data["settings"]["base"]),
         console=data.get("console"),
         images_per_minute=data["images_per_minute"],

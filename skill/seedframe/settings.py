@@ -59,6 +59,10 @@ class Settings:
     preview: str = "small"
     answer_within: float | None = None
     keep_metadata: bool = False
+    gateway_keys: str | None = None
+    gateway_token: str | None = field(default=None, repr=False)
+    gateway_hosts: tuple[str, ...] = ()
+    gateway_style: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -143,6 +147,10 @@ def _path(name: str, value: str) -> Path:
         return Path(value).expanduser().absolute()
     except RuntimeError:  # the home of a user who does not exist
         raise wrong(name, value, "/folder, ~/folder") from None
+
+
+def _names(_name: str, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _paths(name: str, value: str) -> tuple[Path, ...]:
@@ -249,6 +257,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_ANSWER_WITHIN", "answer_within", _positive(float, "50"), "–"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
+    Setting("SEEDFRAME_GATEWAY_KEYS", "gateway_keys", _choice("own", "caller"), "–"),
+    Setting("SEEDFRAME_GATEWAY_TOKEN", "gateway_token", _text, "–"),
+    Setting("SEEDFRAME_GATEWAY_HOSTS", "gateway_hosts", _names, "–"),
+    Setting("SEEDFRAME_GATEWAY_STYLE", "gateway_style", _switch, "0"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),
 )
 """Every variable of Seedframe's own, in the order of the table. Keys and base addresses are named by the backends."""

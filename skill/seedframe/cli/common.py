@@ -13,7 +13,7 @@ import sys
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 import click
 
@@ -89,7 +89,7 @@ def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = F
         sys.exit(EXIT_INTERRUPTED)
 
 
-def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
+def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> NoReturn:
     """Print an error and exit with its code."""
     from seedframe.studio import render
 

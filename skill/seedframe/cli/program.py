@@ -31,6 +31,7 @@ MODULES = (
     "storyboard_commands",
     "local_commands",
     "gallery_command",
+    "gateway_command",
     "setup_commands",
 )
 _COMPLETING = "_SEEDFRAME_COMPLETE"

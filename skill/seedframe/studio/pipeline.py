@@ -39,6 +39,7 @@ from seedframe.messages import Message
 from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, State
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
+from seedframe.service.key_place import misplaced
 from seedframe.service.lookup import LATEST
 from seedframe.service.references import ReferenceLoader, gather
 from seedframe.service.request import ImageRequest, check, with_shape_of
@@ -184,6 +185,7 @@ class Studio:
         *,
         report: ReportProgress = silent,
         key: str | None = None,
+        verbatim: bool = False,
         roots: Sequence[Path] = (),
         claimed: Callable[[str], object] = str,
     ) -> AsyncIterator[Result]:
@@ -195,8 +197,10 @@ class Studio:
         References are read from the settings' folders and from `roots`, which a host may grant for one call.
         `claimed` is given the id of the payment entry before anything is sent; a failure without one has sent nothing.
         With a `key` only the same key is the same request: takes of one frame are separate, and each is found again.
+        `verbatim`: the prompt leaves exactly as it came; nothing is added and nothing is judged.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
+        request = replace(request, verbatim=verbatim)
         prepared = replace(await self.prepare(request, roots), key=key)
         if request.dry_run:
             yield await self._dry_run_result(prepared)
@@ -292,7 +296,8 @@ class Studio:
         request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
         notes = tuple(note for reference in references for note in reference.notes)
-        return CallPlan(request, styled, references, calls, (*request.warnings, *notes))
+        odd = misplaced(self.settings, request.offer.backend, self.catalog)
+        return CallPlan(request, styled, references, calls, (*odd, *request.warnings, *notes))
 
     async def _confirmed_claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         """Claim a request; confirmation is needed only for a new payment, not for what is under way or paid already."""

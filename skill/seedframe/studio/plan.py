@@ -6,7 +6,7 @@ Never in here: a file, a network, money.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seedframe.geometry import ratio_text
@@ -72,6 +72,8 @@ def fingerprint_of_key(key: str) -> str:
 def style_request(request: ImageRequest) -> StyledPrompt:
     """Stage 2. PromptRejected for a prompt that would waste the payment, InvalidRequest for a malformed brief."""
     styled = style_prompt_of(request)
+    if request.verbatim:
+        return replace(styled, prompt=request.prompt or "", negative=request.negative_prompt)
     check_prompt(styled, request)
     return styled
 
