@@ -79,7 +79,7 @@ def style_request(request: ImageRequest) -> StyledPrompt:
 def style_prompt_of(request: ImageRequest) -> StyledPrompt:
     """The words of a request and everything noticed about them, not yet judged."""
     ratio = request.frame.ratio
-    prompt_input = prompt_input(
+    asked = prompt_input(
         request.offer,
         prompt=request.prompt,
         brief=request.brief,
@@ -93,7 +93,7 @@ def style_prompt_of(request: ImageRequest) -> StyledPrompt:
         layers=request.layers,
         strict=request.strict,
     )
-    return worded_input(prompt_input, request.offer)
+    return worded_input(asked, request.offer)
 
 
 def check_prompt(styled: StyledPrompt, request: ImageRequest) -> None:
