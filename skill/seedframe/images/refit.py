@@ -1,13 +1,11 @@
-"""Making an input picture one the service takes, and wrapping it for the wire.
+"""Making an input picture one the service takes.
 
-In: a path and the limits. Out: a path (the source itself when it is fine) and a report; or a data URI. Never in here:
+In: a path and the limits. Out: a path (the source itself when it is fine) and a report. Never in here:
 which limits hold (the caller's data), uploading, enlarging, changing a ratio.
 """
 
 from __future__ import annotations
 
-import base64
-import importlib
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +13,9 @@ from typing import TYPE_CHECKING
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
 from seedframe.images.decoding import guarded, landing, load_within
-from seedframe.images.headers import read_header, sniff
+from seedframe.images.headers import read_header
 from seedframe.images.pixels import plain, rgb_profile, turned
-from seedframe.images.types import MAX_PIXELS, MIMES, FitReport, Header, ReferenceLimits
+from seedframe.images.types import MAX_PIXELS, FitReport, Header, ReferenceLimits
 from seedframe.messages import Message
 
 if TYPE_CHECKING:
@@ -47,24 +45,6 @@ def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pi
             raise PictureError(Message("pictures.cannot-fit", name=source.name, allowed=limits.max_bytes))
     kind, shown = written
     return FitReport(target, changed=True, format=kind, size=shown, bytes=target.stat().st_size, notes=reasons)
-
-
-def data_uri(path: Path) -> str:
-    """Wrap a file as `data:image/<format>;base64,…`; the format is told by its bytes, not by its name."""
-    with guarded(path):
-        data = path.read_bytes()
-    kind = sniff(data[:32])
-    if kind is None:
-        raise PictureError(Message("pictures.not-a-picture", name=path.name, known=list(MIMES)))
-    return f"data:{MIMES[kind]};base64,{_base64(data)}"
-
-
-def _base64(data: bytes) -> str:
-    try:
-        fast = importlib.import_module("pybase64")
-    except ImportError:
-        return base64.b64encode(data).decode("ascii")
-    return str(fast.b64encode_as_string(data))
 
 
 def _check_shape(source: Path, size: Size, limits: ReferenceLimits) -> None:
