@@ -18,8 +18,8 @@ from typing import Any
 from seedframe.catalog import catalog
 from seedframe.images import turbojpeg
 from seedframe.messages import Message
-from seedframe.service.calls import Call
 from seedframe.service.client import Client
+from seedframe.service.dialects import Call
 from seedframe.service.replies import Slot
 from seedframe.service.request import ImageRequest, check
 from seedframe.service.response_stream import Parts

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jsonschema
@@ -34,10 +35,8 @@ def report(report: Report, ground: Ground) -> None:
     for model, prompt in _WISHES.items():
         arguments = {"prompt": prompt, "model": model, "ratio": "9:16"}
         request = check("generate_image", arguments, catalog=facts, settings=settings)
-        checking = _timed(
-            lambda arguments=arguments: check("generate_image", arguments, catalog=facts, settings=settings), rounds
-        )  # type: ignore[misc]
-        styling = _timed(lambda request=request: style_request(request), rounds)  # type: ignore[misc]
+        checking = _timed(partial(check, "generate_image", arguments, catalog=facts, settings=settings), rounds)
+        styling = _timed(partial(style_request, request), rounds)
         report.line(f"{model}: check · style", f"{checking.median:.2f} · {styling.median:.2f}")
     schema = json.loads(json.dumps(schemas.advertised("generate_image", facts, brief_schema())["inputSchema"]))
     usual = _timed(lambda: jsonschema.validate(arguments, schema), ground.rounds(30, 10))

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from seedframe import errors
-from seedframe.catalog import ApiErrorRow, Backend, Model, api_errors, catalog, code_aliases
+from seedframe.catalog import ApiErrorRow, Backend, Model, api_errors, catalog, code_aliases, tool_rows
 from seedframe.geometry import exact_size, parse_ratio, ratio_text
 from seedframe.limits import limit_rows
 from seedframe.prompting.style_sheet import sheet
-from seedframe.service import schemas
 from seedframe.settings import SETTINGS
 from seedframe.storyboard.handoff.manifest import seedance
 
@@ -142,7 +141,7 @@ def models_page() -> str:
     models = catalog().models
     parts = [
         "# Models, backends, prices and sizes\n",
-        _generated_from("skill/seedframe/models/*.json and backends/*.json"),
+        _generated_from("skill/seedframe/data/models/*.json and backends/*.json"),
         "## Limits\n",
         _limits(models),
         "## Input pictures\n",
@@ -170,7 +169,7 @@ def errors_page(faults: Sequence[Mapping[str, object]] = ()) -> str:
     """`references/errors.md`: every way to fail. `faults`: measured rows, flat objects with the same keys."""
     parts = [
         "# Errors: what happened, what was billed, what to try\n",
-        _generated_from("skill/seedframe/errors.py and api_errors.json"),
+        _generated_from("skill/seedframe/errors.py and data/api_errors.json"),
         "## Seedframe's own answers\n",
         "`error` in the JSON of a failed call is one of these; the keys beside it tell field, limits, codes, money.\n",
         _failures(),
@@ -244,7 +243,7 @@ def _references(models: Sequence[Model]) -> str:
 
 
 def _arguments(models: Sequence[Model]) -> str:
-    names = [name for name in schemas.arguments()["arguments"] if name in models[0].parameters and name not in _PLAIN]
+    names = [name for name in tool_rows()["arguments"] if name in models[0].parameters and name not in _PLAIN]
     rows = [(f"`{name}`", *(_state(model, name) for model in models)) for name in names]
     return _table(("argument", *(model.name for model in models)), rows)
 
@@ -263,14 +262,22 @@ def _state(model: Model, name: str) -> str:
 
 def _prices(models: Sequence[Model]) -> str:
     columns = [backend for backend in catalog().backends if backend.name != "emulator"]
-    ids = [[_codes(model.ids.get(backend.ids, ())) for backend in columns] for model in models]
-    prices = [[_price(backend, model) for backend in columns if backend.prices] for model in models]
-    head = ("model", *(f"{b.name} id" for b in columns), *(_priced(b) for b in columns if b.prices))
+    ids = [[_codes(model.ids_on(backend)) for backend in columns] for model in models]
+
+    def priced(backend: Backend) -> bool:
+        return any(model.prices_on(backend) for model in models)
+
+    prices = [[_price(backend, model) for backend in columns if priced(backend)] for model in models]
+    head = (
+        "model",
+        *(f"{b.name} id" for b in columns),
+        *(_priced(b) for b in columns if priced(b)),
+    )
     return _table(head, [(f"**{m.name}**", *names, *each) for m, names, each in zip(models, ids, prices, strict=True)])
 
 
 def _price(backend: Backend, model: Model) -> str:
-    listed = backend.prices.get(model.name)
+    listed = model.prices_on(backend)
     if listed is None:
         return "–"
     tiers = listed.get("tiers", [listed])

@@ -364,7 +364,7 @@ async def test_a_profile_knows_only_its_own_ids_and_the_emulator_knows_all() -> 
         ids = {entry["id"] for entry in (await http.get("/api/v3/models")).json()["data"]}
 
     assert foreign.status_code == 404
-    assert ids == {name for model in catalog().models for name in model.ids["emulator"]}
+    assert ids == {name for model in catalog().models for name in model.ids_on(catalog().backend("emulator"))}
 
 
 @pytest.mark.anyio

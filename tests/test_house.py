@@ -1,4 +1,4 @@
-"""Rules of the house: who may import whom, what is loaded when, sentences in both languages, a model is one file."""
+"""Rules of the code: who imports whom, what is loaded when, sentences in both languages, a model is one file."""
 
 from __future__ import annotations
 
@@ -21,33 +21,25 @@ from seedframe.messages import LANGUAGES, Language, sentences
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
-FLOORS = (
-    {"limits", "messages", "private_files", "quoting", "redaction", "resources", "scribe"},
-    {"errors"},
-    {"geometry", "settings", "journal", "store", "report"},
-    {"pictures", "styling"},
-    {"catalog", "network", "argument_size"},
-    {"schemas", "prompt_input", "lookup"},
-    {"requests"},
-    {"wire", "cutting", "rehearsal", "readiness"},
-    {"arriving", "framing"},
-    {"client"},
-    {"references", "diagnosis"},
-    {"prepared"},
-    {"telling", "spare"},
-    {"bills", "landing"},
-    {"job", "fetching"},
-    {"pipeline"},
-    {"storyboard"},
-    {"reference_pages", "server"},
-    {"demo"},
-    {"cli"},
-    {"__main__"},
+LAYERS = (
+    ("cli", "mcp_server"),
+    ("storyboard",),
+    ("studio",),
+    ("service",),
+    ("payments", "prompting", "images"),
+    ("catalog", "geometry"),
+    ("settings", "errors", "redaction", "quoting", "limits", "messages", "package_data", "private_files"),
 )
-"""The rooms from the ground up. A room imports only from the floors below its own; a new room is entered here."""
+"""The packages from the doors down to the ground; below all of them lie the files of `data/`.
 
-HOUSE_NEXT_DOOR = "emulator"
-ITS_GROUND = {"messages", "errors", "geometry", "pictures", "catalog"}
+A package imports from the layers below its own, and from its own layer only what stands further right.
+"""
+
+APART = {"payments", "prompting", "images"}
+"""Packages of one layer that know nothing of each other."""
+
+EMULATOR = "emulator"
+ITS_GROUND = {"catalog", "geometry", *LAYERS[-1]}
 HEAVY = {"mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"}
 
 
@@ -100,19 +92,45 @@ def packages_used() -> dict[str, set[str]]:
     return used
 
 
+def place_of(package: str) -> tuple[int, int]:
+    """Layer and place in it; smaller is higher."""
+    return next((n, row.index(package)) for n, row in enumerate(LAYERS) if package in row)
+
+
 def test_imports_go_down_only():
-    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    packages = {package for row in LAYERS for package in row}
     used = packages_used()
     upwards = {
-        f"{room} imports {other}"
-        for room, others in used.items()
+        f"{package} imports {other}"
+        for package, others in used.items()
         for other in others
-        if room in floor and other in floor and floor[other] >= floor[room]
+        if {package, other} <= packages and (place_of(other) <= place_of(package) or {package, other} <= APART)
     }
 
-    assert set(used) - set(floor) == {"", HOUSE_NEXT_DOOR}, "a new room belongs on a floor"
-    assert set(floor) - set(used) == set(), "a room that is gone"
+    assert set(used) - packages == {"", "__main__", EMULATOR}, "a new package belongs in a layer"
+    assert packages - set(used) == set(), "a package that is gone"
     assert upwards == set()
+
+
+def test_no_two_public_classes_share_a_name():
+    homes: dict[str, list[str]] = {}
+    for module, node in nodes():
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            homes.setdefault(node.name, []).append(module)
+
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
+
+
+SAME_MEANING = {"__init__.py", "types.py", "app.py"}
+"""File names that mean the same wherever they stand: a package, its frozen values, its application object."""
+
+
+def test_no_file_name_occurs_twice():
+    names: dict[str, list[str]] = {}
+    for path in sorted(CODE.rglob("*.py")):
+        names.setdefault(path.name, []).append(str(path.relative_to(CODE)))
+
+    assert {name: paths for name, paths in names.items() if len(paths) > 1 and name not in SAME_MEANING} == {}
 
 
 def test_the_package_itself_imports_nothing():
@@ -122,8 +140,8 @@ def test_the_package_itself_imports_nothing():
 def test_the_emulator_shares_only_the_ground_with_the_client_and_only_the_command_line_knows_it():
     used = packages_used()
 
-    assert used[HOUSE_NEXT_DOOR] <= ITS_GROUND
-    assert {room for room, others in used.items() if HOUSE_NEXT_DOOR in others} == {"cli"}
+    assert used[EMULATOR] <= ITS_GROUND
+    assert {room for room, others in used.items() if EMULATOR in others} == {"cli"}
 
 
 def test_only_the_doors_read_the_environment():
@@ -136,7 +154,7 @@ def test_only_the_doors_read_the_environment():
 
 
 def test_only_the_doors_import_the_mcp_sdk():
-    assert {package_of(module) for module, name in imports() if name.split(".")[0] == "mcp"} == {"server", "demo"}
+    assert {package_of(module) for module, name in imports() if name.split(".")[0] == "mcp"} == {"mcp_server", "cli"}
 
 
 CHANCE = {"print", "input", "time.time", "datetime.now", "datetime.utcnow", "random.random"}
@@ -145,14 +163,14 @@ CLOCKS_OF_OTHERS = {"seedframe.storyboard.run.engine: time.time", "seedframe.sto
 
 
 def test_nothing_below_the_doors_prints_or_reads_the_clock_by_chance():
-    doors = {"cli", "server", "demo", "reference_pages", "__main__"}
+    doors = {"cli", "mcp_server", "__main__"}
     calls = {f"{module}: {name}" for module, name, _ in called() if name in CHANCE and package_of(module) not in doors}
 
     assert calls <= CLOCKS_OF_OTHERS
 
 
 def test_no_model_is_named_in_code():
-    names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in (CODE / "models").glob("*.json")}
+    names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in (CODE / "data" / "models").glob("*.json")}
     choices = [(module, node) for module, node in nodes() if isinstance(node, (ast.Compare, ast.Match))]
     named = {
         f"{module}:{node.lineno}"
@@ -337,11 +355,11 @@ def copied_with_a_new_model(tmp_path: Path) -> None:
     shutil.copytree(CODE, tmp_path / "skill" / "seedframe", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("prompts", "references"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    model = json.loads((CODE / "models" / "5.0-lite.json").read_text(encoding="utf-8"))
+    model = json.loads((CODE / "data" / "models" / "5.0-lite.json").read_text(encoding="utf-8"))
     model |= {"name": "6.0", "title": "Seedream 6.0", "aliases": ["seedream-6.0"], "released": "2027-06-01"}
-    model["ids"] = {"emulator": ["doubao-seedream-6-0-270601"]}
+    model["ids"] = {"ark": ["doubao-seedream-6-0-270601"]}
     model["parameters"]["count"]["schema"]["maximum"] = 4
-    place = tmp_path / "skill" / "seedframe" / "models" / "6.0.json"
+    place = tmp_path / "skill" / "seedframe" / "data" / "models" / "6.0.json"
     place.write_text(json.dumps(model, ensure_ascii=False), encoding="utf-8")
 
 

@@ -19,8 +19,8 @@ import pytest
 from seedframe.catalog import catalog
 from seedframe.errors import ApiError, OutcomeUnknown, SeedreamError
 from seedframe.messages import Message
-from seedframe.service.calls import Call
 from seedframe.service.client import Client
+from seedframe.service.dialects import Call
 from seedframe.service.references import Reference
 from seedframe.service.replies import Reply, Slot
 from seedframe.service.request import check

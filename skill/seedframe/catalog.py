@@ -1,7 +1,8 @@
-"""What each model takes, what each backend sells, what it costs: the data files, read once and frozen.
+"""What each model takes, what each backend sells and what it costs: the data files, read once and frozen.
 
-In: `models/*.json`, `backends/*.json`, `api_errors.json`. Out: `Model`, `Backend` and their meeting, the `Offer`.
-Never in here: a model's name, a network, a decision about one request. Adding a model adds a file, not a line.
+In: `data/models/*.json`, `data/backends/*.json`, `data/tools.json`, `data/api_errors.json`.
+Out: `Model`, `Backend` and the two together, an `Offer`; NotConfigured for a data file that contradicts the others.
+Never in here: a model's name, a network, a decision about one request. A new model is a new file, not a new line.
 These values compare and hash by identity: each exists once, so that what is computed from one can be cached.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -20,11 +21,13 @@ from typing import Any, Literal
 
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.geometry import Limits, Size
-from seedframe.images.types import ReferenceLimits as PictureLimits
 from seedframe.messages import Message
 from seedframe.settings import Settings
 
 State = Literal["supported", "ignored", "refused"]
+UNASKED = ("response_format", "stream")
+"""Parameters of the service that no tool has an argument for."""
+
 ENDPOINT_ID = re.compile(r"ep-[\w-]+")
 _DATED = re.compile(r"(?:doubao-|dola-)?(?P<family>.+)-\d{6}")
 """The vendor's ids: a prefix by region, the family, the day of the version."""
@@ -36,26 +39,50 @@ class Parameter:
 
     `state` is what Seedframe does with it: supported (sent), ignored (accepted, dropped with a warning), refused.
     `service` is what the vendor does when it arrives: honoured, ignored, rejected, unproven.
+    `wire` is its name in the request's body, or the part of the body it becomes, in which `"$value"` stands for the
+    value and `"$outputs"` for the number of pictures; None for what has no part of its own. `always`: sent even when
+    it is false.
     `extra` holds what only this parameter has (for example `max_layers`).
     """
 
     name: str
-    wire: str
+    wire: str | Mapping[str, Any] | None
     state: State
     service: str
     schema: Mapping[str, Any]
     extra: Mapping[str, Any]
+    always: bool = False
+
+    @property
+    def wire_names(self) -> tuple[str, ...]:
+        """The keys of the body that belong to it."""
+        return (self.wire,) if isinstance(self.wire, str) else tuple(self.wire or ())
+
+    def body(self, value: Any, outputs: int) -> dict[str, Any]:
+        """The part of a request's body that says this value; empty for what is not worth sending."""
+        if self.wire is None or value is None or (value is False and not self.always):
+            return {}
+        if isinstance(self.wire, str):
+            return {self.wire: value}
+        return {key: _filled(part, value, outputs) for key, part in self.wire.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceLimits(PictureLimits):
+class ReferenceLimits:
     """What the service takes as input pictures: each one's limits, and those of all together.
 
-    `with_outputs` is the limit on input pictures and pictures of one call together; above `warn_bytes` older
-    deployments refuse; `by` is how pictures are handed over. `converted`: formats the
-    vendor documents, which we send as others all the same, since older deployments do not read them.
+    The defaults are Ark's documentation of May 2026. `with_outputs` is the limit on input pictures and pictures of one
+    call together; above `warn_bytes` older deployments refuse; `by` is how pictures are handed over. `converted`:
+    formats the vendor documents, which are sent as others all the same, since older deployments do not read them.
     """
 
+    max_bytes: int = 30_000_000
+    min_side: int = 15
+    min_pixels: int = 196
+    max_pixels: int = 36_000_000
+    min_ratio: Fraction = Fraction(1, 16)
+    max_ratio: Fraction = Fraction(16)
+    formats: tuple[str, ...] = ("jpeg", "png", "webp", "bmp", "tiff", "gif")
     count: int = 14
     with_outputs: int = 15
     warn_bytes: int = 10_000_000
@@ -65,13 +92,18 @@ class ReferenceLimits(PictureLimits):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """One file of `models/`. `edit_marks`: the largest coordinate of `<point>` and `<bbox>`, None for no marks."""
+    """One file of `models/`.
+
+    `ids` and `prices` by the name of a backend. `edit_marks`: the largest coordinate of `<point>` and `<bbox>`, None
+    where the model knows none.
+    """
 
     name: str
     title: str
     aliases: tuple[str, ...]
     released: str
     ids: Mapping[str, tuple[str, ...]]
+    prices: Mapping[str, Mapping[str, Any]]
     prompt_style: str
     response_format: str
     default_format: str
@@ -85,6 +117,14 @@ class Model:
     trust_days: int | None
     edit_marks: int | None
     notes: str
+
+    def ids_on(self, backend: Backend) -> tuple[str, ...]:
+        """Its ids on that backend, the one to send first; none where the backend does not sell it."""
+        return tuple(dict.fromkeys(id for column in backend.ids for id in self.ids.get(column, ())))
+
+    def prices_on(self, backend: Backend) -> Mapping[str, Any] | None:
+        """Its row in the price list that holds for that backend; None where no price is published."""
+        return self.prices.get(backend.price_list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +145,11 @@ class Price:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
-    """One file of `backends/`: who is called, and in which dialect."""
+    """One file of `backends/`: who is called, and in which dialect.
+
+    `ids` and `price_list` name the columns of a model's ids and prices that hold here. `free_probe`: the service
+    refuses a 1x1 picture without billing it, so that a key can be tried.
+    """
 
     name: str
     title: str
@@ -113,7 +157,7 @@ class Backend:
     base_url: str | None
     prefix: str
     paths: Mapping[str, str]
-    ids: str
+    ids: tuple[str, ...]
     key_settings: tuple[str, ...]
     base_settings: tuple[str, ...]
     console: str | None
@@ -122,10 +166,11 @@ class Backend:
     parameters: Mapping[str, State]
     response_format: str | None
     currency: str
-    prices: Mapping[str, Mapping[str, Any]]
+    price_list: str
     price_date: str
     vendor: bool
     charges: bool
+    free_probe: bool
 
     def key(self, settings: Settings) -> str | None:
         """The key that is set for it, None where it needs none. NotConfigured: there is none, or it cannot be one."""
@@ -163,7 +208,7 @@ class Offer:
     @property
     def canonical_id(self) -> str:
         """The id that stands for all ids the backend knows this model by."""
-        sold = self.model.ids.get(self.backend.ids, ())
+        sold = self.model.ids_on(self.backend)
         return sold[0] if self.id in sold else self.id
 
     def supports(self, name: str) -> bool:
@@ -175,7 +220,7 @@ class Offer:
 
         In layer mode each returned layer is billed; `outputs` is then the number of layers, base included.
         """
-        listed = self.backend.prices.get(self.model.name)
+        listed = self.model.prices_on(self.backend)
         if listed is None:
             return Price(None, self.backend.currency)
         tier = next(t for t in listed.get("tiers", [listed]) if pixels <= t.get("up_to_pixels", pixels))
@@ -278,10 +323,10 @@ class Catalog:
         model = self.model(name)
         if endpoint.lower() not in _names(model):
             return meet(model, backend, id=endpoint, assumed=True)
-        sold = model.ids.get(backend.ids, ())
+        sold = model.ids_on(backend)
         if not sold:
-            allowed = [m.name for m in self.models if backend.ids in m.ids]
-            elsewhere = [b.name for b in self.backends if b.ids in model.ids]
+            allowed = [m.name for m in self.models if m.ids_on(backend)]
+            elsewhere = [b.name for b in self.backends if model.ids_on(b)]
             raise InvalidRequest(
                 Message("catalog.not-sold", model=model.name, backend=backend.title),
                 field="model",
@@ -322,9 +367,17 @@ def meet(model: Model, backend: Backend, *, id: str, assumed: bool = False) -> O
 
 @cache
 def catalog() -> Catalog:
-    """The packaged data, read on first use."""
+    """The packaged data, read on first use. NotConfigured: a file names a backend, model or option there is not."""
     models = sorted((_model(data) for data in _data("models")), key=lambda model: model.released, reverse=True)
-    return Catalog(models=tuple(models), backends=tuple(_backend(data) for data in _data("backends")))
+    known = Catalog(models=tuple(models), backends=tuple(_backend(data) for data in _data("backends")))
+    _check_names(known)
+    return known
+
+
+@cache
+def tool_rows() -> Mapping[str, Any]:
+    """`tools.json`: the tools, and one row for each of their arguments."""
+    return MappingProxyType(json.loads((files("seedframe") / "data" / "tools.json").read_text(encoding="utf-8")))
 
 
 _ROW = ("name", "status", "code", "type", "param", "message", "retry", "billed", "source")
@@ -372,7 +425,39 @@ def _families(model: Model) -> set[str]:
 def _overruled(parameter: Parameter, state: State | None) -> Parameter:
     if state is None or parameter.state == "refused":
         return parameter
-    return Parameter(parameter.name, parameter.wire, state, parameter.service, parameter.schema, parameter.extra)
+    return replace(parameter, state=state)
+
+
+def _filled(part: Any, value: Any, outputs: int) -> Any:
+    """A part of a body with the value and the number of pictures in their places."""
+    if isinstance(part, Mapping):
+        return {key: _filled(item, value, outputs) for key, item in part.items()}
+    if isinstance(part, list):
+        return [_filled(item, value, outputs) for item in part]
+    return {"$value": value, "$outputs": outputs}.get(part, part) if isinstance(part, str) else part
+
+
+def _check_names(known: Catalog) -> None:
+    """Names in one file that another one must know. NotConfigured with file, name and what is allowed."""
+    columns = {column for backend in known.backends for column in backend.ids}
+    lists = {backend.price_list for backend in known.backends}
+    options = {*tool_rows()["arguments"], *UNASKED}
+    for model in known.models:
+        file = f"models/{model.name}.json"
+        _known(file, "ids", model.ids, columns)
+        _known(file, "prices", model.prices, lists)
+        _known(file, "parameters", model.parameters, options)
+    for backend in known.backends:
+        _known(f"backends/{backend.name}.json", "parameters", backend.parameters, options)
+
+
+def _known(file: str, field: str, given: Iterable[str], allowed: Collection[str]) -> None:
+    for name in given:
+        if name not in allowed:
+            raise NotConfigured(
+                Message("catalog.odd-data", file=file, field=field, got=name, allowed=sorted(allowed)),
+                facts={"file": file, "field": field},
+            )
 
 
 def _data(folder: str) -> list[dict[str, Any]]:
@@ -388,6 +473,7 @@ def _model(data: Mapping[str, Any]) -> Model:
         aliases=tuple(data["aliases"]),
         released=data["released"],
         ids={column: tuple(ids) for column, ids in data["ids"].items()},
+        prices=data.get("prices", {}),
         prompt_style=data["prompt_style"],
         response_format=data["response_format"],
         default_format=data["formats"]["default"],
@@ -417,22 +503,30 @@ def _model(data: Mapping[str, Any]) -> Model:
             formats=tuple(references["formats"]),
             converted=tuple(references.get("converted", ())),
         ),
-        parameters={name: _parameter(name, entry) for name, entry in data["parameters"].items()},
+        parameters=_parameters(data["parameters"]),
         trust_days=data.get("seedance_trust", {}).get("days"),
         edit_marks=data.get("edit_marks", {}).get("max"),
         notes=data.get("notes", ""),
     )
 
 
-def _parameter(name: str, entry: Mapping[str, Any]) -> Parameter:
+def _parameters(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Parameter]:
+    """Each parameter: the option's row, and over it what the model's file says."""
+    rows = tool_rows()["arguments"]
+    everywhere = [name for name, row in rows.items() if "state" in row and name not in entries]
+    return {name: _parameter(name, rows.get(name, {}), entries.get(name, {})) for name in (*entries, *everywhere)}
+
+
+def _parameter(name: str, row: Mapping[str, Any], entry: Mapping[str, Any]) -> Parameter:
     known = {"wire", "state", "service", "schema"}
     return Parameter(
         name=name,
-        wire=entry.get("wire", name),
-        state=entry["state"],
-        service=entry["service"],
-        schema=entry.get("schema", {}),
+        wire=entry.get("wire", row.get("wire", name)),
+        state=entry.get("state", row.get("state", "supported")),
+        service=entry.get("service", row.get("service", "honoured")),
+        schema=entry.get("schema", {} if entry else row.get("schema", {})),
         extra={key: value for key, value in entry.items() if key not in known},
+        always=row.get("always", False),
     )
 
 
@@ -444,7 +538,7 @@ def _backend(data: Mapping[str, Any]) -> Backend:
         base_url=data["base_url"],
         prefix=data["prefix"],
         paths=data["paths"],
-        ids=data["ids"],
+        ids=tuple(data["ids"]),
         key_settings=tuple(data["settings"]["key"]),
         base_settings=tuple(data["settings"]["base"]),
         console=data.get("console"),
@@ -453,8 +547,9 @@ def _backend(data: Mapping[str, Any]) -> Backend:
         parameters={name: entry["state"] for name, entry in data["parameters"].items()},
         response_format=data.get("response_format"),
         currency=data["prices"]["currency"],
-        prices=data["prices"]["models"],
+        price_list=data["prices"]["list"],
         price_date=data["prices"]["date"],
         charges=data.get("charges", True),
         vendor=data["vendor"],
+        free_probe=data["free_probe"],
     )

@@ -38,7 +38,9 @@ def _option(tool: str, name: str) -> click.Option:
     """An option from an argument's schema, with the very words the tool advertises."""
     if name == "brief":
         return click.Option(["--brief"], help="JSON file, or JSON.", metavar="FILE|JSON")
-    entry = schemas.arguments()["arguments"][name]
+    from seedframe.catalog import tool_rows
+
+    entry = tool_rows()["arguments"][name]
     flag = "--" + name.replace("_", "-")
     help_text = _descriptions(tool)[name]
     schema = entry["schema"]

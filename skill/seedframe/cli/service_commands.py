@@ -83,7 +83,7 @@ def _models(settings: Settings, as_json: bool, remote: bool) -> None:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return
     for row, model in zip(rows, known.models, strict=True):
-        sold = ", ".join(b.name for b in known.backends if b.ids in model.ids)
+        sold = ", ".join(b.name for b in known.backends if model.ids_on(b))
         click.echo(f"{row['model']:<10} {', '.join(model.presets):<14} {row['prompt_style']:<12} {sold}")
 
 
@@ -104,14 +104,14 @@ def _remote_lines(listing: Any, settings: Settings) -> str:
 
 @click.pass_obj
 def _schema(settings: Settings, as_json: bool, tool: str, model: str | None) -> None:
-    from seedframe.catalog import catalog
+    from seedframe.catalog import catalog, tool_rows
     from seedframe.prompting import brief_schema
     from seedframe.service import schemas
     from seedframe.service.request import TOOLS
 
     known = catalog()
     try:
-        if tool not in schemas.arguments()["tools"]:
+        if tool not in tool_rows()["tools"]:
             raise _unknown_tool(tool)
         if model:
             shown = schemas.checked(tool, known.offer(model, known.backend(settings.backend), settings.endpoints))
@@ -124,11 +124,11 @@ def _schema(settings: Settings, as_json: bool, tool: str, model: str | None) -> 
 
 
 def _unknown_tool(tool: str) -> SeedreamError:
+    from seedframe.catalog import tool_rows
     from seedframe.errors import InvalidRequest
     from seedframe.messages import Message
-    from seedframe.service import schemas
 
-    known = list(schemas.arguments()["tools"])
+    known = list(tool_rows()["tools"])
     return InvalidRequest(Message("cli.unknown-tool", got=tool, allowed=known), field="tool", got=tool, allowed=known)
 
 

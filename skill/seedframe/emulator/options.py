@@ -69,4 +69,4 @@ class Options:
 
     def ids(self, model: Model) -> tuple[str, ...]:
         """List the ids a model has on this backend."""
-        return model.ids.get(self.backend.ids, ())
+        return model.ids_on(self.backend)

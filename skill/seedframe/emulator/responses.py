@@ -33,7 +33,7 @@ class Generated:
     def model(self) -> str:
         """The id the reply names: the one asked for, or the dated one behind an endpoint id."""
         offer = self.generation.offer
-        ids = offer.model.ids.get(offer.backend.ids, ())
+        ids = offer.model.ids_on(offer.backend)
         return offer.id if offer.id in ids else ids[0]
 
 

@@ -91,8 +91,7 @@ def read_ark(body: Body, options: Options, fetch: Fetcher, shape: str | None = N
 
 def _heeded(body: Body, offer: Offer) -> dict[str, Any]:
     """Keep the parameters this model looks at; `Refusal` for the first it knows and does not take."""
-    services = {parameter.wire: parameter.service for parameter in offer.parameters.values()}
-    services[GROUP_OPTIONS] = services.get("sequential_image_generation", "rejected")
+    services = {name: parameter.service for parameter in offer.parameters.values() for name in parameter.wire_names}
     for key in VENDOR_KEYS:
         if key in body and services.get(key) == "rejected":
             raise unsupported(key)

@@ -18,7 +18,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from seedframe.catalog import catalog
+from seedframe.catalog import Backend, catalog
 from seedframe.emulator import envelopes, responses
 from seedframe.emulator.delivery import CutOff, Dropped, EventStream, Hanging
 from seedframe.emulator.faults import INSTEAD, Fault, Faults, Script, error_row
@@ -35,6 +35,8 @@ from seedframe.emulator.refusal import Refusal, invalid
 from seedframe.emulator.request_log import LoggedRequest, RequestLog, shortened
 from seedframe.emulator.responses import Generated
 from seedframe.emulator.rules import read_ark, unknown_keys
+from seedframe.errors import InvalidRequest
+from seedframe.messages import Message
 
 KEY = re.compile(r"[A-Za-z0-9_.\-]+")
 MEDIA = {"jpeg": "image/jpeg", "png": "image/png"}
@@ -62,7 +64,7 @@ class Service:
         self.options, self.script = options, script
         self.request_log, self.rate = RequestLog(), Rate(options.ipm)
         self.object_store = ObjectStore(options.entropy.randbytes(32))
-        self.gateway = options.backend.dialect == "uniall"
+        self.gateway = _answers_as_gateway(options.backend)
 
     def reset(self) -> None:
         """Begin anew: no script, empty books, no results, a fresh minute."""
@@ -267,6 +269,22 @@ class Service:
         headers = envelopes.headers(call.id, call.client_id, now, now - call.started)
         wait = call.faults["retry-after"]
         return headers | ({"retry-after": str(wait["seconds"])} if wait else {})
+
+
+_GATEWAYS = {"ark": False, "uniall": True}
+"""The dialects the emulator answers in, and whether it is the gateway's."""
+
+
+def _answers_as_gateway(backend: Backend) -> bool:
+    """Which of the two services is emulated. InvalidRequest for a backend whose dialect is neither's."""
+    if backend.dialect not in _GATEWAYS:
+        raise InvalidRequest(
+            Message("emulator.unknown-dialect", got=backend.dialect, allowed=sorted(_GATEWAYS)),
+            field="profile",
+            got=backend.name,
+            allowed=sorted(_GATEWAYS),
+        )
+    return _GATEWAYS[backend.dialect]
 
 
 def _parsed(content: bytes) -> object:

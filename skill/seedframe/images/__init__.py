@@ -12,7 +12,7 @@ from seedframe.images.inspection import inspect, see_through, seedance_problems
 from seedframe.images.preview import contact_strip, preview
 from seedframe.images.refit import fit_reference
 from seedframe.images.turbojpeg import turbojpeg_version
-from seedframe.images.types import MAX_PIXELS, MIMES, CropReport, FitReport, Header, Metadata, ReferenceLimits, Verified
+from seedframe.images.types import MAX_PIXELS, MIMES, CropReport, FitReport, Header, Metadata, Verified
 from seedframe.images.verify import differences, verify
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "FitReport",
     "Header",
     "Metadata",
-    "ReferenceLimits",
     "Verified",
     "contact_strip",
     "crop",

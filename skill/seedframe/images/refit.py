@@ -10,12 +10,13 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seedframe.catalog import ReferenceLimits
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
 from seedframe.images.decoding import guarded, landing, load_within
 from seedframe.images.headers import read_header
 from seedframe.images.pixels import plain, rgb_profile, turned
-from seedframe.images.types import MAX_PIXELS, FitReport, Header, ReferenceLimits
+from seedframe.images.types import MAX_PIXELS, FitReport, Header
 from seedframe.messages import Message
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ In: nothing. Out: frozen values. Never in here: bytes of a picture, a decision, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -129,19 +128,6 @@ class CropReport:
     provenance_ended: bool
     notes: tuple[Message, ...] = ()
     preview: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceLimits:
-    """What the service takes as an input picture (Ark documentation, May 2026: 30 MB, 196..36 million px, 1/16..16)."""
-
-    max_bytes: int = 30_000_000
-    min_side: int = 15
-    min_pixels: int = 196
-    max_pixels: int = 36_000_000
-    min_ratio: Fraction = Fraction(1, 16)
-    max_ratio: Fraction = Fraction(16)
-    formats: tuple[str, ...] = ("jpeg", "png", "webp", "bmp", "tiff", "gif")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mcp.types as t
 
-from seedframe.catalog import catalog
+from seedframe.catalog import catalog, tool_rows
 from seedframe.prompting import brief_schema
 from seedframe.service import schemas
 from seedframe.settings import Settings
@@ -18,7 +18,7 @@ PICTURE_TOOLS = ("generate_image", "edit_image")
 
 def tools(settings: Settings | None = None) -> tuple[t.Tool, ...]:
     """Every tool, in the order of the data, with the defaults and prices of the settings in force."""
-    return tuple(_tool(name, settings) for name in schemas.arguments()["tools"])
+    return tuple(_tool(name, settings) for name in tool_rows()["tools"])
 
 
 def _tool(name: str, settings: Settings | None) -> t.Tool:

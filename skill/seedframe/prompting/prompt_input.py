@@ -76,4 +76,4 @@ def _longest(offer: Offer) -> int | None:
 def _mark_takers(offer: Offer) -> tuple[str, ...]:
     if offer.model.edit_marks is not None:
         return ()
-    return tuple(model.name for model in catalog().models if model.edit_marks and offer.backend.ids in model.ids)
+    return tuple(model.name for model in catalog().models if model.edit_marks and model.ids_on(offer.backend))

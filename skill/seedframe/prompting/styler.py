@@ -44,8 +44,8 @@ def style(prompt_input: PromptInput) -> StyledPrompt:
     negative = decided(
         Exclusion(prompt_input.negative, brief.avoid, prompt_input.negative_supported, scene, sheet_, words)
     )
-    style_prompt_of, dropped, tasks, said = _worded(prompt_input, brief, sheet_, scene, negative)
-    prompt = _with_set(style_prompt_of, prompt_input)
+    worded, dropped, tasks, said = _worded(prompt_input, brief, sheet_, scene, negative)
+    prompt = _with_set(worded, prompt_input)
     case = LintContext(
         prompt_input=prompt_input,
         sheet=sheet_,
@@ -62,7 +62,7 @@ def style(prompt_input: PromptInput) -> StyledPrompt:
         keyframe=_keyframe(prompt_input, brief, sheet_),
     )
     left_out = (*said, *_limited(brief, sheet_), *_dropped(dropped), *_untold(case, tasks, negative.tasks))
-    noticed = (*brief.findings, *negative.findings, *left_out, *_added(style_prompt_of, prompt), *_ruled(case))
+    noticed = (*brief.findings, *negative.findings, *left_out, *_added(worded, prompt), *_ruled(case))
     return StyledPrompt(
         prompt=prompt,
         negative=negative.send,

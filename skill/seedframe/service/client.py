@@ -25,7 +25,8 @@ from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConf
 from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.quoting import quoted, quoted_values
-from seedframe.service.calls import Call
+from seedframe.service.dialects import Call, dialect_named
+from seedframe.service.dialects.base import patience
 from seedframe.service.documents import parse
 from seedframe.service.failures import failure
 from seedframe.service.network.bodies import document
@@ -73,6 +74,7 @@ class Client:
     ) -> None:
         self._settings = settings
         self._backend = backend
+        self._dialect = dialect_named(backend.dialect)
         self._sleep = sleep
         self._entropy = entropy or random.Random()  # noqa: S311 - jitter, not secrets
         self._limiters: dict[str, AsyncLimiter] = {}
@@ -107,7 +109,7 @@ class Client:
         notes: list[Message] = []
         await self._prepare()
         while True:
-            await self._wait_for_rate(offer, self._weight(call, offer), report)
+            await self._wait_for_rate(offer, call.weight, report)
             try:
                 reply = await self._post(call, offer, parts, arrived, sent)
             except ApiError as error:
@@ -120,9 +122,9 @@ class Client:
             notes.append(note)
             await report(note)
 
-    def patience(self, call: Call, offer: Offer) -> float:
+    def patience(self, call: Call) -> float:
         """How many seconds the service gets for its whole answer: more for more pictures."""
-        return self._settings.timeout + 40.0 * (self._weight(call, offer) - 1)
+        return patience(self._settings.timeout, call.weight)
 
     async def is_emulated(self) -> bool:
         """Whether a configured address is an emulator's; asked without a key, and only nearby or over plain http."""
@@ -241,8 +243,8 @@ class Client:
     async def _post(self, call: Call, offer: Offer, parts: Parts, arrived: SlotHandler, sent: ReportProgress) -> Reply:
         headers = self._headers()
         url = self._url(call.path)
-        total = self.patience(call, offer)
-        arrival, departure = ResponseReader(parts, arrived), Departure()
+        total = self.patience(call)
+        arrival, departure = ResponseReader(parts, arrived, read=self._dialect.read), Departure()
         await sent(Message("client.sent"))
         try:
             async with (
@@ -314,18 +316,11 @@ class Client:
             self._limiters[offer.model.name] = AsyncLimiter(burst, period)
         return self._limiters[offer.model.name]
 
-    def _weight(self, call: Call, offer: Offer) -> int:
-        """How many pictures a call counts for, in time and in rate; the service reserves a fixed number for layers."""
-        if call.body.get(offer.parameters["layers"].wire):
-            return int(offer.parameters["layers"].extra["images_per_minute"])
-        return call.outputs
-
     def _url(self, path: str) -> str:
         return base_url(self._settings, self._backend) + path
 
     def _headers(self) -> dict[str, str]:
-        key = self._backend.key(self._settings)
-        return {} if key is None else {"authorization": f"Bearer {key}"}
+        return dict(self._dialect.auth(self._backend.key(self._settings)))
 
 
 class Departure:

@@ -10,13 +10,13 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from typing import Any
 
-from seedframe.catalog import Catalog, Offer, Price
+from seedframe.catalog import Catalog, Offer, Price, tool_rows
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import (
     CENTER,
@@ -35,6 +35,7 @@ from seedframe.messages import Message
 from seedframe.prompting.brief_schema import tidy_brief
 from seedframe.service import schemas
 from seedframe.service.argument_size import check_size
+from seedframe.service.dialects import dialect_named
 from seedframe.settings import Settings
 
 TOOLS = ("generate_image", "edit_image")
@@ -61,7 +62,11 @@ class FrameRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One checked wish. Everything in it is legal for `offer`; what the offer ignores is gone, with a warning."""
+    """One checked request. Everything in it is legal for `offer`; what the offer ignores is gone, with a warning.
+
+    `options` holds every parameter of the service that was given, by Seedframe's name; fields of that name only repeat
+    those that other stages read.
+    """
 
     tool: str
     offer: Offer
@@ -71,15 +76,11 @@ class ImageRequest:
     images: tuple[str, ...] = ()
     count: int = 1
     related: bool = False
-    seed: int | None = None
     negative_prompt: str | None = None
-    guidance_scale: float | None = None
     output_format: str | None = None
     background: str | None = None
-    web_search: bool = False
-    optimize_prompt: str | None = None
     layers: bool = False
-    watermark: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     save_as: str | None = None
     preview: str = "small"
     fit_references: bool = False
@@ -94,8 +95,12 @@ class ImageRequest:
 
     @property
     def calls(self) -> int:
-        """How many paid POSTs this request is: a related set and a gateway's `n` are one."""
-        return 1 if self.related or self.offer.backend.dialect == "uniall" else self.count
+        """How many paid POSTs this request is."""
+        return len(dialect_named(self.offer.backend.dialect).calls(self))
+
+    def weight(self, outputs: int) -> int:
+        """How many pictures a POST for `outputs` counts for in time and rate; layers reserve a fixed number."""
+        return int(self.offer.parameters["layers"].extra["images_per_minute"]) if self.layers else outputs
 
     @property
     def group(self) -> int | None:
@@ -160,22 +165,34 @@ def _request(
     warnings: tuple[Message, ...],
     settings: Settings,
 ) -> ImageRequest:
-    shaped = {"size", "ratio", "frame", "anchor"}
-    fields = {name: value for name, value in given.items() if name not in shaped}
-    if fields.get("seed", 0) < 0:
-        del fields["seed"]
-    artefacts = offer.parameters["guidance_scale"].extra.get("warn")
-    if artefacts and "guidance_scale" in fields:
-        warnings = (*warnings, Message(artefacts))
+    if given.get("seed", 0) < 0:
+        given = {name: value for name, value in given.items() if name != "seed"}
+    known = {one.name for one in fields(ImageRequest)}
     return ImageRequest(
         tool=tool,
         offer=offer,
         frame=frame,
-        warnings=warnings,
+        warnings=(*warnings, *_warned(given, offer)),
         price_override=settings.prices.get(offer.model.name),
         strict=settings.strict_prompts,
-        **{**fields, "images": tuple(fields.get("images", ()))},
+        options=_options(given, offer),
+        **{
+            **{name: value for name, value in given.items() if name in known and name != "frame"},
+            "images": tuple(given.get("images", ())),
+        },
     )
+
+
+def _options(given: Mapping[str, Any], offer: Offer) -> dict[str, Any]:
+    """The service's own parameters among the arguments, and those that are sent even when they are not given."""
+    always = {name: False for name, parameter in offer.parameters.items() if parameter.always}
+    return always | {name: given[name] for name in offer.parameters if name in given}
+
+
+def _warned(given: Mapping[str, Any], offer: Offer) -> list[Message]:
+    """What the data warns of when a parameter is used."""
+    used = (offer.parameters[name].extra.get("warn") for name in offer.parameters if name in given)
+    return [Message(key) for key in used if key]
 
 
 def coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,7 +322,7 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
 
 def _is_neutral(name: str, value: Any, state: str, offer: Offer) -> bool:
     """Whether a value asks for nothing this offer does not do anyway: hosts that fill every property send such."""
-    entry = schemas.arguments()["arguments"].get(name, {})
+    entry = tool_rows()["arguments"].get(name, {})
     if "never" in entry and value == entry["never"]:
         return True
     if state == "ignored" or (state == "supported" and value in _choices(name, offer, value)):

@@ -21,7 +21,7 @@ from seedframe.service.base64_stream import Base64Extractor, ImageChunk
 from seedframe.service.events import Closing, Done, read_event
 from seedframe.service.failures import failure, request_id
 from seedframe.service.network.bodies import OddEncoding, TooMuch, unpacked
-from seedframe.service.replies import Reply, Slot, SlotError, is_emulated, read_reply
+from seedframe.service.replies import Reply, Slot, SlotError, is_emulated
 
 BOM = b"\xef\xbb\xbf"
 _STREAM_BEGINNINGS = (b"event:", b"data:", b"id:", b"retry:", b":")
@@ -73,7 +73,10 @@ class Parts:
 class ResponseReader:
     """One answer on its way. `arrived` is awaited for each slot."""
 
-    def __init__(self, parts: Parts, arrived: SlotHandler) -> None:
+    def __init__(
+        self, parts: Parts, arrived: SlotHandler, *, read: Callable[[int, Mapping[str, str], bytes], Reply]
+    ) -> None:
+        self._read_document = read
         self._parts = parts
         self._arrived = arrived
         self._slots: dict[int, Slot] = {}
@@ -93,7 +96,7 @@ class ResponseReader:
         if _is_stream(head, response.headers):
             return await self._read_events(head.removeprefix(BOM), lean)
         document = head + b"".join([piece async for piece in lean])
-        reply = read_reply(response.status_code, response.headers, document)
+        reply = self._read_document(response.status_code, response.headers, document)
         for slot in reply.slots:
             await self._take(slot)
         return replace(reply, slots=self._ordered())

@@ -8,15 +8,11 @@ Never in here: a model's name, an argument's value.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
-from seedframe.catalog import Backend, Catalog, Model, Offer
+from seedframe.catalog import Backend, Catalog, Model, Offer, tool_rows
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import ratio_text
 from seedframe.settings import Settings
@@ -34,20 +30,14 @@ _OUR_ARGUMENTS = ("model", "ratio", "size", "save_as", "preview", "frame", "anch
 _FLAGS = ("dry_run", "as_is", "force", "fresh", "confirm_cost", "fit_references")
 
 
-@cache
-def arguments() -> Mapping[str, Any]:
-    """`arguments.json`: the tools and their arguments with description templates."""
-    return MappingProxyType(json.loads((files("seedframe") / "data" / "tools.json").read_text(encoding="utf-8")))
-
-
 def argument_kinds(tool: str) -> dict[str, str]:
     """The arguments a tool takes, in the order they are advertised, and the JSON type of each."""
-    own = arguments()["tools"][tool].get("inputSchema")
+    own = tool_rows()["tools"][tool].get("inputSchema")
     if own:
         kinds = {name: entry["type"] for name, entry in own["properties"].items()}
         # A brief that is advertised as JSON text, to keep the tool small, is taken as an object too.
         return {**kinds, "brief": "object"} if "brief" in kinds else kinds
-    entries = arguments()["arguments"].items()
+    entries = tool_rows()["arguments"].items()
     taken = {name: entry["schema"]["type"] for name, entry in entries if tool in entry.get("tools", [tool])}
     return {**taken, "brief": "object"}
 
@@ -65,13 +55,13 @@ def advertised(
     The default model, the ratio and the prices are those of the settings in force. `edit_image` describes only what
     is its own: both picture tools are always read together.
     """
-    head = arguments()["tools"][tool]
+    head = tool_rows()["tools"][tool]
     words = _words(catalog, settings or Settings())
     described = {"name": tool, "title": head["title"], "description": head["description"].format(**words)}
     if "inputSchema" in head:
         return {**described, "inputSchema": _filled(head["inputSchema"], words)}
     texts = descriptions(tool, catalog, settings)
-    entries = arguments()["arguments"]
+    entries = tool_rows()["arguments"]
     properties = {
         name: {**entries[name]["schema"], **({"description": text} if _is_own(tool, name) else {})}
         for name, text in texts.items()
@@ -84,14 +74,14 @@ def advertised(
 
 def descriptions(tool: str, catalog: Catalog, settings: Settings | None = None) -> dict[str, str]:
     """Every argument of a picture tool but `brief`, in words, in the order they are advertised."""
-    entries = arguments()["arguments"]
+    entries = tool_rows()["arguments"]
     words = _words(catalog, settings or Settings())
     names = [name for name in argument_names(tool) if name != "brief"]
     return {name: _describe(tool, name, entries[name], catalog, words) for name in names}
 
 
 def _is_own(tool: str, name: str) -> bool:
-    entry = arguments()["arguments"][name]
+    entry = tool_rows()["arguments"][name]
     return tool != "edit_image" or "tools" in entry or "edit" in entry
 
 
@@ -106,14 +96,14 @@ def _filled(schema: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, An
 
 def hints(tool: str) -> Mapping[str, bool]:
     """What a host may assume of a tool: readOnly, destructive, idempotent, openWorld. All four are always said."""
-    described: Mapping[str, bool] = arguments()["tools"][tool]["hints"]
+    described: Mapping[str, bool] = tool_rows()["tools"][tool]["hints"]
     return described
 
 
 def checked(tool: str, offer: Offer) -> dict[str, Any]:
     """The schema of one tool for one model on one backend, over arguments whose size is already made legal."""
-    if "inputSchema" in arguments()["tools"][tool]:
-        return dict(arguments()["tools"][tool]["inputSchema"])
+    if "inputSchema" in tool_rows()["tools"][tool]:
+        return dict(tool_rows()["tools"][tool]["inputSchema"])
     own = {
         name: dict(parameter.schema)
         for name, parameter in offer.parameters.items()
@@ -138,7 +128,7 @@ def checked(tool: str, offer: Offer) -> dict[str, Any]:
         "title": f"{tool} for {offer.model.title} on {offer.backend.title}",
         "type": "object",
         "additionalProperties": False,
-        "required": arguments()["tools"][tool]["required"],
+        "required": tool_rows()["tools"][tool]["required"],
         "properties": properties,
         "allOf": [
             *_prompt_rule(offer),
@@ -269,7 +259,7 @@ def _models_and_prices(catalog: Catalog, settings: Settings, default: str) -> st
 def _model_and_price(model: Model, backend: Backend | None, settings: Settings, default: str) -> str:
     marks = [f"= {model.aliases[0]}"] if model.aliases and model.aliases[0][0].isdigit() else []
     marks += ["default"] if model.name == default else []
-    listed = backend.prices.get(model.name, {}) if backend else {}
+    listed = (model.prices_on(backend) if backend else None) or {}
     prices = [Decimal(tier["each"]) for tier in listed.get("tiers", [listed]) if "each" in tier]
     if model.name in settings.prices:
         prices = [settings.prices[model.name]]

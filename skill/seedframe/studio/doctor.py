@@ -128,8 +128,8 @@ def _folder(settings: Settings) -> Condition:
 
 
 async def _probes(settings: Settings, backend: Backend, transport: httpx.AsyncBaseTransport | None) -> list[Condition]:
-    sold = [model for model in catalog().models if backend.ids in model.ids]
-    if backend.dialect != "ark":
+    sold = [model for model in catalog().models if model.ids_on(backend)]
+    if not backend.free_probe:
         return [Condition("probe", True, Message("diagnosis.no-probe", backend=backend.title))]
     async with connected(settings, backend, transport=transport) as client:
         return [await _probe(client, model.name, settings, backend) for model in sold]

@@ -15,7 +15,7 @@ from typing import Any
 from seedframe.errors import OutcomeUnknown, SeedreamError, StoreError
 from seedframe.messages import Message
 from seedframe.payments import Entry
-from seedframe.service.calls import Call
+from seedframe.service.dialects import Call
 from seedframe.service.replies import Reply, Slot
 from seedframe.studio import billing, results
 from seedframe.studio.delivery import Delivery, JobContext, write_records
@@ -147,7 +147,7 @@ class Job:
                 await self._context.admit(self._prepared.key, self._request.offer, call.outputs)
             await self._context.payments.sent(self._entry.id)
             left = self._posted = True
-            seconds = self._context.client.patience(call, self._request.offer)
+            seconds = self._context.client.patience(call)
             self._say(Message("network.drawing", seconds=f"{seconds:g}"))
 
         async def arrived(slot: Slot) -> None:

@@ -17,7 +17,8 @@ from seedframe.prompting import StyledPrompt, check_style
 from seedframe.prompting.prompt_input import prompt_input
 from seedframe.prompting.prompt_input import style_prompt_of as worded_input
 from seedframe.redaction import redact
-from seedframe.service.calls import Call, build
+from seedframe.service.dialects import Call, dialect_named
+from seedframe.service.dialects.base import patience
 from seedframe.service.references import Reference
 from seedframe.service.request import ImageRequest
 from seedframe.settings import Settings
@@ -79,7 +80,7 @@ def style_request(request: ImageRequest) -> StyledPrompt:
 def style_prompt_of(request: ImageRequest) -> StyledPrompt:
     """The words of a request and everything noticed about them, not yet judged."""
     ratio = request.frame.ratio
-    asked = prompt_input(
+    given = prompt_input(
         request.offer,
         prompt=request.prompt,
         brief=request.brief,
@@ -93,7 +94,7 @@ def style_prompt_of(request: ImageRequest) -> StyledPrompt:
         layers=request.layers,
         strict=request.strict,
     )
-    return worded_input(asked, request.offer)
+    return worded_input(given, request.offer)
 
 
 def check_prompt(styled: StyledPrompt, request: ImageRequest) -> None:
@@ -104,17 +105,20 @@ def check_prompt(styled: StyledPrompt, request: ImageRequest) -> None:
 def build_calls(
     request: ImageRequest, styled: StyledPrompt, references: tuple[Reference, ...], settings: Settings
 ) -> tuple[Call, ...]:
-    """Room 3: one POST, or one for each picture where the backend makes no sets."""
-    call = build(
-        request,
-        prompt=styled.prompt,
-        negative=styled.negative,
-        images=[reference.value for reference in references],
-        outputs=request.count // request.calls,
-        timeout=settings.timeout,
-        response_format=settings.response_format or request.offer.response_format,
+    """Stage 3: the POSTs of the request, in its backend's dialect."""
+    dialect = dialect_named(request.offer.backend.dialect)
+    return tuple(
+        dialect.build(
+            request,
+            prompt=styled.prompt,
+            negative=styled.negative,
+            images=[reference.value for reference in references],
+            outputs=outputs,
+            response_format=settings.response_format or request.offer.response_format,
+            seconds=patience(settings.timeout, request.weight(outputs)),
+        )
+        for outputs in dialect.calls(request)
     )
-    return (call,) * request.calls
 
 
 def prompt_words(prepared: CallPlan) -> Mapping[str, Any]:

@@ -138,8 +138,8 @@ def describe_request(prepared: CallPlan, language: Language, *, more: tuple[Mess
     }
     if prepared.references:
         facts["references"] = [reference.shown for reference in prepared.references]
-    if request.seed is not None:
-        facts["seed"] = request.seed
+    if "seed" in request.options:
+        facts["seed"] = request.options["seed"]
     return facts
 
 

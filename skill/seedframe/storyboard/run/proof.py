@@ -89,7 +89,7 @@ def _is_same(described: Mapping[str, Any], asked: ImageRequest, task: FrameTask,
             and described["backend"] == backend
             and described["model"] == asked.offer.model.name
             and described["brief"] == redact(json.loads(json.dumps(task.brief)))
-            and described.get("seed") == asked.seed
+            and described.get("seed") == asked.options.get("seed")
             and (asked.frame.asked is None or described["frame"]["asked"] == asked.frame.asked)
             and (asked.frame.frame is None or _size(described["picture"]) == str(asked.frame.frame))
             and _names(described.get("references", ()))

@@ -239,7 +239,8 @@ def _header(page: _Page) -> str:
     )
     about = " · ".join(part for part in (board.project, board.ratio, board.model, f"Seedance {board.seedance}") if part)
     return (
-        f'<header><div><h1>{_bilingual(board.title) or escape(board.project)}</h1><p class="id">{escape(about)}</p></div>'
+        f"<header><div><h1>{_bilingual(board.title) or escape(board.project)}</h1>"
+        f'<p class="id">{escape(about)}</p></div>'
         f'<dl class="facts">{listed}</dl><div class="tools">{tools}</div></header>'
         f'<p class="keys"><kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> {_both("sheet-key-move")} '
         f"<kbd>p</kbd> {_both('sheet-key-pick')} <kbd>Enter</kbd> {_both('sheet-key-zoom')} "

@@ -1,0 +1,94 @@
+"""What every dialect is made of: one POST as a value, and the four functions a dialect module has.
+
+In: a request with its prompt and pictures. Out: `Call`. Never in here: a vendor's key or field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from seedframe.service.replies import Reply
+    from seedframe.service.request import ImageRequest
+
+ESSENTIAL = frozenset(
+    {
+        "model",
+        "prompt",
+        "image",
+        "size",
+        "background",
+        "layer_decomposition",
+        "tools",
+        "sequential_image_generation",
+        "sequential_image_generation_options",
+    }
+)
+"""What a request is about: without it the picture would be another one, so it is never dropped to please a service."""
+
+
+FURTHER_PICTURE_SECONDS = 40.0
+"""How much longer each further picture of a call may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One POST: which path of the backend, its JSON body, how many pictures it may return.
+
+    `weight` is how many pictures it counts for in time and in the rate limit.
+    """
+
+    path: str
+    body: Mapping[str, Any]
+    outputs: int
+    stream: bool = False
+    weight: int = 1
+
+    def may_drop(self, parameter: str | None) -> bool:
+        """Whether the call means the same without that parameter."""
+        return parameter in self.body and parameter not in ESSENTIAL
+
+    def without(self, parameter: str) -> Call:
+        """The same call without a parameter the service refused."""
+        return replace(self, body={key: value for key, value in self.body.items() if key != parameter})
+
+
+class Dialect(Protocol):
+    """A module of this folder. Its name is what a backend's file calls its dialect."""
+
+    def calls(self, request: ImageRequest) -> Sequence[int]:
+        """How many pictures each POST of this request asks for; one number for each POST."""
+
+    def build(
+        self,
+        request: ImageRequest,
+        *,
+        prompt: str,
+        negative: str | None,
+        images: Sequence[str],
+        outputs: int,
+        response_format: str,
+        seconds: float,
+    ) -> Call:
+        """The POST for `outputs` pictures. `images` are data URIs or URLs in the order the prompt counts them.
+
+        `seconds` is how long the answer is waited for, for services that want to know.
+        """
+
+    def auth(self, key: str | None) -> Mapping[str, str]:
+        """The headers that carry the key."""
+
+    def read(self, status: int, headers: Mapping[str, str], document: bytes) -> Reply:
+        """A whole JSON answer, whose pictures were taken out and replaced by their numbers. ApiError: it says no."""
+
+
+def patience(timeout: float, weight: int) -> float:
+    """How many seconds an answer of that many pictures is waited for; `timeout` is the time of one."""
+    return timeout + FURTHER_PICTURE_SECONDS * (weight - 1)
+
+
+def one_or_many(images: Sequence[str]) -> str | list[str]:
+    """A single picture stands alone, several in a list."""
+    return images[0] if len(images) == 1 else list(images)
