@@ -55,6 +55,7 @@ class Settings:
     images_per_minute: int | None = None
     response_format: str | None = None
     strict_prompts: bool = False
+    decode_references: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -211,6 +212,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_IPM", "images_per_minute", _positive(int, "500"), "500"),
     Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
     Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
+    Setting("SEEDFRAME_DECODE_REFERENCES", "decode_references", _switch, "0"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),

@@ -33,9 +33,8 @@ def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pi
     or too long a picture cannot be: PictureError.
     """
     header = read_header(source, max_pixels=max_pixels, scaled=True)
-    _check_shape(source, header.displayed, limits)
     size = source.stat().st_size
-    reasons = _reasons(header, size, limits)
+    reasons = refit_reasons(source, header, size, limits)
     if not reasons:
         return FitReport(source, changed=False, format=header.format, size=header.displayed, bytes=size)
     with guarded(source), landing(target) as part:
@@ -63,7 +62,12 @@ def _check_shape(source: Path, size: Size, limits: ReferenceLimits) -> None:
         )
 
 
-def _reasons(header: Header, bytes: int, limits: ReferenceLimits) -> tuple[Message, ...]:
+def refit_reasons(source: Path, header: Header, bytes: int, limits: ReferenceLimits) -> tuple[Message, ...]:
+    """Why a picture must be written anew before it is sent; empty where it goes as it is. PictureError: nothing helps.
+
+    `source` is only named.
+    """
+    _check_shape(source, header.displayed, limits)
     reasons = []
     if header.format not in limits.formats:
         reasons.append(Message("pictures.fit-format", got=header.format))

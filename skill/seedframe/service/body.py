@@ -15,11 +15,20 @@ from seedframe.service.file_part import FilePart, pieces
 
 
 class JsonBody:
-    """A body that can be sent again: each iteration opens its files anew. `complete`: all of it was handed over."""
+    """A body that can be sent again: each iteration opens its files anew.
+
+    `complete`: its last piece was handed over, so that the receiver may have the whole of it.
+    """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self._parts = _parts(content)
-        self.complete = False
+        self.complete = len(self._parts) == 1
+
+    @property
+    def content(self) -> bytes | JsonBody:
+        """What to send: the text itself where no file belongs into it."""
+        only = self._parts[0]
+        return only if len(self._parts) == 1 and isinstance(only, bytes) else self
 
     @property
     def headers(self) -> dict[str, str]:

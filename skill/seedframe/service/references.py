@@ -1,7 +1,8 @@
 """Input pictures: from whatever the caller names to what the wire takes, checked before anything is paid.
 
-In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each.
-Local files are read only inside allowed folders, and only if they are pictures. Never in here: a prompt, a payment.
+In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each,
+whose file is read again while it is sent. Local files are read only inside allowed folders, and only if they are
+pictures. Never in here: a prompt, a payment, a whole picture in memory.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,19 +21,20 @@ from seedframe.errors import InvalidRequest, PictureError
 from seedframe.geometry import Size
 from seedframe.messages import Message
 from seedframe.service.client import Client
-from seedframe.service.lookup import LATEST, find, places
+from seedframe.service.file_part import FilePart
+from seedframe.service.lookup import LATEST, find
 from seedframe.service.request import ImageRequest
-from seedframe.studio.store import Store
 
 EARLIER = "seedframe:"
 _REMOTE = ("https://", "http://")
+_FILES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One input picture: `value` for the wire (data URI or URL), `shown` and `sha256` for people and records."""
+    """One input picture: `value` for the wire (a file or a URL), `shown` and `sha256` for people and records."""
 
-    value: str
+    value: str | FilePart
     shown: str
     sha256: str
     notes: tuple[Message, ...] = ()
@@ -41,13 +42,31 @@ class Reference:
     """Width and height as displayed; None for a URL that is not read here."""
 
 
+class ReferenceTools:
+    """What the references of all calls of a process share: what is known of files, and one refit at a time.
+
+    With `decode` every pixel is decoded before a picture is sent.
+    """
+
+    def __init__(self, *, decode: bool = False) -> None:
+        self.checks = images.FileChecks(decode=decode)
+        self.reading = asyncio.Semaphore(_FILES_AT_ONCE)
+        self.refitting = asyncio.Lock()
+
+
 @dataclass(frozen=True, slots=True)
 class ReferenceLoader:
-    """Where references are prepared: allowed folders, the store's disk, the network, how earlier results are found."""
+    """Where references are prepared: allowed folders, the network, how earlier results are found.
+
+    `folder` makes a folder for what is fetched, unpacked or refitted, when it is first needed; it must stay until the
+    call has been sent. `places` are the folders where a relative path is looked up.
+    """
 
     roots: Sequence[Path]
-    store: Store
+    places: Sequence[Path]
+    folder: Callable[[], Path]
     client: Client
+    tools: ReferenceTools
     earlier: Callable[[str], Awaitable[Path | None]]
 
 
@@ -60,31 +79,45 @@ class _Rules:
     alpha: bool
 
 
-async def gather(request: ImageRequest, desk: ReferenceLoader) -> tuple[Reference, ...]:
-    """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are."""
+async def gather(request: ImageRequest, loader: ReferenceLoader) -> tuple[Reference, ...]:
+    """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are.
+
+    Several are prepared at a time; of several errors the first reference's is raised, once nothing runs any more.
+    """
     offer = request.offer
     rules = _Rules(offer.references, request.fit_references, _needs_alpha(request))
     stay = offer.references.by == "url" or request.dry_run
-    name = f"references-{uuid.uuid4().hex}"
-    folder = await asyncio.to_thread(desk.store.prepare, name)
-    try:
-        return tuple(
-            [
-                await _load_one(image.strip(), folder / f"image-{number}", rules, desk, stay=stay)
-                for number, image in enumerate(request.images, 1)
-            ]
-        )
-    finally:
-        await asyncio.to_thread(desk.store.discard, folder)
+    loading = (
+        _load_one(image.strip(), f"image-{number}", rules, loader, stay=stay)
+        for number, image in enumerate(request.images, 1)
+    )
+    loaded = await asyncio.gather(*loading, return_exceptions=True)
+    for reference in loaded:
+        if isinstance(reference, BaseException):
+            raise reference
+    return tuple(reference for reference in loaded if isinstance(reference, Reference))
 
 
-async def _load_one(wanted: str, part: Path, rules: _Rules, desk: ReferenceLoader, *, stay: bool) -> Reference:
+async def _load_one(wanted: str, name: str, rules: _Rules, loader: ReferenceLoader, *, stay: bool) -> Reference:
     plain = (Message("references.plain-http", url=_shown_url(wanted)),) if wanted.startswith("http://") else ()
     if stay and wanted.startswith(_REMOTE):
         return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest(), plain)
-    source, shown = await _local(wanted, part, rules.limits, desk)
-    reference = await asyncio.to_thread(_inline, source, shown, part, rules)
-    return replace(reference, notes=(*plain, *reference.notes))
+    async with loader.tools.reading:
+        source, shown = await _local(wanted, name, rules.limits, loader)
+        checked = await asyncio.to_thread(_checked, source, shown, rules, loader.tools.checks)
+    reasons = images.refit_reasons(source, checked.header, checked.stamp.bytes, rules.limits)
+    notes = (*plain, *(Message("references.fitted", name=shown, why=reason) for reason in reasons))
+    shape = checked.header.displayed
+    if reasons:
+        fitted = (await asyncio.to_thread(loader.folder)) / f"{name}.fitted"
+        async with loader.tools.refitting:
+            await asyncio.to_thread(images.fit_reference, source, fitted, rules.limits)
+        source, checked = fitted, await asyncio.to_thread(_check, fitted, loader.tools.checks)
+    if checked.stamp.bytes > rules.limits.warn_bytes:
+        advised = rules.limits.warn_bytes
+        notes = (*notes, Message("references.heavy", name=shown, bytes=checked.stamp.bytes, advised=advised))
+    part = FilePart(source, checked.header.mime, checked.sha256, checked.stamp)
+    return Reference(part, shown, checked.sha256, notes, shape)
 
 
 def _needs_alpha(request: ImageRequest) -> bool:
@@ -94,31 +127,32 @@ def _needs_alpha(request: ImageRequest) -> bool:
     return bool(request.offer.parameters["background"].extra["transparent_needs"] == "one-alpha-png")
 
 
-async def _local(wanted: str, part: Path, limits: ReferenceLimits, desk: ReferenceLoader) -> tuple[Path, str]:
+async def _local(wanted: str, name: str, limits: ReferenceLimits, loader: ReferenceLoader) -> tuple[Path, str]:
     """A file on this machine that holds the picture, and how to call it."""
     if wanted.startswith(EARLIER) or wanted == LATEST:
-        found = await desk.earlier(wanted)
+        found = await loader.earlier(wanted)
         if found is None and wanted == LATEST:
             raise _refused("shapes.no-latest", wanted, "path, https URL, data URI, seedframe: id")
         if found is None:
             raise _refused("references.unknown-earlier", wanted, "seedframe:<id>-<number>")
-        return found, wanted
+        return await asyncio.to_thread(found.resolve), wanted
     if wanted.startswith("data:"):
+        part = (await asyncio.to_thread(loader.folder)) / name
         await asyncio.to_thread(_write_data_uri, wanted, part)
         return part, "data URI"
     if wanted.startswith(_REMOTE):
-        await desk.client.fetch_reference(wanted, part, limits.max_bytes)
+        part = (await asyncio.to_thread(loader.folder)) / name
+        await loader.client.fetch_reference(wanted, part, limits.max_bytes)
         return part, _shown_url(wanted)
-    named = await asyncio.to_thread(find, wanted, places(desk.store.root))
-    return await asyncio.to_thread(_allowed_file, named, desk.roots), wanted
+    return await asyncio.to_thread(_allowed_file, wanted, loader.places, loader.roots), wanted
 
 
-def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
+def _checked(source: Path, shown: str, rules: _Rules, checks: images.FileChecks) -> images.CheckedFile:
+    """The facts about a picture that may be sent, if need be after a refit."""
     limits = rules.limits
-    header = images.read_header(source, scaled=True)
-    size = source.stat().st_size
-    too_big = size > limits.max_bytes or header.size.pixels > limits.max_pixels
-    if too_big and not rules.fit:
+    checked = _check(source, checks)
+    header, size = checked.header, checked.stamp.bytes
+    if not rules.fit and (size > limits.max_bytes or header.size.pixels > limits.max_pixels):
         raise InvalidRequest(
             Message("references.too-big", name=shown, bytes=size, size=str(header.displayed)),
             field="images",
@@ -126,15 +160,14 @@ def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
             allowed={"bytes": limits.max_bytes, "pixels": limits.max_pixels},
             advice=Message("references.too-big-advice"),
         )
-    images.verify(source)
     if rules.alpha and not (header.format == "png" and images.see_through(source)):
         raise _opaque(shown)
-    fitted = images.fit_reference(source, part.with_suffix(".fitted"), limits)
-    notes = tuple(Message("references.fitted", name=shown, why=note) for note in fitted.notes)
-    if fitted.bytes > limits.warn_bytes:
-        notes = (*notes, Message("references.heavy", name=shown, bytes=fitted.bytes, advised=limits.warn_bytes))
-    value = images.data_uri(fitted.path)
-    return Reference(value, shown, hashlib.sha256(value.encode("ascii")).hexdigest(), notes, header.displayed)
+    return checked
+
+
+def _check(source: Path, checks: images.FileChecks) -> images.CheckedFile:
+    with images.guarded(source), source.open("rb", buffering=0) as file:
+        return checks.check(file, source)
 
 
 def _opaque(shown: str) -> InvalidRequest:
@@ -147,8 +180,9 @@ def _opaque(shown: str) -> InvalidRequest:
     )
 
 
-def _allowed_file(wanted: str, roots: Sequence[Path]) -> Path:
+def _allowed_file(named: str, places: Sequence[Path], roots: Sequence[Path]) -> Path:
     """The real path of a regular file inside an allowed folder, links resolved."""
+    wanted = find(named, places)
     text = unquote(urlsplit(wanted).path) if wanted.startswith("file://") else wanted
     path = Path(text).expanduser().absolute()
     try:

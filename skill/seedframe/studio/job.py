@@ -83,7 +83,7 @@ class Job:
 
     def _make_ready(self) -> None:
         self._saving.prepare()
-        self._saving.check_ready(sum(len(reference.value) for reference in self._prepared.references))
+        self._saving.check_ready(0)
 
     async def _note_replies(self, bill: Bill) -> None:
         """The bill, once every answer is there; what may have been billed besides stays reserved."""

@@ -34,9 +34,10 @@ from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, 
 from seedframe.messages import Message
 from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, State
 from seedframe.payments.migrations import BUSY_SECONDS
+from seedframe.prompting import StyledPrompt
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
-from seedframe.service.lookup import LATEST
-from seedframe.service.references import ReferenceLoader, gather
+from seedframe.service.lookup import LATEST, places
+from seedframe.service.references import ReferenceLoader, ReferenceTools, gather
 from seedframe.service.request import ImageRequest, check, with_shape_of
 from seedframe.settings import Money, Settings
 from seedframe.studio import postprocess
@@ -46,6 +47,7 @@ from seedframe.studio.plan import CallPlan, build_calls, style_request
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.redelivery import Redelivery, delivery_of
 from seedframe.studio.results import Result, describe_failure, describe_price, describe_request, failure_of
+from seedframe.studio.scratch import Scratch
 from seedframe.studio.store import Store
 
 __all__ = ["Result", "Studio", "silent"]
@@ -95,6 +97,7 @@ class Studio:
         images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
         at_once = asyncio.Semaphore(downloads)
         self._context = JobContext(settings, client, payments, self.store, now, images, at_once, free, admit)
+        self._reference_tools = ReferenceTools(decode=settings.decode_references)
         self._emulated_asked = asyncio.Lock()
         self._emulated: bool | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
@@ -159,13 +162,16 @@ class Studio:
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         prepared = replace(await self.prepare(request), key=key)
-        if request.dry_run:
-            yield Result(self._dry_run_result(prepared))
-            return
-        prepared = replace(prepared, emulated=await self._is_emulated())
-        result = self._claimed_result(prepared, arguments, report)
-        async with self._handed_over(result) as given:
-            yield given
+        try:
+            if request.dry_run:
+                yield Result(self._dry_run_result(prepared))
+                return
+            prepared = replace(prepared, emulated=await self._is_emulated())
+            result = self._claimed_result(prepared, arguments, report)
+            async with self._handed_over(result) as given:
+                yield given
+        finally:
+            prepared.scratch.release()
 
     @asynccontextmanager
     async def fetch(self, entry: str, *, report: ReportProgress = silent) -> AsyncIterator[Result]:
@@ -242,15 +248,28 @@ class Studio:
         return self._emulated and self.catalog.backend(self.settings.backend).charges
 
     async def prepare(self, request: ImageRequest) -> CallPlan:
-        """Rooms 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend."""
+        """Rooms 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend.
+
+        Whoever is given the plan releases its `scratch`.
+        """
         styled = style_request(request)
         await asyncio.to_thread(self.store.stem, request.save_as, "picture")
-        desk = ReferenceLoader(self._roots(), self.store, self.client, self._earlier)
-        references = await gather(request, desk) if request.images else ()
+        scratch = Scratch(self.store)
+        try:
+            return await self._plan(request, styled, scratch)
+        except BaseException:
+            scratch.release()
+            raise
+
+    async def _plan(self, request: ImageRequest, styled: StyledPrompt, scratch: Scratch) -> CallPlan:
+        loader = ReferenceLoader(
+            self._roots(), places(self.store.root), scratch.folder, self.client, self._reference_tools, self._earlier
+        )
+        references = await gather(request, loader) if request.images else ()
         request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
         notes = tuple(note for reference in references for note in reference.notes)
-        return CallPlan(request, styled, references, calls, (*request.warnings, *notes))
+        return CallPlan(request, styled, references, calls, (*request.warnings, *notes), scratch)
 
     async def _confirmed_claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         """Consent is for paying: what is under way or paid already is handed over without asking."""
@@ -286,7 +305,10 @@ class Studio:
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
         """The work of a claim that is this caller's to do, in a task that outlives a caller who leaves."""
         if isinstance(claim, Begin):
-            return self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
+            started = self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
+            prepared.scratch.hold()
+            started[0].add_done_callback(lambda _: prepared.scratch.release())
+            return started
         if isinstance(claim, Fetch):
             described = describe_request(prepared, self.settings.language)
             sent = prepared.shown(self.settings.secrets)
