@@ -168,7 +168,7 @@ async def made(open_studio: OpenStudio, url: str, base: str) -> tuple[list[str],
 
 @pytest.mark.parametrize("url", RESULTS)
 async def test_a_result_inside_is_not_fetched_and_told_as_paid(open_studio: OpenStudio, url: str):
-    assert await made(open_studio, url, "https://gateway.example.com") == ([], ("PictureError", "yes"))
+    assert await made(open_studio, url, "https://gateway.example.com") == ([], ("Undelivered", "yes"))
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ only when it is needed. Failures are PictureError, or StoreError when the disk i
 """
 
 from seedframe.images.crop import crop, resize_frame
-from seedframe.images.file_check import CheckedFile, FileChecks, FileStamp
 from seedframe.images.decoding import guarded
 from seedframe.images.encoders import written_format
+from seedframe.images.file_check import CheckedFile, FileChecks, FileStamp
 from seedframe.images.headers import read_header, sniff
 from seedframe.images.inspection import inspect, see_through, seedance_problems
 from seedframe.images.preview import contact_strip, preview
 from seedframe.images.refit import fit_reference, refit_reasons
+from seedframe.images.strip_metadata import strip
 from seedframe.images.turbojpeg import turbojpeg_version
 from seedframe.images.types import MAX_PIXELS, MIMES, CropReport, FitReport, Header, Metadata, Verified
 from seedframe.images.verify import differences, verify
@@ -40,6 +41,7 @@ __all__ = [
     "see_through",
     "seedance_problems",
     "sniff",
+    "strip",
     "turbojpeg_version",
     "verify",
     "written_format",

@@ -21,7 +21,6 @@ from seedframe.images.headers import header_of
 from seedframe.images.sequential import SequentialReader
 from seedframe.images.structure import WALKS
 from seedframe.images.types import MAX_PIXELS, Header
-from seedframe.images.verify import verify
 from seedframe.messages import Message
 
 _REMEMBERED = 512
@@ -50,22 +49,26 @@ class FileStamp:
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """A picture file that is whole. `carries_more`: metadata beyond colour, or bytes behind the picture's end."""
+    """A picture file that is whole. `checksum` is the CRC-32 of all its bytes.
+
+    `carries_more`: it has metadata beyond colour, or bytes behind the picture's end.
+    """
 
     header: Header
     stamp: FileStamp
     sha256: str
+    checksum: int
     carries_more: bool
 
 
 class FileChecks:
     """Checks files and remembers what it found, the most recent ones. Safe to use from several threads.
 
-    With `decode` every pixel is decoded as well, which also finds damage inside the coded data.
+    `refitting` is held while a picture is decoded and written anew, which takes memory: one at a time.
     """
 
-    def __init__(self, *, decode: bool = False) -> None:
-        self._decode = decode
+    def __init__(self) -> None:
+        self.refitting = threading.Lock()
         self._known: OrderedDict[tuple[str, FileStamp], CheckedFile] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -77,28 +80,38 @@ class FileChecks:
             if known := self._known.get(key):
                 self._known.move_to_end(key)
                 return known
-        checked = self._checked(file, path, stamp)
-        if time.time_ns() - stamp.changed > _SETTLED_NS:
-            with self._lock:
-                self._known[key] = checked
-                if len(self._known) > _REMEMBERED:
-                    self._known.popitem(last=False)
+        checked = _checked(file, path, stamp)
+        self.remember(path, checked)
         return checked
 
-    def _checked(self, file: BinaryIO, path: Path, stamp: FileStamp) -> CheckedFile:
-        with guarded(path):
-            header = header_of(file, path, max_pixels=MAX_PIXELS, scaled=True, scans=False)
-            file.seek(0)
-            reader = SequentialReader(file)
-            walk = WALKS.get(header.format)
-            more = walk(reader) if walk else bool(reader.rest())
-            if header.format == "tiff":
-                _check_tiff(file, path, stamp.bytes)
-        if self._decode:
-            verify(path)
-        if FileStamp.of(file) != stamp:
-            raise PictureError(Message("references.changed", name=path.name), advice=Message("references.changed-advice"))
-        return CheckedFile(header, stamp, reader.sha256, more)
+    def at(self, path: Path) -> CheckedFile:
+        """The facts about a file of ours."""
+        with guarded(path), path.open("rb", buffering=0) as file:
+            return self.check(file, path)
+
+    def remember(self, path: Path, checked: CheckedFile) -> None:
+        """Keep what is known, unless the file was changed so recently that its time may hide another change."""
+        if time.time_ns() - checked.stamp.changed <= _SETTLED_NS:
+            return
+        with self._lock:
+            self._known[str(path), checked.stamp] = checked
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def _checked(file: BinaryIO, path: Path, stamp: FileStamp) -> CheckedFile:
+    with guarded(path):
+        file.seek(0)
+        header = header_of(file, path, max_pixels=MAX_PIXELS, scaled=True, scans=False)
+        file.seek(0)
+        reader = SequentialReader(file)
+        walk = WALKS.get(header.format)
+        more = walk(reader) if walk else reader.rest() > 0
+        if header.format == "tiff":
+            _check_tiff(file, path, stamp.bytes)
+    if FileStamp.of(file) != stamp:
+        raise PictureError(Message("references.changed", name=path.name), advice=Message("references.changed-advice"))
+    return CheckedFile(header, stamp, reader.sha256, reader.checksum, more)
 
 
 def _check_tiff(file: BinaryIO, path: Path, size: int) -> None:

@@ -1,6 +1,6 @@
-"""Reading an open file once, from its first byte to its last, with the digest of all that passed.
+"""Reading an open file once, from its first byte to its last, with digest and checksum of all that passed.
 
-In: a binary file at its start. Out: bytes in order, checksums, the sha256 at the end. One block is held at a time.
+In: a binary file at its start. Out: bytes in order; sha256 and CRC-32 of what was read. One block is held at a time.
 Never in here: what the bytes mean.
 """
 
@@ -23,6 +23,7 @@ class SequentialReader:
         self._block = memoryview(bytearray(_BLOCK))
         self._start = self._end = 0
         self.position = 0
+        self.checksum = 0
 
     def exactly(self, count: int) -> bytes:
         """The next `count` bytes; meant for structure and metadata, not for pixels."""
@@ -82,4 +83,5 @@ class SequentialReader:
         if not came:
             raise EOFError("file ends early")
         self._digest.update(self._block[left : left + came])
+        self.checksum = zlib.crc32(self._block[left : left + came], self.checksum)
         self._start, self._end = 0, left + came

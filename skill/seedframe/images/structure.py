@@ -140,7 +140,7 @@ def walk_bmp(file: SequentialReader) -> bool:
     plain = (abs(width) * bits + 31) // 32 * 4 * abs(height)
     needed = pixels + (plain if packing in {0, 3, 6} else coded)
     file.skip(max(0, needed - file.position))
-    return file.rest() > max(0, told - needed)
+    return file.rest() > max(0, int(told) - int(needed))
 
 
 WALKS: Mapping[str, Walk] = {

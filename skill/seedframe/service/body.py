@@ -38,15 +38,13 @@ class JsonBody:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         self.complete = False
-        *first, last = self._parts
-        for part in first:
+        for left, part in zip(reversed(range(len(self._parts))), self._parts, strict=True):
             if isinstance(part, FilePart):
                 async for piece in pieces(part):
                     yield piece
             else:
+                self.complete = not left
                 yield part
-        self.complete = True
-        yield last
 
 
 def described(content: Any) -> Any:

@@ -27,7 +27,6 @@ from seedframe.messages import Message
 from seedframe.quoting import quoted, quoted_values
 from seedframe.service.body import JsonBody
 from seedframe.service.dialects import Call, dialect_named
-from seedframe.service.body import JsonBody
 from seedframe.service.dialects.base import patience
 from seedframe.service.documents import parse
 from seedframe.service.failures import failure

@@ -121,7 +121,7 @@ def _from_text(text: str, depth: int) -> Envelope | None:
     if start >= 0 and depth <= _NESTED_LEVELS:
         try:
             document, _ = json.JSONDecoder().raw_decode(text[start:])
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         inner = find_envelope(document, depth + 1)
         if inner is not None:

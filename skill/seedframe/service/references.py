@@ -1,8 +1,8 @@
 """Input pictures: from whatever the caller names to what the wire takes, checked before anything is paid.
 
 In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each,
-whose file is read again while it is sent. Local files are read only inside allowed folders, and only if they are
-pictures. Never in here: a prompt, a payment, a whole picture in memory.
+whose file is read again while it is sent. Local files are opened once, only inside allowed folders, and sent only if
+they are pictures; where they were taken is not sent along. Never in here: a prompt, a payment, a picture in memory.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ import binascii
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from seedframe import images
-from seedframe.catalog import ReferenceLimits, catalog
-from seedframe.errors import InvalidRequest, PictureError
+from seedframe.errors import PictureError
 from seedframe.geometry import Size
 from seedframe.messages import Message
 from seedframe.service.client import Client
 from seedframe.service.file_part import FilePart
 from seedframe.service.lookup import LATEST, find
+from seedframe.service.reference_files import LONGEST_SHOWN, ReadyFile, ReferenceFile, ReferenceRules, refused
 from seedframe.service.request import ImageRequest
 
 EARLIER = "seedframe:"
 _REMOTE = ("https://", "http://")
 _FILES_AT_ONCE = 2
+_TEXT_PIECE = 1 << 18
+"""Characters of a data URI that are decoded at a time: a multiple of 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,18 @@ class Reference:
 
 
 class ReferenceTools:
-    """What the references of all calls of a process share: what is known of files, and one refit at a time.
+    """What the references of all calls of a process share: what is known of files, and how many are read at a time."""
 
-    With `decode` every pixel is decoded before a picture is sent.
-    """
-
-    def __init__(self, *, decode: bool = False) -> None:
-        self.checks = images.FileChecks(decode=decode)
+    def __init__(self) -> None:
+        self.checks = images.FileChecks()
         self.reading = asyncio.Semaphore(_FILES_AT_ONCE)
-        self.refitting = asyncio.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceLoader:
     """Where references are prepared: allowed folders, the network, how earlier results are found.
 
-    `folder` makes a folder for what is fetched, unpacked or refitted, when it is first needed; it must stay until the
+    `folder` makes a folder for what is fetched, unpacked or changed, when it is first needed; it must stay until the
     call has been sent. `places` are the folders where a relative path is looked up.
     """
 
@@ -68,29 +67,24 @@ class ReferenceLoader:
     client: Client
     tools: ReferenceTools
     earlier: Callable[[str], Awaitable[Path | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What one request's references must be."""
-
-    limits: ReferenceLimits
-    fit: bool
-    alpha: bool
+    keep_metadata: bool = False
+    decode: bool = False
 
 
 async def gather(request: ImageRequest, loader: ReferenceLoader) -> tuple[Reference, ...]:
     """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are.
 
-    Several are prepared at a time; of several errors the first reference's is raised, once nothing runs any more.
+    Two are prepared at a time; of several errors the first reference's is raised, once nothing runs any more.
     """
     offer = request.offer
-    rules = _Rules(offer.references, request.fit_references, _needs_alpha(request))
+    rules = ReferenceRules(
+        offer.references, request.fit_references, _needs_alpha(request), loader.keep_metadata, loader.decode
+    )
     stay = offer.references.by == "url" or request.dry_run
-    loading = (
+    loading = [
         _load_one(image.strip(), f"image-{number}", rules, loader, stay=stay)
         for number, image in enumerate(request.images, 1)
-    )
+    ]
     loaded = await asyncio.gather(*loading, return_exceptions=True)
     for reference in loaded:
         if isinstance(reference, BaseException):
@@ -98,26 +92,15 @@ async def gather(request: ImageRequest, loader: ReferenceLoader) -> tuple[Refere
     return tuple(reference for reference in loaded if isinstance(reference, Reference))
 
 
-async def _load_one(wanted: str, name: str, rules: _Rules, loader: ReferenceLoader, *, stay: bool) -> Reference:
+async def _load_one(wanted: str, name: str, rules: ReferenceRules, loader: ReferenceLoader, *, stay: bool) -> Reference:
     plain = (Message("references.plain-http", url=_shown_url(wanted)),) if wanted.startswith("http://") else ()
     if stay and wanted.startswith(_REMOTE):
         return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest(), plain)
     async with loader.tools.reading:
-        source, shown = await _local(wanted, name, rules.limits, loader)
-        checked = await asyncio.to_thread(_checked, source, shown, rules, loader.tools.checks)
-    reasons = images.refit_reasons(source, checked.header, checked.stamp.bytes, rules.limits)
-    notes = (*plain, *(Message("references.fitted", name=shown, why=reason) for reason in reasons))
-    shape = checked.header.displayed
-    if reasons:
-        fitted = (await asyncio.to_thread(loader.folder)) / f"{name}.fitted"
-        async with loader.tools.refitting:
-            await asyncio.to_thread(images.fit_reference, source, fitted, rules.limits)
-        source, checked = fitted, await asyncio.to_thread(_check, fitted, loader.tools.checks)
-    if checked.stamp.bytes > rules.limits.warn_bytes:
-        advised = rules.limits.warn_bytes
-        notes = (*notes, Message("references.heavy", name=shown, bytes=checked.stamp.bytes, advised=advised))
-    part = FilePart(source, checked.header.mime, checked.sha256, checked.stamp)
-    return Reference(part, shown, checked.sha256, notes, shape)
+        prepare = await _prepared(wanted, name, rules, loader)
+        ready = await asyncio.to_thread(prepare)
+    shown = _shown(wanted)
+    return Reference(ready.part, shown, ready.part.sha256, (*plain, *ready.notes), ready.shape)
 
 
 def _needs_alpha(request: ImageRequest) -> bool:
@@ -127,96 +110,65 @@ def _needs_alpha(request: ImageRequest) -> bool:
     return bool(request.offer.parameters["background"].extra["transparent_needs"] == "one-alpha-png")
 
 
-async def _local(wanted: str, name: str, limits: ReferenceLimits, loader: ReferenceLoader) -> tuple[Path, str]:
-    """A file on this machine that holds the picture, and how to call it."""
+async def _prepared(wanted: str, name: str, rules: ReferenceRules, loader: ReferenceLoader) -> Callable[[], ReadyFile]:
+    """The work that makes a file ready that is on this machine now."""
+    one, shown = ReferenceFile(rules, loader.tools.checks, loader.folder, name), _shown(wanted)
     if wanted.startswith(EARLIER) or wanted == LATEST:
         found = await loader.earlier(wanted)
         if found is None and wanted == LATEST:
-            raise _refused("shapes.no-latest", wanted, "path, https URL, data URI, seedframe: id")
+            raise refused("shapes.no-latest", wanted, "path, https URL, data URI, seedframe: id")
         if found is None:
-            raise _refused("references.unknown-earlier", wanted, "seedframe:<id>-<number>")
-        return await asyncio.to_thread(found.resolve), wanted
-    if wanted.startswith("data:"):
-        part = (await asyncio.to_thread(loader.folder)) / name
-        await asyncio.to_thread(_write_data_uri, wanted, part)
-        return part, "data URI"
-    if wanted.startswith(_REMOTE):
-        part = (await asyncio.to_thread(loader.folder)) / name
-        await loader.client.fetch_reference(wanted, part, limits.max_bytes)
-        return part, _shown_url(wanted)
-    return await asyncio.to_thread(_allowed_file, wanted, loader.places, loader.roots), wanted
-
-
-def _checked(source: Path, shown: str, rules: _Rules, checks: images.FileChecks) -> images.CheckedFile:
-    """The facts about a picture that may be sent, if need be after a refit."""
-    limits = rules.limits
-    checked = _check(source, checks)
-    header, size = checked.header, checked.stamp.bytes
-    if not rules.fit and (size > limits.max_bytes or header.size.pixels > limits.max_pixels):
-        raise InvalidRequest(
-            Message("references.too-big", name=shown, bytes=size, size=str(header.displayed)),
-            field="images",
-            got={"bytes": size, "size": str(header.displayed)},
-            allowed={"bytes": limits.max_bytes, "pixels": limits.max_pixels},
-            advice=Message("references.too-big-advice"),
-        )
-    if rules.alpha and not (header.format == "png" and images.see_through(source)):
-        raise _opaque(shown)
-    return checked
-
-
-def _check(source: Path, checks: images.FileChecks) -> images.CheckedFile:
-    with images.guarded(source), source.open("rb", buffering=0) as file:
-        return checks.check(file, source)
-
-
-def _opaque(shown: str) -> InvalidRequest:
-    return InvalidRequest(
-        Message("references.no-alpha", got=shown),
-        field="images",
-        got=shown,
-        allowed="image/png, alpha",
-        advice=Message("references.no-alpha-advice", models=catalog().freely_transparent),
-    )
-
-
-def _allowed_file(named: str, places: Sequence[Path], roots: Sequence[Path]) -> Path:
-    """The real path of a regular file inside an allowed folder, links resolved."""
-    wanted = find(named, places)
-    text = unquote(urlsplit(wanted).path) if wanted.startswith("file://") else wanted
-    path = Path(text).expanduser().absolute()
-    try:
-        real = path.resolve(strict=True)
-        regular = real.is_file()
-    except (OSError, ValueError):
-        raise _refused("references.no-file", wanted[:200], "path, https URL, data URI, seedframe: id") from None
-    if not any(real.is_relative_to(root.resolve()) for root in roots):
-        raise InvalidRequest(
-            Message("references.outside", path=wanted[:200], roots=[str(root) for root in roots]),
-            field="images",
-            got=wanted[:200],
-            allowed=[str(root) for root in roots],
-            advice=Message("references.outside-advice"),
-        )
-    if not regular:
-        raise _refused("references.no-file", wanted[:200], "path, https URL, data URI, seedframe: id")
-    return real
+            raise refused("references.unknown-earlier", wanted[:LONGEST_SHOWN], "seedframe:<id>-<number>")
+        return partial(one.at, found, shown)
+    if wanted.startswith(("data:", *_REMOTE)):
+        folder = await asyncio.to_thread(loader.folder)
+        part = folder / name
+        if wanted.startswith("data:"):
+            await asyncio.to_thread(_write_data_uri, wanted, part)
+        else:
+            await loader.client.fetch_reference(wanted, part, rules.limits.max_bytes)
+        return partial(one.at, part, shown)
+    named = await asyncio.to_thread(find, wanted, loader.places)
+    return partial(one.inside, named, shown, loader.roots)
 
 
 def _write_data_uri(uri: str, part: Path) -> None:
-    head, _, body = uri.partition(",")
+    """Decode into a file, piece by piece. InvalidRequest for another kind of URI, PictureError for damaged base64."""
+    start = uri.find(",") + 1
+    head = uri[:start].rstrip(",")
     if not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise _refused("references.odd-data-uri", head[:60], "data:image/png;base64,…")
+        raise refused("references.odd-data-uri", uri[:60].partition(",")[0], "data:image/png;base64,…")
+    left = ""
     try:
-        part.write_bytes(binascii.a2b_base64("".join(body.split()).encode("ascii"), strict_mode=True))
+        with part.open("wb") as file:
+            for at in range(start, len(uri), _TEXT_PIECE):
+                text = left + "".join(uri[at : at + _TEXT_PIECE].split())
+                whole = len(text) if at + _TEXT_PIECE >= len(uri) else len(text) // 4 * 4
+                file.write(_decoded(text[:whole], last=whole == len(text) and at + _TEXT_PIECE >= len(uri)))
+                left = text[whole:]
     except (binascii.Error, UnicodeEncodeError):
         raise PictureError(Message("references.damaged-data-uri")) from None
 
 
-def _refused(key: str, got: str, allowed: str) -> InvalidRequest:
-    return InvalidRequest(Message(key, got=got), field="images", got=got, allowed=allowed)
+def _decoded(text: str, *, last: bool) -> bytes:
+    """The bytes of a piece; padding belongs into the last one only."""
+    if not last and "=" in text:
+        raise binascii.Error("padding before the end")
+    return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+
+
+def _shown(wanted: str) -> str:
+    """How a reference is called: an address without what may be secret in it, never a whole data URI."""
+    if wanted.startswith("data:"):
+        return "data URI"
+    return _shown_url(wanted) if wanted.startswith(_REMOTE) else wanted
 
 
 def _shown_url(url: str) -> str:
-    parts = urlsplit(url)
+    """An address fit to be shown; InvalidRequest for what cannot be one."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise refused("references.odd-address", url[:LONGEST_SHOWN], "https://…") from None
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
