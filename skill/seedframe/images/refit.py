@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from seedframe.catalog import ReferenceLimits
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
-from seedframe.images.decoding import guarded, landing, load_within
+from seedframe.images.decoding import guarded, landing
 from seedframe.images.headers import read_header
-from seedframe.images.pixels import plain, rgb_profile, turned
 from seedframe.images.types import MAX_PIXELS, FitReport, Header
+from seedframe.images.upright import load_upright
 from seedframe.messages import Message
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pi
     if not reasons:
         return FitReport(source, changed=False, format=header.format, size=header.displayed, bytes=size)
     with guarded(source), landing(target) as part:
-        stored = load_within(source, header, max_pixels)
-        upright = turned(plain(stored), header.orientation)
-        written = _write_within(upright, rgb_profile(stored), part, limits)
+        upright, profile = load_upright(source, header, part.with_suffix(".bands"))
+        written = _write_within(upright, profile, part, limits)
         if written is None:
             raise PictureError(Message("pictures.cannot-fit", name=source.name, allowed=limits.max_bytes))
     kind, shown = written

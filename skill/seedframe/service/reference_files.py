@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from seedframe import images
 from seedframe.catalog import ReferenceLimits, catalog
-from seedframe.confined_files import NoFile, Outside, open_confined
+from seedframe.confined_files import NoFile, Outside, locate, open_confined
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.geometry import Size
 from seedframe.messages import Message
@@ -55,10 +55,14 @@ class ReadyFile:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An open picture file. `name` is how it is shown, `copy` makes a path where nobody else can change it."""
+    """An open picture file. `name` is how it is shown, `copy` makes a path where nobody else can change it.
+
+    `path` is as its caller wrote it, `real` without links.
+    """
 
     file: BinaryIO
     path: Path
+    real: Path
     name: str
     copy: Callable[[], Path]
 
@@ -74,17 +78,17 @@ class ReferenceFile:
 
     def inside(self, wanted: str, shown: str, roots: Sequence[Path]) -> ReadyFile:
         """A caller's file, if it lies inside one of the `roots`. InvalidRequest says why not."""
-        path, file = _opened(wanted, roots)
+        path, real, file = _opened(wanted, roots)
         with file:
             size = os.fstat(file.fileno()).st_size
             if not self._rules.fit and size > TRAILER_ALLOWANCE * self._rules.limits.max_bytes:
                 raise _too_big(wanted[:LONGEST_SHOWN], size, "?", self._rules.limits)
-            return self._ready(_Source(file, path, shown, lambda: self._copied(file, path)))
+            return self._ready(_Source(file, path, real, shown, lambda: self._copied(file, path)))
 
     def at(self, path: Path, shown: str) -> ReadyFile:
         """A file of ours: fetched, unpacked or made earlier."""
         with images.guarded(path), path.open("rb", buffering=0) as file:
-            return self._ready(_Source(file, path, shown, lambda: path))
+            return self._ready(_Source(file, path, Path(os.path.realpath(path)), shown, lambda: path))
 
     def _ready(self, source: _Source) -> ReadyFile:
         limits = self._rules.limits
@@ -107,8 +111,7 @@ class ReferenceFile:
         if checked.stamp.bytes > limits.warn_bytes:
             size, advised = checked.stamp.bytes, limits.warn_bytes
             notes.append(Message("references.heavy", name=source.name, bytes=size, advised=advised))
-        real = path or Path(os.path.realpath(source.path))
-        part = FilePart(real, checked.header.mime, checked.sha256, checked.checksum, checked.stamp)
+        part = FilePart(path or source.real, checked.header.mime, checked.sha256, checked.checksum, checked.stamp)
         return ReadyFile(part, tuple(notes), shape)
 
     def _cleaned(self, source: _Source) -> tuple[images.CheckedFile, Path | None, Sequence[Message]]:
@@ -157,10 +160,12 @@ def refused(key: str, got: str, allowed: str) -> InvalidRequest:
     return InvalidRequest(Message(key, got=got), field="images", got=got, allowed=allowed)
 
 
-def _opened(wanted: str, roots: Sequence[Path]) -> tuple[Path, BinaryIO]:
+def _opened(wanted: str, roots: Sequence[Path]) -> tuple[Path, Path, BinaryIO]:
+    """The path as it is written and without links, and the open file."""
     try:
         path = candidate(wanted)
-        return path, open_confined(path, roots)
+        place = locate(path, roots)
+        return path, place.path, open_confined(place.path, roots)
     except NoFile:
         allowed = "path, https URL, data URI, seedframe: id"
         raise refused("references.no-file", wanted[:LONGEST_SHOWN], allowed) from None

@@ -318,7 +318,9 @@ class Studio:
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
-            delivery=delivery_of(arguments, request, described, ratio=self.settings.ratio, folder=parts),
+            delivery=delivery_of(
+                arguments, request, described, prepared.references, ratio=self.settings.ratio, folder=parts
+            ),
         )
 
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
