@@ -65,9 +65,9 @@ class Ours:
         """One POST and what comes of it."""
         client, request, call = self._ready.get(base) or self._prepared(base)
         parts = Parts(self._store.prepare(), f"call-{next(self._number)}")
-        landing: list[asyncio.Task[postprocess.Picture]] = []
+        landing: list[asyncio.Task[postprocess.FinishedPicture]] = []
 
-        async def land(slot: Slot) -> postprocess.Picture:
+        async def land(slot: Slot) -> postprocess.FinishedPicture:
             part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
             if slot.url:
                 await client.download(slot.url, part)

@@ -160,7 +160,7 @@ async def made(open_studio: OpenStudio, url: str, base: str) -> tuple[list[str],
     async with open_studio(transport=carrier, **variables) as studio:
         try:
             async with studio.make("generate_image", {"prompt": "一只猫坐在窗台上", "ratio": "1:1"}) as result:
-                return carrier.gets, result.facts["status"]
+                return carrier.gets, result.as_dict()["status"]
         except SeedreamError as error:
             return carrier.gets, (error.kind, error.facts["billed"])
 

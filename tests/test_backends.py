@@ -70,7 +70,7 @@ def picture(folder: Path, name: str, mode: str = "RGB", size: tuple[int, int] = 
 
 async def made(studio: Studio, tool: str = "generate_image", **arguments: Any) -> dict[str, Any]:
     async with studio.make(tool, arguments) as result:
-        return dict(result.facts)
+        return result.as_dict()
 
 
 def words(body: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from seedframe.redaction import Redacting
 from seedframe.settings import Settings
 from seedframe.studio import render
 from seedframe.studio.pipeline import Studio
+from seedframe.studio.types import Result as Made
 
 CAT = {"prompt": "一只猫坐在窗台上，午后阳光", "ratio": "1:1"}
 KEY = "ark-key-7f3a9c51d2e84b60"
@@ -40,7 +41,7 @@ KEY = "ark-key-7f3a9c51d2e84b60"
 
 async def made(studio: Studio, tool: str = "generate_image", **arguments: Any) -> dict[str, Any]:
     async with studio.make(tool, arguments) as result:
-        return dict(result.facts)
+        return result.as_dict()
 
 
 @pytest.mark.anyio
@@ -287,7 +288,7 @@ async def test_neither_files_nor_journal_nor_log_nor_words_hold_a_secret(
         for number in range(7):
             try:
                 facts = await made(studio, "edit_image", prompt=f"把猫换成第{number}只狗", images=[uri])
-                said += [render.sentence(facts, "en"), render.machine_text(facts)]
+                said += [render.sentence(Made.from_dict(facts), "en"), render.machine_text(facts)]
             except SeedreamError as error:
                 said += [str(error), repr(error), render.machine_text(render.error_facts(error))]
         entries = await studio.payments.entries()

@@ -99,7 +99,7 @@ async def described(studio: Studio, arguments: Mapping[str, Any], place: Place) 
     """What a caller hears, in one line."""
     try:
         async with studio.make("generate_image", arguments) as result:
-            facts = result.facts
+            facts = result.as_dict()
     except SeedreamError as error:
         billed = f" [billed: {error.facts['billed']}]" if "billed" in error.facts else ""
         record = f" {plainly(error.facts['record'], place)}" if "record" in error.facts else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from seedframe.mcp_server.content import PREVIEW_BUDGET, answer
 from seedframe.service.replies import Layer, Slot
 from seedframe.service.request import check
 from seedframe.settings import Settings
-from seedframe.studio.postprocess import Destination, Picture, finish
-from seedframe.studio.results import Result
+from seedframe.studio.postprocess import Destination, finish
 from seedframe.studio.store import Store
+from seedframe.studio.types import AskedFrame, Cost, Picture, RequestSummary, Result, Trust
 
 MOMENT = datetime(2026, 11, 20, 8, tzinfo=UTC)
 NEVER = {"eligible": False, "expires_at": None}
@@ -39,7 +40,7 @@ def landed(folder: Path, part: Path, slot: Slot | None = None, *, backend: str =
         "edit_image" if "images" in arguments else "generate_image", given, catalog=catalog(), settings=settings
     )
     place = Destination(0, "seedframe:X-1", folder / "shot")
-    return finish(part, slot or Slot(0, part=0), request, place, Store(folder), MOMENT)
+    return finish(part, slot or Slot(0, part=0), request, place, Store(folder), MOMENT).described("en")
 
 
 def names(folder: Path) -> list[str]:
@@ -49,7 +50,7 @@ def names(folder: Path) -> list[str]:
 def test_what_fits_lands_byte_for_byte(tmp_path: Path):
     part = arrived(tmp_path, (144, 256))
     sum_ = hashlib.sha256(part.read_bytes()).hexdigest()
-    facts = landed(tmp_path, part, ratio="9:16").as_dict("en")
+    facts = landed(tmp_path, part, ratio="9:16").as_dict()
     assert (facts["method"], facts["crop"], facts["sha256"]) == ("bytes", "untouched", sum_)
     assert hashlib.sha256((tmp_path / "shot.jpg").read_bytes()).hexdigest() == sum_
     assert names(tmp_path) == ["shot.jpg"]
@@ -57,7 +58,7 @@ def test_what_fits_lands_byte_for_byte(tmp_path: Path):
 
 
 def test_what_nearly_fits_is_left_alone_and_says_how_nearly(tmp_path: Path):
-    facts = landed(tmp_path, arrived(tmp_path, (1600, 2848)), ratio="9:16").as_dict("en")
+    facts = landed(tmp_path, arrived(tmp_path, (1600, 2848)), ratio="9:16").as_dict()
     assert (facts["crop"], facts["ratio_error"]) == ("untouched", 0.0007)
 
 
@@ -77,8 +78,7 @@ def test_what_does_not_fit_is_cut_and_the_original_stays_beside_it(
     part = arrived(tmp_path, (512, 512))
     sum_ = hashlib.sha256(part.read_bytes()).hexdigest()
     picture = landed(tmp_path, part, **arguments)
-    assert picture.crop
-    assert (picture.crop.corners, str(picture.size), str(picture.received)) == (crop, size, "512x512")
+    assert (picture.crop, picture.size, picture.received) == (crop, size, "512x512")
     assert names(tmp_path) == ["shot.jpg", "shot.original.jpg"]
     assert hashlib.sha256((tmp_path / "shot.original.jpg").read_bytes()).hexdigest() == sum_
     with Image.open(tmp_path / "shot.jpg") as saved:
@@ -87,8 +87,8 @@ def test_what_does_not_fit_is_cut_and_the_original_stays_beside_it(
 
 def test_a_picture_smaller_than_its_frame_is_cut_and_never_enlarged(tmp_path: Path):
     picture = landed(tmp_path, arrived(tmp_path, (512, 512)), frame="1080x1920")
-    assert str(picture.size) == "288x512"
-    assert any("not enlarged" in note.text("en") for note in picture.notes)
+    assert picture.size == "288x512"
+    assert any("not enlarged" in note for note in picture.notes)
 
 
 def test_a_layer_keeps_its_own_shape(tmp_path: Path):
@@ -131,7 +131,7 @@ def test_a_pixel_bomb_from_the_service_is_refused_undecoded(tmp_path: Path):
 def test_seedance_trusts_only_untouched_originals_of_some_models(
     tmp_path: Path, arguments: dict[str, Any], trust: dict[str, Any]
 ):
-    assert landed(tmp_path, arrived(tmp_path, (512, 512)), **arguments).as_dict("en")["trust"] == trust
+    assert landed(tmp_path, arrived(tmp_path, (512, 512)), **arguments).as_dict()["trust"] == trust
 
 
 @pytest.mark.parametrize(("count", "side", "shown"), [(1, 1568, 1), (2, 1568, 1), (15, 320, 1), (4, 320, 4)])
@@ -141,15 +141,15 @@ def test_previews_of_a_result_stay_within_what_a_host_takes(tmp_path: Path, coun
     for number in range(count):
         paths.append(tmp_path / f"{number}.jpg")
         noise.save(paths[-1], quality=60)
-    described = [
-        {"path": str(path), "mime": "image/jpeg", "bytes": 1, "width": side, "height": side, "method": "bytes"}
-        for path in paths
-    ]
-    facts = {"status": "done", "model": "4.5", "pictures": described, "missing": [], "warnings": [], "findings": []}
+    pictures = tuple(
+        Picture(
+            f"seedframe:X-{n + 1}", path, side, side, "image/jpeg", 1, "", "bytes", None, "1:1", Trust(False, "model")
+        )
+        for n, path in enumerate(paths)
+    )
+    asked = RequestSummary("generate_image", "4.5", "id", "ark", "a lighthouse", AskedFrame("2K", "as given"))
     previews = tuple(path.read_bytes()[:480_000] for path in paths)
-    cost = {"amount": "0", "currency": "CNY"}
-    blocks = [
-        block for block in answer(Result({**facts, "cost": cost}, previews), "en").content if block.type == "image"
-    ]
+    result = Result("done", asked, Cost(Decimal(0), "CNY", count, "2026-11"), pictures=pictures, previews=previews)
+    blocks = [block for block in answer(result, "en").content if block.type == "image"]
     assert len(blocks) == shown
     assert sum(len(block.data) for block in blocks) <= PREVIEW_BUDGET == 700_000

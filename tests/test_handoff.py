@@ -12,10 +12,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from seedframe.storyboard.board import read_board
-from seedframe.storyboard.frames import FrameResult, Trust, frames_of
+from seedframe.storyboard.frames import FrameResult, frames_of
 from seedframe.storyboard.handoff.manifest import build_manifest, check_board, check_manifest, manifest_schema, trust_of
 from seedframe.storyboard.names import file_name, frame_key, parts_of_key
 from seedframe.storyboard.types import Board
+from seedframe.studio.types import Trust
 
 CASES = Path(__file__).parent / "cases" / "storyboard"
 NOW = datetime(2026, 11, 20, tzinfo=UTC)

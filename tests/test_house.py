@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "skill" / "seedframe"
 
 LAYERS = (
-    ("cli", "mcp_server"),
+    ("cli", "mcp_server", "api"),
     ("storyboard",),
     ("studio",),
     ("service",),
@@ -144,15 +144,18 @@ def test_no_file_name_occurs_twice():
     assert {name: paths for name, paths in names.items() if len(paths) > 1 and name not in SAME_MEANING} == {}
 
 
-def test_the_package_itself_imports_nothing():
-    assert packages_used()[""] == set()
+def test_the_package_itself_loads_none_of_its_modules():
+    asked = "import sys, seedframe; print([name for name in sys.modules if name.startswith('seedframe.')])"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.strip() == "[]"
 
 
-def test_the_emulator_shares_only_the_ground_with_the_client_and_only_the_command_line_knows_it():
+def test_the_emulator_shares_only_the_ground_with_the_client_and_only_the_outermost_layer_knows_it():
     used = packages_used()
 
     assert used[EMULATOR] <= ITS_GROUND
-    assert {room for room, others in used.items() if EMULATOR in others} == {"cli"}
+    assert {room for room, others in used.items() if EMULATOR in others} == {"api", "cli"}
 
 
 def test_only_the_doors_read_the_environment():
@@ -161,7 +164,7 @@ def test_only_the_doors_read_the_environment():
         package_of(m) for m, node in named if node.attr in {"environ", "getenv"} and ast.unparse(node.value) == "os"
     }
 
-    assert readers == {"cli"}
+    assert readers == {"api", "cli"}
 
 
 def test_only_the_doors_import_the_mcp_sdk():

@@ -20,7 +20,7 @@ from seedframe.errors import (
     SpendingRefused,
     StoreError,
 )
-from seedframe.payments import Begin, Budget, Claim, Cost, Entry, Join, Payments, Replay, fingerprint
+from seedframe.payments import Begin, Budget, Claim, DailyCost, Entry, Join, Payments, Replay, fingerprint
 from seedframe.payments.entries import new_id
 
 pytestmark = pytest.mark.anyio
@@ -443,8 +443,8 @@ async def test_costs_are_summed_by_day_model_backend_and_currency(journal: Payme
     await journal.sent(three)
     await journal.replied(three, billed_images=2, amount=Decimal("0.40"))
     friday, saturday = date(2026, 11, 20), date(2026, 11, 21)
-    first = Cost(friday, "5.0-lite", "ark", "CNY", 2, 2, Decimal("0.22"), Decimal("0.22"), 1)
-    second = Cost(saturday, "5.0-pro", "ark", "CNY", 1, 2, Decimal("0.4"), Decimal(0), 0)
+    first = DailyCost(friday, "5.0-lite", "ark", "CNY", 2, 2, Decimal("0.22"), Decimal("0.22"), 1)
+    second = DailyCost(saturday, "5.0-pro", "ark", "CNY", 1, 2, Decimal("0.4"), Decimal(0), 0)
     assert await journal.costs() == (first, second)
     assert await journal.costs(since=saturday) == (second,)
     assert await journal.costs(until=friday) == (first,)

@@ -65,7 +65,7 @@ async def studio_of(environ: dict[str, str], carrier: Any, **options: Any) -> As
 
 async def made(studio: Studio, arguments: dict[str, Any] = CAT, **more: Any) -> dict[str, Any]:
     async with studio.make("generate_image", {**arguments, **more}) as result:
-        return dict(result.facts)
+        return result.as_dict()
 
 
 async def states(studio: Studio) -> list[str]:
@@ -108,7 +108,7 @@ async def test_another_process_can_fetch_it_and_writes_the_same_record_beside_it
             await made(studio, arguments)
     entry = caught.value.facts["entry"]
     async with studio_of(environ, carrier := service(IMAGE)) as other, other.fetch(entry) as result:
-        facts = result.facts
+        facts = result.as_dict()
     (picture,) = facts["pictures"]
     path = Path(environ["SEEDFRAME_OUTPUT_DIR"]) / "cats" / "cat.jpg"
     record = json.loads(path.with_name("cat.jpg.json").read_text(encoding="utf-8"))
@@ -213,7 +213,7 @@ async def test_fresh_pays_for_a_new_one_and_the_old_one_can_be_fetched_still(env
             await made(studio)
         new = await made(studio, fresh=True)
         async with studio.fetch(caught.value.facts["entry"]) as old:
-            assert {new["id"], old.facts["id"]} == {entry.id for entry in await studio.payments.entries()}
+            assert {new["id"], old.id} == {entry.id for entry in await studio.payments.entries()}
     assert carrier.posts == 2
 
 

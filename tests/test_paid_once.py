@@ -71,7 +71,7 @@ def books(carrier: InProcess) -> tuple[int, int]:
 
 async def made(studio: Studio, arguments: dict[str, Any] = CAT, **more: Any) -> dict[str, Any]:
     async with studio.make("generate_image", {**arguments, **more}) as result:
-        return dict(result.facts)
+        return result.as_dict()
 
 
 def remove_twice(path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_an_identical_request_joins_the_one_under_way_and_both_get_the_sam
     async def join(studio: Studio) -> dict[str, Any]:
         await gate.awaited()
         async with studio.make("generate_image", CAT, report=report) as result:
-            return dict(result.facts)
+            return result.as_dict()
 
     async with slow_service() as (carrier, gate), open_studio(transport=carrier) as studio:
         first, second = await asyncio.gather(made(studio), join(studio))
@@ -162,7 +162,7 @@ async def test_a_replay_brings_the_previews_that_are_asked_for_now(
             async with studio.make("generate_image", CAT):
                 raise ZeroDivisionError("the host is gone")
         async with studio.make("generate_image", {**CAT, "preview": preview}) as result:
-            assert result.facts["replayed"] is True
+            assert result.as_dict()["replayed"] is True
             assert len(result.previews) == len(sides)
             for preview_bytes, wanted in zip(result.previews, sides, strict=True):
                 assert max(Image.open(BytesIO(preview_bytes)).size) in wanted
@@ -183,7 +183,7 @@ async def test_a_result_whose_files_are_gone_is_not_called_a_success(open_studio
     async with open_studio() as studio:
         with pytest.raises(FileNotFoundError):  # whatever it is, the host has not got the result
             async with studio.make("generate_image", CAT) as result:
-                remove_twice(Path(result.facts["pictures"][0]["path"]))
+                remove_twice(Path(result.as_dict()["pictures"][0]["path"]))
         with pytest.raises(SeedreamError) as caught:
             await made(studio)
         assert caught.value.kind == "StoreError"
@@ -377,7 +377,7 @@ async def test_the_clients_own_rate_limit_waits_and_says_so_instead_of_being_ref
         open_studio(transport=carrier, SEEDFRAME_IPM="600") as studio,
         studio.make("generate_image", {**CAT, "count": 10}, report=report) as result,
     ):
-        assert len(result.facts["pictures"]) == 10
+        assert len(result.as_dict()["pictures"]) == 10
     assert Message("client.waiting-for-rate", model="5.0-lite") in said
     assert books(carrier) == (10, 10)
 

@@ -55,7 +55,7 @@ async def studio_of(environ: dict[str, str], carrier: Any, busy: float = 0.1) ->
 
 async def made(studio: Studio, **more: Any) -> dict[str, Any]:
     async with studio.make("generate_image", {**CAT, **more}) as result:
-        return dict(result.facts)
+        return result.as_dict()
 
 
 def spool(environ: dict[str, str]) -> list[Path]:

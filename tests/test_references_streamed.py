@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
-from canned import JSON, PICTURE, Answer, Canned
 from PIL import Image, ImageChops
 
+from canned import JSON, PICTURE, Answer, Canned
 from seedframe.catalog import ReferenceLimits
 from seedframe.errors import InvalidRequest, PictureError
 from seedframe.images import FileChecks, fit_reference, inspect
@@ -133,7 +133,9 @@ def rewritten(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-@pytest.mark.parametrize("change", [replaced, rewritten, lambda path: path.unlink()], ids=["other", "same time", "gone"])
+@pytest.mark.parametrize(
+    "change", [replaced, rewritten, lambda path: path.unlink()], ids=["other", "same time", "gone"]
+)
 async def test_a_file_that_changes_while_it_is_sent_never_makes_a_whole_request(
     change: Callable[[Path], None], environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -213,7 +215,7 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
-DAMAGES = [*((format, cut) for format in FORMATS), ("png", flipped)]
+DAMAGES = [*((kind, cut) for kind in FORMATS), ("png", flipped)]
 
 
 @pytest.mark.parametrize(("format", "damage"), DAMAGES)

@@ -33,7 +33,7 @@ async def outcome(studio: Studio, **more: Any) -> dict[str, Any]:
     """What the caller is told and what the journal keeps; success only with files whose bytes are pictures."""
     try:
         async with studio.make("generate_image", {**CAT, **more}) as result:
-            facts = result.facts
+            facts = result.as_dict()
             whole = [Path(picture["path"]).read_bytes()[:3] == b"\xff\xd8\xff" for picture in facts["pictures"]]
             described = {"status": facts["status"], "pictures": whole}
     except SeedreamError as error:
@@ -194,7 +194,7 @@ async def test_a_picture_that_is_not_as_asked_is_kept_and_says_so(
 ) -> None:
     carrier = transport(paint="instant", script=scripted(fault))
     async with open_studio(transport=carrier) as studio, studio.make("generate_image", CAT) as result:
-        assert (result.facts["status"], result.facts["warnings"]) == (status, [warning])
+        assert (result.as_dict()["status"], result.as_dict()["warnings"]) == (status, [warning])
 
 
 async def test_slots_with_errors_make_a_result_partial_and_only_errors_make_it_a_failure(
@@ -218,7 +218,7 @@ async def test_slots_with_errors_make_a_result_partial_and_only_errors_make_it_a
 async def test_one_lost_call_of_several_leaves_the_others_and_an_honest_bill(open_studio: OpenStudio) -> None:
     carrier = transport(paint="instant", script=scripted(None, "internal", "output-image-sensitive"))
     async with open_studio(transport=carrier) as studio, studio.make("generate_image", {**CAT, "count": 3}) as result:
-        facts = result.facts
+        facts = result.as_dict()
     assert facts["status"] == "partial"
     assert [(missing["index"], missing["billed"]) for missing in facts["missing"]] == [(1, "unknown"), (2, "no")]
     assert facts["cost"] == {
@@ -254,7 +254,7 @@ async def test_a_picture_that_comes_inline_and_finds_no_disk_is_saved_elsewhere_
         open_studio(transport=Canned(Answer(pieces))) as studio,
         studio.make("generate_image", {**CAT, "save_as": "cat"}) as result,
     ):
-        facts = result.facts
+        facts = result.as_dict()
     rescued = tmp_path / "rescued" / "cat.jpg"
     assert (facts["status"], facts["pictures"][0]["path"]) == ("done", str(rescued))
     assert (rescued.read_bytes()[:3], rescued.with_name("cat.jpg.json").exists()) == (b"\xff\xd8\xff", True)
@@ -271,6 +271,6 @@ async def test_a_picture_whose_record_cannot_be_written_is_still_a_picture(
         open_studio(transport=Canned(Answer.says({"data": [PICTURE]}))) as studio,
         studio.make("generate_image", {**CAT, "save_as": "cat"}) as result,
     ):
-        facts = result.facts
+        facts = result.as_dict()
     assert (facts["status"], (folder / "cat.jpg").exists(), (folder / "cat.jpg.json").exists()) == ("done", True, False)
     assert facts["warnings"][0].startswith("the record beside the picture could not be written: ")

@@ -76,7 +76,7 @@ def test_the_call_shown_in_the_skill_goes_through_without_a_warning(environ: dic
     settings = Settings.read(environ)
     assert check("generate_image", shown, catalog=catalog(), settings=settings).warnings == ()
     words = {name: shown[name] for name in ("prompt", "ratio")}
-    assert preview_prompt(words, catalog(), settings)["findings"] == []
+    assert preview_prompt(words, catalog(), settings).styled.findings == ()
 
 
 def commands(path: Path) -> Iterator[str]:

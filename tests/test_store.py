@@ -15,8 +15,8 @@ import pytest
 from seedframe.emulator import InProcess, transport
 from seedframe.errors import InvalidRequest, SeedreamError, StoreError
 from seedframe.studio.pipeline import Studio
-from seedframe.studio.results import Result
 from seedframe.studio.store import PARTS_FOLDER, Saved, Store, slug
+from seedframe.studio.types import Result
 
 OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
 ALLEY = "雨后的江南小巷，一位撑着油纸伞的少女走过青石板路，灯笼的暖光映在积水里。"
@@ -101,7 +101,7 @@ async def test_the_result_names_the_file_and_nothing_else_is_left_behind(open_st
     async with open_studio() as studio:
         result = await made(studio, save_as="film/alley")
 
-    (picture,) = result.facts["pictures"]
+    (picture,) = result.as_dict()["pictures"]
     path = tmp_path / "pictures" / "film" / "alley.jpg"
     content = path.read_bytes()
     assert (picture["path"], picture["bytes"]) == (str(path), len(content))
@@ -116,7 +116,7 @@ async def test_the_sidecar_holds_the_request_the_sizes_the_cost_and_the_checksum
     async with open_studio() as studio:
         result = await made(studio, save_as="alley", seed=7)
 
-    facts = json.loads(json.dumps(result.facts))
+    facts = json.loads(json.dumps(result.as_dict()))
     shared = {name: fact for name, fact in facts.items() if name not in {"pictures", "missing"}}
     assert json.loads((tmp_path / "pictures" / "alley.jpg.json").read_text(encoding="utf-8")) == {
         "seedframe": 1,
@@ -156,7 +156,7 @@ async def test_several_pictures_are_numbered_and_each_has_its_record(open_studio
 
     assert [path.name for path in result.paths] == ["alley-1.jpg", "alley-2.jpg", "alley-3.jpg"]
     records = [json.loads(path.with_suffix(".jpg.json").read_text(encoding="utf-8")) for path in result.paths]
-    assert [record["picture"]["id"] for record in records] == [f"seedframe:{result.facts['id']}-{n}" for n in (1, 2, 3)]
+    assert [record["picture"]["id"] for record in records] == [f"seedframe:{result.id}-{n}" for n in (1, 2, 3)]
 
 
 @pytest.mark.anyio

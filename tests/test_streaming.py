@@ -37,7 +37,7 @@ def came(index: int, **picture: str) -> bytes:
 
 async def described(studio: Studio, **more: Any) -> dict[str, Any]:
     async with studio.make("generate_image", {**SET, **more}) as result:
-        facts = result.facts
+        facts = result.as_dict()
     entry = await studio.payments.entry(str(facts["id"]))
     assert entry is not None
     return {
@@ -85,7 +85,7 @@ async def test_each_picture_is_on_the_disk_and_told_while_the_next_one_is_still_
         open_studio(transport=Canned(Answer(pieces, kind=EVENTS))) as studio,
         studio.make("generate_image", {**SET, "save_as": "cat"}, report=report) as result,
     ):
-        assert result.facts["status"] == "done"
+        assert result.as_dict()["status"] == "done"
     size = len(jpeg())
     assert (seen[0], sorted(seen)) == (("1.jpg", size), [("1.jpg", size), ("2.jpg", size), ("3.jpg", size)])
 
@@ -106,7 +106,7 @@ async def test_base64_is_decoded_to_the_disk_while_it_comes(open_studio: OpenStu
         open_studio(transport=Canned(Answer(pieces))) as studio,
         studio.make("generate_image", one) as result,
     ):
-        assert Path(result.facts["pictures"][0]["path"]).read_bytes() == jpeg()
+        assert Path(result.as_dict()["pictures"][0]["path"]).read_bytes() == jpeg()
     assert len(grown) == 1
     assert 0 < grown[0] <= half * 3 // 4
 
@@ -160,8 +160,8 @@ async def test_a_moderated_picture_says_its_code_its_number_that_it_is_free_and_
         open_studio(transport=transport(paint="instant", script=script)) as studio,
         studio.make("generate_image", SET) as result,
     ):
-        said = render.sentence(result.facts, "en")
-        (missing,) = result.facts["missing"]
+        said = render.sentence(result, "en")
+        (missing,) = result.as_dict()["missing"]
     assert (
         "missing picture 2 (not billed): no picture came in this place (OutputImageSensitiveContentDetected), in "
         "the service's own words: “The request failed because the output image may contain sensitive "
@@ -202,8 +202,8 @@ async def test_a_missing_closing_word_after_every_picture_is_only_told(open_stud
         open_studio(transport=streamed(came(0), came(1), came(2))) as studio,
         studio.make("generate_image", SET) as result,
     ):
-        assert result.facts["status"] == "done"
-        assert result.facts["warnings"] == [Message("pipeline.no-completed").text()]
+        assert result.as_dict()["status"] == "done"
+        assert result.as_dict()["warnings"] == [Message("pipeline.no-completed").text()]
 
 
 async def test_an_error_in_the_middle_keeps_what_came_and_gives_its_reason_for_the_rest(
@@ -221,7 +221,7 @@ async def test_a_set_that_came_out_smaller_is_partial_and_says_so(open_studio: O
         open_studio(transport=streamed(came(0), completed(1))) as studio,
         studio.make("generate_image", SET) as result,
     ):
-        facts = result.facts
+        facts = result.as_dict()
     assert facts["status"] == "partial"
     assert facts["warnings"] == ["3 pictures were asked for, 1 came; only what came is billed."]
     assert [(missing["index"], missing["billed"], missing["message"]) for missing in facts["missing"]] == [

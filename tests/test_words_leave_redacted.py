@@ -291,7 +291,7 @@ async def test_our_own_words_are_not_mistaken_for_secrets(open_studio: OpenStudi
         open_studio(transport=service, SEEDFRAME_OUTPUT_DIR=str(long)) as studio,
         studio.make("generate_image", {**CAT, "save_as": "cat"}) as result,
     ):
-        (picture,) = result.facts["pictures"]
+        (picture,) = result.as_dict()["pictures"]
     assert Path(picture["path"]).is_file()
     record = json.loads(Path(picture["path"] + ".json").read_text(encoding="utf-8"))
     assert record["picture"]["path"] == picture["path"]

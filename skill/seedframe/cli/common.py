@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -30,6 +30,10 @@ from seedframe.errors import (
 from seedframe.messages import Language, Message
 from seedframe.redaction import RedactedStream
 from seedframe.settings import Settings
+from seedframe.studio.types import Result
+
+if TYPE_CHECKING:
+    from seedframe.studio.pipeline import Studio
 
 EXIT_PARTIAL = 3
 _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
@@ -99,20 +103,11 @@ def exit_code(error: SeedreamError) -> int:
     return next(code for kind, code in _EXITS if isinstance(error, kind))
 
 
-def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Any]:
-    """The open corridor; the emulator comes along where it is the backend."""
-    from seedframe.studio.pipeline import Studio
+def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Studio]:
+    """The open studio; the emulator comes along where it is the backend."""
+    from seedframe.api import open_studio
 
-    return Studio.open(settings, transport=in_process_backend(settings), **options)
-
-
-def in_process_backend(settings: Settings) -> Any:
-    """The emulator's transport when it is the backend and no address was configured, else None: the network."""
-    if settings.backend != "emulator" or "SEEDFRAME_EMULATOR_BASE" in settings.environ:
-        return None
-    from seedframe.emulator import transport
-
-    return transport()
+    return open_studio(settings, **options)
 
 
 def json_option(language: Language) -> click.Option:
@@ -120,11 +115,12 @@ def json_option(language: Language) -> click.Option:
     return click.Option(["--json", "as_json"], is_flag=True, help=say("cli.option-json", language))
 
 
-def show(facts: Mapping[str, Any], settings: Settings, *, as_json: bool) -> None:
+def show(result: Result, settings: Settings, *, as_json: bool) -> None:
     """A result for a person, or for a machine."""
     from seedframe.studio import render
 
-    click.echo(render.machine_text(facts) if as_json else render.sentence(facts, settings.language))
+    text = render.machine_text(result.as_dict()) if as_json else render.sentence(result, settings.language)
+    click.echo(text)
 
 
 def read_json(given: str, field: str) -> Any:

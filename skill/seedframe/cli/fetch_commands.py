@@ -7,8 +7,8 @@ Never in here: how a picture is brought, a payment.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from seedframe.messages import Language, Message
 from seedframe.payments import Entry, Payments
 from seedframe.settings import Settings
 from seedframe.studio import render
+from seedframe.studio.types import Result
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -37,38 +38,50 @@ def commands(language: Language) -> tuple[click.Command, ...]:
 def _fetch(settings: Settings, as_json: bool, entry: str | None, every: bool, out: Path | None) -> None:
     described, code = run(_fetched(settings, entry, every, out), settings, as_json=as_json)
     if as_json:
-        click.echo(render.machine_text(described if every else described[0]))
+        documents = [one.as_dict() for one in described]
+        click.echo(render.machine_text(documents if every else documents[0]))
     else:
         _say(described, settings.language)
     sys.exit(code)
 
 
-def _say(described: Sequence[Mapping[str, Any]], language: Language) -> None:
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why the pictures of an entry could not be brought; `message` in the language of the settings."""
+
+    entry: str
+    error: SeedreamError
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**render.error_facts(self.error), "message": self.message, "entry": self.entry}
+
+
+def _say(described: Sequence[Result | _Failure], language: Language) -> None:
     for one in described:
-        failed = "status" not in one
-        click.echo(one["message"] if failed else render.sentence(one, language), err=failed)
+        failed = isinstance(one, _Failure)
+        click.echo(one.message if isinstance(one, _Failure) else render.sentence(one, language), err=failed)
     if not described:
         click.echo(say("cli_fetch.nothing", language))
 
 
 async def _fetched(
     settings: Settings, entry: str | None, every: bool, out: Path | None
-) -> tuple[list[Mapping[str, Any]], int]:
+) -> tuple[list[Result | _Failure], int]:
     """What became of each, and the gravest exit code."""
     if (entry is None) is not every:
         raise InvalidRequest(Message("cli_fetch.which"), field="entry", got=entry or "-", allowed="ENTRY | --all")
-    described: list[Mapping[str, Any]] = []
+    described: list[Result | _Failure] = []
     code = 0
     for one in await _wanted(settings, entry):
         try:
-            facts = await _brought(settings, one, out)
+            result = await _brought(settings, one, out)
         except SeedreamError as error:
-            words = {"message": render.error_text(error, settings.language), "entry": one.id}
-            described.append({**render.error_facts(error), **words})
+            described.append(_Failure(one.id, error, render.error_text(error, settings.language)))
             code = max(code, exit_code(error))
         else:
-            described.append(facts)
-            code = max(code, EXIT_PARTIAL if facts["status"] == "partial" else 0)
+            described.append(result)
+            code = max(code, EXIT_PARTIAL if result.status == "partial" else 0)
     return described, code
 
 
@@ -84,12 +97,11 @@ async def _wanted(settings: Settings, entry: str | None) -> tuple[Entry, ...]:
     return (found,)
 
 
-async def _brought(settings: Settings, entry: Entry, out: Path | None) -> Mapping[str, Any]:
+async def _brought(settings: Settings, entry: Entry, out: Path | None) -> Result:
     """One entry's pictures, in the folder they were meant for unless another is named."""
     async with await Payments.open(settings.journal, secrets=settings.secrets) as journal:
         noted = await journal.delivery(entry.id)
     folder = out or (Path(*noted["folder"]) if noted.get("folder") else settings.output_dir)
     there = replace(settings, backend=entry.backend, output_dir=folder.absolute())
     async with studio(there) as opened, opened.fetch(entry.id) as result:
-        facts: Mapping[str, Any] = result.facts
-        return facts
+        return result

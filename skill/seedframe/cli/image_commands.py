@@ -79,5 +79,5 @@ async def _run_tool(settings: Settings, tool: str, arguments: dict[str, Any], *,
         click.echo(message.text(settings.language), err=True)
 
     async with studio(settings) as corridor, corridor.make(tool, arguments, report=report) as result:
-        show(result.facts, settings, as_json=as_json)
-        return str(result.facts["status"])
+        show(result, settings, as_json=as_json)
+        return str(result.status)

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,9 @@ from seedframe.cli.common import fail, json_option, read_json, say
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import Settings
+
+if TYPE_CHECKING:
+    from seedframe.studio.preview_prompt import PromptPreview
 
 UNUSABLE = 2
 """The exit code for words that would be refused."""
@@ -51,28 +53,31 @@ def _rehearse(settings: Settings, /, as_json: bool, brief: str | None, **given: 
 
     try:
         structured = {"brief": read_json(brief, "brief")} if brief else {}
-        facts = preview_prompt({**given, **structured}, catalog(), settings)
+        preview = preview_prompt({**given, **structured}, catalog(), settings)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(json.dumps(preview.as_dict(settings.language), ensure_ascii=False))
     else:
-        _show_words(facts, settings.language)
-    sys.exit(0 if facts["usable"] else UNUSABLE)
+        _show_words(preview, settings.language)
+    sys.exit(0 if preview.usable else UNUSABLE)
 
 
-def _show_words(facts: Mapping[str, Any], language: Language) -> None:
+def _show_words(preview: PromptPreview, language: Language) -> None:
     """A usable prompt goes to stdout, all the rest to stderr: what is piped on can be sent."""
     from seedframe.studio import render
+    from seedframe.studio.results import described_finding
 
-    click.echo(facts["prompt"], err=not facts["usable"])
-    if facts["negative"]:
-        click.echo(say("cli.negative", language, negative=facts["negative"]), err=not facts["usable"])
-    for note in facts["findings"]:
-        severity = say(f"cli.severity-{note['severity']}", language)
-        click.echo(f"{severity} {note['code']}: {render.advice(note, language)}", err=True)
-    for task in facts["needs_host"]:
-        click.echo(f"- {task['message']}", err=True)
+    styled, err = preview.styled, not preview.usable
+    click.echo(styled.prompt, err=err)
+    if styled.negative:
+        click.echo(say("cli.negative", language, negative=styled.negative), err=err)
+    for finding in styled.findings:
+        severity = say(f"cli.severity-{finding.severity}", language)
+        advice = render.advice(described_finding(finding, language), language)
+        click.echo(f"{severity} {finding.code}: {advice}", err=True)
+    for task in styled.needs_host:
+        click.echo(f"- {task.message.text(language)}", err=True)
 
 
 def _crop(language: Language) -> click.Command:
@@ -100,10 +105,10 @@ def _cut(
     from seedframe.studio.crop_file import cut
 
     try:
-        facts = cut(source, output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
+        described = cut(source, output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
-    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else facts["path"])
+    click.echo(json.dumps(described, ensure_ascii=False) if as_json else described["path"])
 
 
 def _inspect(language: Language) -> click.Command:
@@ -116,11 +121,11 @@ def _describe(settings: Settings, as_json: bool, source: Path) -> None:
     from seedframe.images import inspect
 
     try:
-        facts = inspect(source, language=settings.language)
+        described = inspect(source, language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(json.dumps(described, ensure_ascii=False))
         return
-    for name, value in facts.items():
+    for name, value in described.items():
         click.echo(f"{name}: {value}")

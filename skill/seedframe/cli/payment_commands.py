@@ -19,7 +19,7 @@ from seedframe.cli.common import json_option, run, say
 from seedframe.cli.forget_command import forget_command
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Language, Message
-from seedframe.payments import Cost, Entry, Payments, Settlement
+from seedframe.payments import DailyCost, Entry, Payments, Settlement
 from seedframe.settings import Settings
 
 
@@ -190,7 +190,7 @@ def _costs(settings: Settings, as_json: bool, since: datetime | None, until: dat
         click.echo(" ".join([line, *_remarks(row, settings.language)]))
 
 
-def _remarks(row: Cost, language: Language) -> list[str]:
+def _remarks(row: DailyCost, language: Language) -> list[str]:
     """What is still reserved, and that a rehearsal's list price was charged to nobody."""
     free = {backend.name for backend in catalog().backends if not backend.charges}
     described = [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []

@@ -14,7 +14,8 @@ from typing import Any
 
 import click
 
-from seedframe.cli.common import fail, in_process_backend, json_option, plain_output, run, say, studio
+from seedframe.api import in_process_backend
+from seedframe.cli.common import fail, json_option, plain_output, run, say, studio
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seedframe.cli.common import EXIT_PARTIAL, fail, in_process_backend, json_option, run, say
+from seedframe.api import in_process_backend
+from seedframe.cli.common import EXIT_PARTIAL, fail, json_option, run, say
 from seedframe.errors import InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings

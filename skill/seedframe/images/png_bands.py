@@ -62,7 +62,8 @@ def png_bands(file: BinaryIO, header: Header, rows: int) -> Iterator[Image]:
 
 def _before_pixels(file: BinaryIO) -> tuple[bytes, list[tuple[bytes, bytes]], int]:
     """IHDR, the chunks every band needs, and the length of the first IDAT, at whose content the file then stands."""
-    head, shared = b"", []
+    head = b""
+    shared: list[tuple[bytes, bytes]] = []
     while True:
         length, name = struct.unpack(">I4s", exactly(file, 8))
         if name == b"IDAT":

@@ -298,5 +298,6 @@ class _Caller:
         from seedframe.studio.preview_prompt import preview_prompt
 
         studio = await ctx.lifespan_context.studio()
-        facts = preview_prompt(arguments, studio.catalog, studio.settings)
-        return content.plain(facts["prompt"] + "\n" + render.machine_text(facts))
+        preview = preview_prompt(arguments, studio.catalog, studio.settings)
+        described = render.machine_text(preview.as_dict(studio.settings.language))
+        return content.plain(preview.styled.prompt + "\n" + described)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 
 import mcp.types as t
 
@@ -16,7 +15,7 @@ from seedframe.errors import SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.redaction import redact
 from seedframe.studio import render
-from seedframe.studio.pipeline import Result
+from seedframe.studio.types import Picture, Result
 
 PREVIEW_BUDGET = 700_000
 """Base64 characters of all previews of one result: a host refuses results over 1 MB."""
@@ -26,13 +25,13 @@ MOST_PREVIEWS = 4
 
 def answer(result: Result, language: Language) -> t.CallToolResult:
     """Sentence and JSON, previews within the budget, links for the user."""
-    text = render.sentence(result.facts, language) + "\n" + render.machine_text(result.facts)
+    text = render.sentence(result, language) + "\n" + render.machine_text(result.as_dict())
     blocks: list[t.ContentBlock] = [t.TextContent(type="text", text=text)]
     blocks += [
         t.ImageContent(type="image", data=base64.b64encode(small).decode("ascii"), mime_type="image/jpeg")
         for small in _shown(result)
     ]
-    blocks += [_link(Path(picture["path"]), picture) for picture in result.facts.get("pictures", ())]
+    blocks += [_link(picture) for picture in result.pictures]
     return t.CallToolResult(content=blocks)
 
 
@@ -75,13 +74,13 @@ def _shown(result: Result) -> list[bytes]:
     return [contact_strip(result.paths, max_bytes=PREVIEW_BUDGET * 3 // 4)]
 
 
-def _link(path: Path, picture: dict[str, object]) -> t.ResourceLink:
+def _link(picture: Picture) -> t.ResourceLink:
     """For the user only: a host that reads links into the model would read the full file."""
     return t.ResourceLink(
         type="resource_link",
-        name=path.name,
-        uri=path.as_uri(),
-        mime_type=str(picture["mime"]),
-        size=int(str(picture["bytes"])),
+        name=picture.path.name,
+        uri=picture.path.as_uri(),
+        mime_type=picture.mime,
+        size=picture.bytes,
         annotations=t.Annotations(audience=["user"]),
     )

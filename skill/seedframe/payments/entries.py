@@ -142,7 +142,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class DailyCost:
     """What one day cost with one model on one backend: `calls` that are or may be billed, `unknown` among them."""
 
     day: date

@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 from seedframe.errors import SeedreamError, StoreError
 from seedframe.messages import Message
 from seedframe.payments.commit_queue import CommitQueue
-from seedframe.payments.entries import Begin, Claim, Cost, Entry, Fetch, Join, Kept, Settlement, State
+from seedframe.payments.entries import Begin, Claim, DailyCost, Entry, Fetch, Join, Kept, Settlement, State
 from seedframe.payments.forget import Forgotten
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.payments.money import Budget, Priced
@@ -269,7 +269,7 @@ class Payments:
         wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "since": since, "until": until}
         return await self._look(self._records.entries, states=states, limit=limit, **wanted)
 
-    async def costs(self, since: date | None = None, until: date | None = None) -> tuple[Cost, ...]:
+    async def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
         """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are left out."""
         return await self._look(self._records.costs, since, until)
 

@@ -32,7 +32,7 @@ from seedframe.payments.entries import (
     IN_FLIGHT,
     Begin,
     Claim,
-    Cost,
+    DailyCost,
     Entry,
     Fetch,
     Join,
@@ -230,7 +230,7 @@ class PaymentRecords:
         chosen = {"states": None if states is None else json.dumps(sorted(states)), **_days(since, until)}
         return tuple(_entry(row) for row in self._db.execute(_LIST, {**wanted, **chosen}))
 
-    def costs(self, since: date | None = None, until: date | None = None) -> tuple[Cost, ...]:
+    def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
         """What was or may have been paid, by day, model, backend and currency; days are inclusive."""
         self.recover()
         return tuple(_cost(row) for row in self._db.execute(_COSTS, _days(since, until)))
@@ -696,8 +696,8 @@ def _entry(row: sqlite3.Row) -> Entry:
     )
 
 
-def _cost(row: sqlite3.Row) -> Cost:
-    return Cost(
+def _cost(row: sqlite3.Row) -> DailyCost:
+    return DailyCost(
         **{name: row[name] for name in ("model", "backend", "currency", "calls", "images", "unknown")},
         day=date.fromisoformat(row["day"]),
         booked=decimal(row["booked"]),

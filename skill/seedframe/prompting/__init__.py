@@ -12,13 +12,13 @@ from seedframe.prompting.language import quotation, spoken
 from seedframe.prompting.lint_data import worth_rewriting
 from seedframe.prompting.style_sheet import names as sheets
 from seedframe.prompting.styler import check_style, style
-from seedframe.prompting.types import Counts, Finding, HostTask, PromptInput, StyledPrompt
+from seedframe.prompting.types import Counts, HostTask, PromptFinding, PromptInput, StyledPrompt
 from seedframe.prompting.writing_rules import writing_rules
 
 __all__ = [
     "Counts",
-    "Finding",
     "HostTask",
+    "PromptFinding",
     "PromptInput",
     "StyledPrompt",
     "brief_schema",

@@ -16,7 +16,7 @@ from seedframe.prompting.brief_schema import FREE, PICKED, check_brief, tidy_bri
 from seedframe.prompting.language import han, has_letters
 from seedframe.prompting.lexicon import Lexicon, Term, key_of
 from seedframe.prompting.lint_data import finding
-from seedframe.prompting.types import Finding
+from seedframe.prompting.types import PromptFinding
 
 _CODE = re.compile(r"[A-Z]{2,4}|[a-z_]+\.[a-z0-9_]+|[a-z0-9]+(?:_[a-z0-9]+)+")
 """An abbreviation (CU) or an id of the lexicon (lighting.rim, close_up): it names a term and is no wording."""
@@ -105,7 +105,7 @@ class Brief:
     subjects: tuple[Subject, ...] = ()
     given: Mapping[str, BriefWords] = dataclasses.field(default_factory=dict)
     enrich: bool = False
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PromptFinding, ...] = ()
 
     @property
     def has_content(self) -> bool:
@@ -173,7 +173,7 @@ class _Reading:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        self.findings: list[Finding] = []
+        self.findings: list[PromptFinding] = []
         self.given: dict[str, BriefWords] = {}
 
     def picked(self, raw: Mapping[str, Any]) -> dict[str, tuple[Term | BriefWords, ...]]:

@@ -6,10 +6,10 @@ In: one styled prompt. Out: a finding or none. Never in here: several shots (see
 from __future__ import annotations
 
 from seedframe.prompting.lint_data import finding, limits
-from seedframe.prompting.types import Finding, StyledPrompt
+from seedframe.prompting.types import PromptFinding, StyledPrompt
 
 
-def face_trust(styled: StyledPrompt, *, eligible: bool) -> Finding | None:
+def face_trust(styled: StyledPrompt, *, eligible: bool) -> PromptFinding | None:
     """FACE_TRUST when a realistic person would come from a call whose pictures Seedance does not trust.
 
     A warning for a keyframe, an info for a picture that may never become video. `eligible`: an untouched text-to-image

@@ -13,7 +13,7 @@ from seedframe.prompting.lexicon import Lexicon, Term
 from seedframe.prompting.lint_data import limits
 from seedframe.prompting.scene import SceneContent
 from seedframe.prompting.style_sheet import Sheet
-from seedframe.prompting.types import Counts, Finding, PromptInput
+from seedframe.prompting.types import Counts, PromptFinding, PromptInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +49,4 @@ class LintContext:
         return limits(code).get("language") in (None, self.sheet.language)
 
 
-Rule = Callable[[LintContext], Iterator[Finding]]
+Rule = Callable[[LintContext], Iterator[PromptFinding]]

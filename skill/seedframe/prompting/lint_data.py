@@ -1,6 +1,6 @@
 """Findings by code: the code's severity and limits are data in prompts/lint.json, its sentences in messages/.
 
-In: a code and values. Out: a `Finding`. Never in here: when a code applies.
+In: a code and values. Out: a `PromptFinding`. Never in here: when a code applies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from seedframe.messages import Message, sentences
 from seedframe.package_data import folder
-from seedframe.prompting.types import Finding, Severity
+from seedframe.prompting.types import PromptFinding, Severity
 
 
 @cache
@@ -42,23 +42,23 @@ def limits(code: str) -> Mapping[str, Any]:
     return entry
 
 
-def strict(found: Finding) -> Finding:
+def strict(found: PromptFinding) -> PromptFinding:
     """The same finding where advice counts as a rule; one that was softened, or has no strict severity, stays."""
     known = limits(found.code)
     binding = "strict" in known and found.severity == known["severity"]
     return replace(found, severity=known["strict"]) if binding else found
 
 
-def worth_rewriting(findings: Iterable[Finding]) -> tuple[str, ...]:
+def worth_rewriting(findings: Iterable[PromptFinding]) -> tuple[str, ...]:
     """The codes among them that a rewriting by the host's model would mend."""
     return tuple(dict.fromkeys(found.code for found in findings if limits(found.code).get("rewrite")))
 
 
-def finding(code: str, severity: Severity | None = None, /, **values: Any) -> Finding:
+def finding(code: str, severity: Severity | None = None, /, **values: Any) -> PromptFinding:
     """The finding of a code, told with `values`; `severity` overrides the data's."""
     key = "styling." + code.lower().replace("_", "-")
     mend = f"{key}-mend"
-    return Finding(
+    return PromptFinding(
         code=code,
         severity=severity or limits(code)["severity"],
         message=Message(key, **values),

@@ -18,7 +18,7 @@ from seedframe.prompting.lexicon import Lexicon, key_of
 from seedframe.prompting.lint_data import finding
 from seedframe.prompting.scene import SceneContent, number_word
 from seedframe.prompting.style_sheet import Sheet
-from seedframe.prompting.types import Finding, HostTask
+from seedframe.prompting.types import HostTask, PromptFinding
 
 _SEPARATORS = re.compile(r"\s*[,，、;；\n]\s*")
 
@@ -29,7 +29,7 @@ class Negative:
 
     send: str | None = None
     positive: tuple[BriefWords, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[PromptFinding, ...] = ()
     tasks: tuple[HostTask, ...] = ()
 
 
@@ -57,9 +57,9 @@ class _Avoided:
     positive: tuple[BriefWords, ...] = ()
     terms: tuple[str, ...] = ()
     unfit: tuple[str, ...] = ()
-    unsent: tuple[Finding, ...] = ()
+    unsent: tuple[PromptFinding, ...] = ()
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[PromptFinding, ...]:
         """The wishes that go nowhere, with the reason."""
         unfit = (finding("AVOID_UNFIT", items=list(self.unfit)),) if self.unfit else ()
         return (*unfit, *self.unsent)
@@ -76,7 +76,7 @@ def _avoided(ban: Exclusion) -> _Avoided:
     positive: list[BriefWords] = []
     terms: list[str] = []
     unfit: list[str] = []
-    unsent: list[Finding] = []
+    unsent: list[PromptFinding] = []
     for item in ban.avoid:
         entry = ban.lexicon.avoid[item] if isinstance(item, str) else None
         name = _name(item, ban) if isinstance(item, str) else item.all
@@ -171,7 +171,7 @@ def _in_english(items: Iterable[str], ban: Exclusion) -> tuple[list[str], tuple[
     return english, tuple(tasks)
 
 
-def _checked(items: Sequence[str], ban: Exclusion) -> list[Finding]:
+def _checked(items: Sequence[str], ban: Exclusion) -> list[PromptFinding]:
     policy, findings = ban.sheet.negative, []
     hazards = [item for item in items if any(_names(item, hazard) for hazard in policy["hazards"])]
     if hazards:

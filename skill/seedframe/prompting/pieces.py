@@ -20,7 +20,7 @@ from seedframe.prompting.lexicon import Lexicon, Term
 from seedframe.prompting.lint_data import finding
 from seedframe.prompting.piece import Phrase
 from seedframe.prompting.style_sheet import Sheet
-from seedframe.prompting.types import Finding, HostTask
+from seedframe.prompting.types import HostTask, PromptFinding
 
 _PANORAMA = 2.0
 _DOUBLED = re.compile(r"[，、；,;]\s*(?=[，。；、,;])")
@@ -171,7 +171,7 @@ class Wording:
         return plain if own is None or _within(own, plain, self.sheet.rule("looks").get("fillers", ())) else None
 
     @property
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[PromptFinding, ...]:
         """What was worded more fully than it was given."""
         return (finding("ENRICHED", items=list(self.enriched)),) if self.enriched else ()
 

@@ -12,12 +12,12 @@ from seedframe.prompting import text_analysis
 from seedframe.prompting.lint_context import LintContext, Rule
 from seedframe.prompting.lint_data import finding, limits, rule_table
 from seedframe.prompting.pieces import orientation
-from seedframe.prompting.types import Finding
+from seedframe.prompting.types import PromptFinding
 
 _RATIO = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?)\s*[:：]\s*(\d{1,2})(?![\d.])")
 
 
-def references(case: LintContext) -> Iterator[Finding]:
+def references(case: LintContext) -> Iterator[PromptFinding]:
     """Images named that are not there, there and not named, or too many."""
     given = case.prompt_input.references
     named = text_analysis.images(case.bare, given=given > 0 and not case.set_size)
@@ -36,7 +36,7 @@ def references(case: LintContext) -> Iterator[Finding]:
         )
 
 
-def edits(case: LintContext) -> Iterator[Finding]:
+def edits(case: LintContext) -> Iterator[PromptFinding]:
     """An edit that says "it", or does not say what stays."""
     if not case.scene.edit:
         return
@@ -47,7 +47,7 @@ def edits(case: LintContext) -> Iterator[Finding]:
         yield finding("EDIT_NO_KEEP")
 
 
-def sets(case: LintContext) -> Iterator[Finding]:
+def sets(case: LintContext) -> Iterator[PromptFinding]:
     """A set the prompt asks for without the call or in another number, or one that is too large."""
     size = case.prompt_input.group
     if size is None:
@@ -66,7 +66,7 @@ def sets(case: LintContext) -> Iterator[Finding]:
         yield finding("GROUP_MODEL", model=case.prompt_input.model)
 
 
-def keyframe(case: LintContext) -> Iterator[Finding]:
+def keyframe(case: LintContext) -> Iterator[PromptFinding]:
     """A keyframe is one frozen moment in one picture."""
     if not case.keyframe:
         return
@@ -78,7 +78,7 @@ def keyframe(case: LintContext) -> Iterator[Finding]:
         yield finding("KEYFRAME_GRID", items=grid)
 
 
-def ratio(case: LintContext) -> Iterator[Finding]:
+def ratio(case: LintContext) -> Iterator[PromptFinding]:
     """The prompt names another shape than the call asks for."""
     wanted = orientation(case.prompt_input.ratio) if case.prompt_input.ratio else None
     if not case.prompt_input.ratio or not wanted:

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 from seedframe.prompting.lint_context import LintContext, Rule
 from seedframe.prompting.lint_data import finding
-from seedframe.prompting.types import Finding
+from seedframe.prompting.types import PromptFinding
 
 _MARK = re.compile(r"<(point|bbox)>(.*?)</\1>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?\s*(?:point|bbox)\b[^>]*>?", re.IGNORECASE)
 _NUMBERS = {"point": 2, "bbox": 4}
 
 
-def marks(case: LintContext) -> Iterator[Finding]:
+def marks(case: LintContext) -> Iterator[PromptFinding]:
     """A mark the model does not take, one that is not closed, or coordinates out of range."""
     tags, most = _TAG.findall(case.prompt), case.prompt_input.most_marks
     if not tags:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from seedframe.prompting.lexicon import Term
 from seedframe.prompting.lint_context import LintContext, Rule
 from seedframe.prompting.lint_data import finding, limits
-from seedframe.prompting.types import Finding
+from seedframe.prompting.types import PromptFinding
 
 
-def conflicts(case: LintContext) -> Iterator[Finding]:
+def conflicts(case: LintContext) -> Iterator[PromptFinding]:
     """Pairs that cannot both be true; strict houses refuse what was picked twice: a free text may mean else."""
     picked = {term.id for term in case.picked}
     present = picked if case.set_size else {term.id for term in case.terms}
@@ -26,7 +26,7 @@ def conflicts(case: LintContext) -> Iterator[Finding]:
             yield finding("CONFLICT", limits("CONFLICT")["picked_strict"] if sure else None, items=names)
 
 
-def rivals(case: LintContext) -> Iterator[Finding]:
+def rivals(case: LintContext) -> Iterator[PromptFinding]:
     """Two terms where there is room for one; a set may well have both."""
     if case.set_size:
         return
@@ -41,7 +41,7 @@ def rivals(case: LintContext) -> Iterator[Finding]:
             yield finding("CONFLICT_GROUP", items=[_name(case, term.id) for term in terms])
 
 
-def crowds(case: LintContext) -> Iterator[Finding]:
+def crowds(case: LintContext) -> Iterator[PromptFinding]:
     """More lights or styles than one picture can follow."""
     for code, category in (("LIGHT_CROWD", "lighting"), ("STYLE_CROWD", "art_style")):
         terms = [term for term in case.terms if term.id.startswith(f"{category}.")]

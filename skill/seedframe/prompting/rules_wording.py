@@ -15,7 +15,7 @@ from seedframe.prompting.language import han, quoted, words
 from seedframe.prompting.lettering import unquoted as unquoted_in
 from seedframe.prompting.lint_context import LintContext, Rule
 from seedframe.prompting.lint_data import finding, limits, pattern, rule_table
-from seedframe.prompting.types import Finding
+from seedframe.prompting.types import PromptFinding
 
 _SEGMENTS = re.compile(r"[,，;；。．.!?！？\n]+(?!\d)")
 _DOUBLE = re.compile(r"“[^“”]*”|\"[^\"\n]*\"")
@@ -23,7 +23,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\u
 _STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
 
 
-def empty(case: LintContext) -> Iterator[Finding]:
+def empty(case: LintContext) -> Iterator[PromptFinding]:
     """There is nothing to paint: no word and no sign that stands for something."""
     if case.prompt_input.words_needed and not (case.told and any(map(_says, case.prompt))):
         yield finding("EMPTY")
@@ -33,14 +33,14 @@ def _says(sign: str) -> bool:
     return unicodedata.category(sign)[0] in "LN" or unicodedata.category(sign) == "So"
 
 
-def control(case: LintContext) -> Iterator[Finding]:
+def control(case: LintContext) -> Iterator[PromptFinding]:
     """Characters no service takes: they are refused there, or end the text early."""
     found = sorted({f"U+{ord(sign):04X}" for sign in _CONTROL.findall(case.prompt)})
     if found:
         yield finding("CONTROL", items=found)
 
 
-def length(case: LintContext) -> Iterator[Finding]:
+def length(case: LintContext) -> Iterator[PromptFinding]:
     """Over the budget, near it, or so short that much is left to chance."""
     most = case.prompt_input.most_characters
     if most is not None and len(case.prompt) > most:
@@ -56,7 +56,7 @@ def length(case: LintContext) -> Iterator[Finding]:
         yield finding("LEN_SHORT")
 
 
-def language(case: LintContext) -> Iterator[Finding]:
+def language(case: LintContext) -> Iterator[PromptFinding]:
     """The text is not in the language the model reads best."""
     if not case.told or not case.foreign:
         return
@@ -66,7 +66,7 @@ def language(case: LintContext) -> Iterator[Finding]:
     yield finding(code, severity, model=case.prompt_input.model, language=Message(f"styling.language-{name}"))
 
 
-def form(case: LintContext) -> Iterator[Finding]:
+def form(case: LintContext) -> Iterator[PromptFinding]:
     """Keywords where prose is wanted, sentences where keywords are wanted, too many of them."""
     if case.foreign:
         return
@@ -96,14 +96,14 @@ def _prose(case: LintContext, segments: list[str]) -> bool:
     return words(case.bare) > float(most) * len(segments)
 
 
-def filler(case: LintContext) -> Iterator[Finding]:
+def filler(case: LintContext) -> Iterator[PromptFinding]:
     """Quality words without visual meaning."""
     found = text_analysis.junk(case.bare)
     if found:
         yield finding("QUALITY_JUNK", items=found)
 
 
-def foreign_syntax(case: LintContext) -> Iterator[Finding]:
+def foreign_syntax(case: LintContext) -> Iterator[PromptFinding]:
     """Weights, switches and tags of other generators."""
     found = [
         match[0].strip() for expression in rule_table()["patterns"]["foreign"] for match in _all(expression, case.bare)
@@ -116,7 +116,7 @@ def _all(expression: str, text: str) -> Iterator[re.Match[str]]:
     return re.finditer(expression, text, re.IGNORECASE)
 
 
-def negations(case: LintContext) -> Iterator[Finding]:
+def negations(case: LintContext) -> Iterator[PromptFinding]:
     """Wishes told as "no …": image models follow them badly."""
     found = text_analysis.says("negation", case.bare)
     limit = limits("NEG_IN_PROMPT")["above_keyframe" if case.keyframe else "above"]
@@ -124,7 +124,7 @@ def negations(case: LintContext) -> Iterator[Finding]:
         yield finding("NEG_IN_PROMPT", items=found)
 
 
-def lettering(case: LintContext) -> Iterator[Finding]:
+def lettering(case: LintContext) -> Iterator[PromptFinding]:
     """Text to render that is not in double quotes, or is too long to come out right."""
     unquoted = unquoted_in(case.bare)
     if unquoted:

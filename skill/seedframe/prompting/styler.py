@@ -22,7 +22,7 @@ from seedframe.prompting.negative import Exclusion, Negative, decided
 from seedframe.prompting.pieces import Frame, Wording
 from seedframe.prompting.scene import SceneContent, scene_of
 from seedframe.prompting.style_sheet import Sheet, sheet
-from seedframe.prompting.types import Finding, HostTask, PromptInput, StyledPrompt
+from seedframe.prompting.types import HostTask, PromptFinding, PromptInput, StyledPrompt
 
 _NOTHING = Brief(free={}, picked={})
 _ENDS = tuple("。.！？!?…")
@@ -98,7 +98,7 @@ def _together(messages: Sequence[Message]) -> Message:
 
 def _worded(
     prompt_input: PromptInput, brief: Brief, sheet_: Sheet, scene: SceneContent, negative: Negative
-) -> tuple[str, tuple[str, ...], tuple[HostTask, ...], tuple[Finding, ...]]:
+) -> tuple[str, tuple[str, ...], tuple[HostTask, ...], tuple[PromptFinding, ...]]:
     own = prompt_input.prompt or ""
     foreign = spoken(own) not in (None, sheet_.language) and not prompt_input.as_is
     tasks = (_translation("prompt", own, sheet_),) if foreign else ()
@@ -165,7 +165,7 @@ def _with_wishes(text: str, inputs: tuple[BriefWords, ...]) -> str:
     return body.rstrip(" .,;") + ", " + ", ".join(new)
 
 
-def _limited(brief: Brief, sheet_: Sheet) -> Iterator[Finding]:
+def _limited(brief: Brief, sheet_: Sheet) -> Iterator[PromptFinding]:
     most = sheet_.rule("quality").get("max")
     given = brief.picked.get("quality", ())
     if most is not None and len(given) > most:
@@ -173,18 +173,18 @@ def _limited(brief: Brief, sheet_: Sheet) -> Iterator[Finding]:
         yield finding("QUALITY_LIMIT", limit=most, items=left)
 
 
-def _dropped(slots: tuple[str, ...]) -> Iterator[Finding]:
+def _dropped(slots: tuple[str, ...]) -> Iterator[PromptFinding]:
     if slots:
         yield finding("DROPPED", items=list(slots))
 
 
-def _added(before: str, prompt: str) -> Iterator[Finding]:
+def _added(before: str, prompt: str) -> Iterator[PromptFinding]:
     """The sentence by which the prompt was completed."""
     if prompt != before:
         yield finding("GROUP_TRIGGER", added=prompt[len(before.rstrip()) :].strip(" 。."))
 
 
-def _untold(case: LintContext, tasks: tuple[HostTask, ...], banned: tuple[HostTask, ...]) -> Iterator[Finding]:
+def _untold(case: LintContext, tasks: tuple[HostTask, ...], banned: tuple[HostTask, ...]) -> Iterator[PromptFinding]:
     """Fields in the other language within a prompt that otherwise is in the model's, and what could not be sent."""
     if tasks and not case.foreign:
         language = Message(f"styling.language-{case.sheet.language}")
@@ -195,13 +195,13 @@ def _untold(case: LintContext, tasks: tuple[HostTask, ...], banned: tuple[HostTa
         yield finding("NEG_LEFT", items=[task.text for task in banned])
 
 
-def _in_order(findings: Iterable[Finding], *, strictly: bool) -> tuple[Finding, ...]:
+def _in_order(findings: Iterable[PromptFinding], *, strictly: bool) -> tuple[PromptFinding, ...]:
     """Each finding once, in the order of the data."""
     told = dict.fromkeys(map(strict, findings) if strictly else findings)
     return tuple(sorted(told, key=lambda found: order()[found.code]))
 
 
-def _ruled(case: LintContext) -> Iterator[Finding]:
+def _ruled(case: LintContext) -> Iterator[PromptFinding]:
     for rule in (*rules_wording.RULES, *rules_call.RULES, *rules_marks.RULES, *rules_terms.RULES):
         yield from rule(case)
 

@@ -48,7 +48,7 @@ class PromptInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PromptFinding:
     """One thing noticed: a stable code, how much it matters, what it is and how to mend it."""
 
     code: str
@@ -99,7 +99,7 @@ class StyledPrompt:
 
     prompt: str
     negative: str | None
-    findings: tuple[Finding, ...]
+    findings: tuple[PromptFinding, ...]
     needs_host: tuple[HostTask, ...]
     counts: Counts
     dropped: tuple[str, ...]
@@ -108,7 +108,7 @@ class StyledPrompt:
     keyframe: bool = False
 
     @property
-    def errors(self) -> tuple[Finding, ...]:
+    def errors(self) -> tuple[PromptFinding, ...]:
         """The findings that stop a payment."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
 

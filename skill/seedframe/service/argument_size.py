@@ -1,6 +1,6 @@
-"""How much one tool call may bring along, checked before anything is read out of it.
+"""Limits the size of the arguments of one tool call, before anything else is done with them.
 
-In: a tool's name and its arguments as they came. Out: nothing, or InvalidRequest. Never in here: what they mean.
+In: a tool's name and its arguments as received. Out: nothing, or InvalidRequest. Never in here: what they mean.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Takes base64 pictures out of a JSON or SSE body while it arrives, so that no body is ever held.
+"""Extracts base64 pictures from a JSON or SSE body while it arrives, so that no whole body is held in memory.
 
-In: the body's bytes, cut anywhere. Out: decoded pieces of each `b64_json` string in order of arrival, and the small
-document that is left, where each string reads `part:<number>`. Never in here: a file, a socket, the meaning of a reply.
+In: chunks of the body. Out: decoded pieces of each `b64_json` string in order of arrival, and the small remaining
+document, where each string reads `part:<number>`. Never in here: a file, a socket, the meaning of a reply.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 from seedframe.limits import limits
 
 PART = "part:"
-"""What stands in the document where a picture was; followed by its number."""
+"""Replaces a picture in the document; followed by its number."""
 
 
 def _spelled(name: str) -> bytes:
@@ -29,7 +29,7 @@ _KEY = re.compile(_NAME + rb'\s*:\s*"')
 _KEY_CUT = re.compile(_NAME + rb"\s*(?::\s*)?\Z")
 _LONGEST_NAME = len('"b64_json"') * len(r"\u0062")
 _LONGEST_PAUSE = 65_536
-"""Bytes between a key and its value that are waited for; no writer of JSON puts more."""
+"""The most bytes accepted between a key and its value."""
 
 _PREFIX = b"data:"
 _LONGEST_PREFIX = 256
@@ -64,7 +64,7 @@ class Base64Extractor:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[ImageChunk]:
-        """The pieces this chunk completes."""
+        """The pieces that this chunk completes."""
         data = self._pending + chunk
         self._pending = b""
         while data:
@@ -80,13 +80,13 @@ class Base64Extractor:
         self._pending = b""
 
     def take(self) -> bytes:
-        """What is left of the body so far, pictures replaced by their numbers; it is then forgotten."""
+        """Take the rest of the body so far, with numbers in place of pictures."""
         taken = bytes(self._rest)
         self._rest.clear()
         return taken
 
     def _outside(self, data: bytes) -> bytes:
-        # Past any number of pictures the service returns nothing is taken out: what is left soon grows too long.
+        # Beyond any plausible number of pictures nothing is extracted, so that the rest soon exceeds its limit.
         found = _KEY.search(data) if self._part + 1 < limits().reply_slots else None
         if found:
             self._part += 1

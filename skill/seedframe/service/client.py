@@ -1,9 +1,9 @@
-"""Room 4, the network side: the only file that opens sockets to a backend.
+"""Stage 4, the network: the only module that opens connections to a backend.
 
-In: a `Call`, where to put pictures, what to tell. Out: a `Reply`, or an error that says what is known about the money.
-A POST is repeated only where the error table proves that nothing was billed (or no connection was made); everything
-else that breaks after it left is `OutcomeUnknown`. Downloads are free and are repeated.
-Never in here: a journal, a picture's content, the environment.
+In: a `Call`, where to put pictures, callbacks. Out: a `Reply`, or an error that says what is known about the money.
+A POST is repeated only where the error table proves that nothing was billed (or no connection was made); every other
+failure after it was sent is `OutcomeUnknown`. Downloads are free and are repeated.
+Never in here: a payment record, a picture's content, the environment.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ReportProgress = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a POST came to: the reply, and what had to be done on the way (retries, dropped parameters)."""
+    """The outcome of a POST: the reply, and notes about retries and dropped parameters."""
 
     reply: Reply
     notes: tuple[Message, ...] = ()
@@ -105,7 +105,7 @@ class Client:
     ) -> Sent:
         """POST until the answer is final. `sent` is awaited right before each POST, `arrived` for each slot.
 
-        ApiError: the service said no. ConnectionFailed: nothing was sent. OutcomeUnknown: it was, and nobody knows.
+        ApiError: the service refused. ConnectionFailed: nothing was sent. OutcomeUnknown: sent, its end is unknown.
         """
         notes: list[Message] = []
         await self._prepare()
@@ -124,7 +124,7 @@ class Client:
             await report(note)
 
     def patience(self, call: Call) -> float:
-        """How many seconds the service gets for its whole answer: more for more pictures."""
+        """The seconds allowed for the whole answer: more for more pictures."""
         return patience(self._settings.timeout, call.weight)
 
     async def is_emulated(self) -> bool:
@@ -143,7 +143,7 @@ class Client:
         return is_emulated(headers)
 
     async def models(self) -> Any:
-        """The service's catalogue, as it tells it (a listing, not an entitlement)."""
+        """The models that the service lists; being listed does not mean that this key may use them."""
         path = self._backend.paths.get("models")
         if path is None:
             raise NotConfigured(Message("client.no-catalogue", backend=self._backend.title))
@@ -176,7 +176,7 @@ class Client:
         return self._routed.proxy(url) if self._routed else None
 
     async def download(self, url: str, target: Path) -> None:
-        """Bring a finished picture to `target`. PictureError when it cannot be had; the picture is paid already."""
+        """Download a finished picture to `target`. PictureError when that fails; the picture is already paid."""
         origin = ServiceOrigin.of(base_url(self._settings, self._backend))
         total, clock = self._settings.download_timeout, asyncio.get_running_loop().time
         ends = clock() + total
@@ -200,7 +200,7 @@ class Client:
         raise PictureError(Message("client.download-failed", why=why), advice=Message("client.download-advice"))
 
     async def fetch_reference(self, url: str, target: Path, max_bytes: int) -> None:
-        """Bring a caller's https picture to `target`, never from a private address. InvalidRequest otherwise."""
+        """Download a caller's https picture to `target`, never from a private address. InvalidRequest otherwise."""
         try:
             await self._fetch(url, target, max_bytes, limits().reference_seconds, None)
         except NotFetched as error:
@@ -209,7 +209,7 @@ class Client:
             raise _unreachable(url, _why(error)) from error
 
     async def _fetch(self, url: str, target: Path, most: int, within: float, origin: ServiceOrigin | None) -> None:
-        """One try, straight to the file. StoreError for a full disk."""
+        """One try, written straight to the file. StoreError for a full disk."""
         with target.open("wb") as file:
 
             def write(piece: bytes) -> None:
@@ -223,7 +223,7 @@ class Client:
     async def _ask(
         self, method: str, url: str, body: Any = None, *, with_key: bool = True, within: float = MODELS_TIMEOUT
     ) -> tuple[int, httpx.Headers, bytes]:
-        """A small question that is never billed: status, headers and body, bounded."""
+        """A small request that is never billed: status, headers and body, bounded."""
         await self._prepare()
         headers = self._headers() if with_key else {}
         try:
@@ -237,7 +237,7 @@ class Client:
         return response.status_code, response.headers, content
 
     async def _prepare(self) -> None:
-        """What can be wrong with the way out is found before anything is noted as sent. NotConfigured."""
+        """Check proxy and certificates before the request is recorded as sent. NotConfigured."""
         if self._routed is not None:
             await self._routed.prepare(base_url(self._settings, self._backend))
 
@@ -279,7 +279,7 @@ class Client:
         return httpx.Timeout(total, connect=min(15.0, total), pool=None)
 
     async def _after_no(self, error: ApiError, call: Call, retries: int) -> tuple[Call, Message]:
-        """What to do with a refusal: the call to repeat and why, or the error again."""
+        """Decide about a refusal: the call to repeat and why, or the error again."""
         if retries >= MAX_RETRIES:
             raise error
         if error.retry == "without-parameter" and call.may_drop(error.param):
@@ -312,7 +312,7 @@ class Client:
             await limiter.acquire()
 
     def _limiter(self, offer: Offer) -> AsyncLimiter:
-        """Never more than the limit in any minute: a burst plus what leaks in sixty seconds stays below it."""
+        """A leaky bucket that stays below the limit in any minute: its burst plus its rate are together the limit."""
         if offer.model.name not in self._limiters:
             limit = self._settings.images_per_minute or offer.backend.images_per_minute
             burst = max(1, min(BURST, limit // 2))
@@ -328,7 +328,7 @@ class Client:
 
 
 class Departure:
-    """Watches a request leave, by the events of the connection; told nothing, it proves nothing."""
+    """Follows the sending of a request by the events of the connection; without events it proves nothing."""
 
     def __init__(self) -> None:
         self._watching = False
@@ -347,7 +347,7 @@ class Departure:
 
 
 def base_url(settings: Settings, backend: Backend) -> str:
-    """Where the backend's paths begin. A configured base without a path gets the backend's own prefix."""
+    """The base address of the backend. A configured base without a path gets the backend's own prefix."""
     configured = settings.first(backend.base_settings) or backend.base_url
     if not configured:
         name = backend.base_settings[0]
@@ -367,7 +367,7 @@ def base_url(settings: Settings, backend: Backend) -> str:
 
 
 def _pause(error: ApiError, retries: int) -> float:
-    """How long the service asks to wait; without its word, the table's pause, longer each time."""
+    """The wait the service asks for; otherwise the pause of the error table, longer each time."""
     if error.retry_after is not None:
         return error.retry_after
     return float(error.facts.get("wait_seconds") or 5.0) * (1 + retries)
@@ -408,7 +408,7 @@ def _cut_short(error: BaseException) -> ConnectionFailed:
 
 
 def _no_connection(error: BaseException, proxy: Proxy | None) -> ConnectionFailed:
-    """The error for a request that never left, with the advice that fits."""
+    """The error for a request that was never sent, with fitting advice."""
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         advice = Message("network.certificate-advice", variables=list(VARIABLES))
     elif proxy is not None:
@@ -419,14 +419,14 @@ def _no_connection(error: BaseException, proxy: Proxy | None) -> ConnectionFaile
 
 
 def _why(error: BaseException) -> str:
-    """A network error in words without addresses or secrets: httpx's name for it and its short text."""
+    """A network error without addresses or secrets: httpx's name for it and its short text."""
     text = quoted(error, 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @asynccontextmanager
 async def connected(settings: Settings, backend: Backend, **options: Any) -> AsyncIterator[Client]:
-    """A client for one task of a door that needs no journal (catalogue, probe)."""
+    """A client for a task without payment (list of models, probe)."""
     client = Client(settings, backend, **options)
     try:
         yield client

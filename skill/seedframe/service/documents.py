@@ -1,4 +1,4 @@
-"""JSON from outside, refused when it is deeper or holds more than anything the service says.
+"""Parses JSON from outside; refuses what is deeper or larger than any answer of the service.
 
 In: bytes or text of bounded length. Out: the value; ValueError for anything that is no JSON or too deep.
 Never in here: the meaning of a document.
@@ -18,7 +18,7 @@ _NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
 
 
 def parse(document: bytes | str) -> Any:
-    """The value of a document. A name that stands twice keeps the last value that is not empty."""
+    """The value of a document. A name that occurs twice keeps its last non-empty value."""
     text = document if isinstance(document, str) else document.decode("utf-8")
     if sum(map(text.count, ",[{")) > limits().document_values:
         raise ValueError("too many values")

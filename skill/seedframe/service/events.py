@@ -1,7 +1,7 @@
-"""One server-sent event of a streamed group becomes a slot, the closing facts, or an error.
+"""One server-sent event of a streamed group becomes a slot, the closing event, or an error.
 
 In: the `data` of an event (base64 already taken out). Out: `Slot`, `Closing`, `Done`, an ApiError, or None to ignore.
-The event's type stands in the JSON, so events without an `event:` line read the same. A `partial_succeeded` event is
+The event's type is in the JSON, so events without an `event:` line read the same. A `partial_succeeded` event is
 one finished picture, and `image_index` counts failed slots too. Source: the vendor's contract and captures, 2026.
 Never in here: a socket, a decision what a cut stream means.
 """
@@ -20,7 +20,7 @@ from seedframe.service.replies import Slot, read_slot, reply_facts, slots_of, wh
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The `completed` event: the only place of a stream that tells what was billed."""
+    """The `completed` event: the only part of a stream that says what was billed."""
 
     facts: Mapping[str, Any]
 

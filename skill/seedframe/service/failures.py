@@ -1,8 +1,8 @@
-"""Every shape of "no" becomes one `ApiError`, by the error table.
+"""Turns every form of refusal into one `ApiError`, by the error table.
 
 In: status, headers and body of a reply that is not a success (or the error inside one that pretends to be).
-Out: an ApiError that knows its row: class, whether anything was billed, whether and how it may be repeated.
-Matching goes by code, then status, then a pattern in the message, never by the whole message.
+Out: an ApiError with its row of the table: class, whether anything was billed, whether and how it may be repeated.
+Rows match by code, then status, then a pattern in the message, never by the whole message.
 Source: captures and the vendor's error pages, see api_errors.json. Never in here: raising, sleeping, retrying.
 """
 
@@ -50,9 +50,9 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
 
 
 def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]) -> ApiError:
-    """The error an envelope means; `status` 200 is an error told inside a success.
+    """The error an envelope means; `status` 200 is an error inside a success.
 
-    Only a row of the table proves that nothing was billed: any other answer to a paid request leaves that open.
+    Only a row of the table proves that nothing was billed: after any other answer to a paid request it is unknown.
     """
     row = find_row(envelope, status)
     unsupported = _UNSUPPORTED.search(envelope.message)
@@ -144,7 +144,7 @@ def _nameless(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
 
 
 def _redirected(status: int, headers: Mapping[str, str]) -> Message | None:
-    """To follow it would be a second POST, with the key, to somebody else."""
+    """The error for a redirect: following it would send a second POST, with the key, to another host."""
     if not 300 <= status < 400 or "location" not in headers:
         return None
     host = headers["location"].partition("://")[2].partition("/")[0].rpartition("@")[2]

@@ -1,6 +1,6 @@
-"""Where a picture that is named may be: relative paths, and paths that only exist in a chat's own sandbox.
+"""Finds the file a name means: relative paths, and paths that only exist in the sandbox of a chat.
 
-In: a name as an agent wrote it, the folders to look in. Out: the path meant, or InvalidRequest that says what to do.
+In: a name as an agent wrote it, the folders to search. Out: the path, or InvalidRequest that says what to do.
 Never in here: whether that path may be read (see `references`), a picture's bytes.
 """
 

@@ -1,8 +1,8 @@
-"""Input pictures: from whatever the caller names to what the wire takes, checked before anything is paid.
+"""Input pictures: from the caller's names to values for the request, checked before anything is paid.
 
 In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each,
 whose file is read again while it is sent. Local files are opened once, only inside allowed folders, and sent only if
-they are pictures; where they were taken is not sent along. Never in here: a prompt, a payment, a picture in memory.
+they are pictures; the place where they were taken is not sent. Never in here: a prompt, a payment, a picture in memory.
 """
 
 from __future__ import annotations

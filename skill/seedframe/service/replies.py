@@ -1,6 +1,6 @@
 """A reply's document becomes a `Reply` of slots, or an error. A slot is a picture to fetch or the reason it is missing.
 
-In: headers and the document a `Scanner` left (pictures replaced by `part:<number>`). Out: values.
+In: headers and the document that remains after a `Scanner` (pictures replaced by `part:<number>`). Out: values.
 Nothing here is a success yet: pictures are verified where they are saved. Source: captures, 2026.
 Never in here: a download, a file, a retry.
 """
@@ -35,14 +35,14 @@ _LARGEST = 2**53 - 1
 """The largest whole number that JSON carries exactly."""
 
 _MOST_PICTURES = 1_000
-"""More pictures on one bill than any model makes by an order of magnitude."""
+"""An order of magnitude more pictures than any model makes in one call."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotError:
     """Why one picture of a reply is missing. Failed and withheld ones are not billed; `paid` ones came damaged.
 
-    `odd`: the place holds nothing the vendor documents, so that it proves nothing about money.
+    `odd`: the slot holds nothing the vendor documents, so that it proves nothing about money.
     """
 
     code: str
@@ -53,7 +53,7 @@ class SlotError:
 
     @property
     def billed(self) -> str:
-        """What the place by itself proves about money: yes, no, unknown."""
+        """What the slot by itself proves about the bill: yes, no, unknown."""
         return "yes" if self.paid else "unknown" if self.odd else "no"
 
     @property
@@ -76,7 +76,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One place in a reply: a `url`, a `part` the scanner took out, or an `error`. `size` is what the service says."""
+    """One slot of a reply: a `url`, a `part` the scanner took out, or an `error`. `size` is what the service says."""
 
     index: int
     url: str | None = None
@@ -90,8 +90,8 @@ class Slot:
 class Reply:
     """A whole reply. `billed` is the service's own count (None where it says nothing or no number).
 
-    `odd_count` is what it says instead of a number. `first` is the place of its first picture in the request, `most`
-    how many pictures it may hold: a count beyond that is none. `complete` is False when its end did not come;
+    `odd_count` is what it says instead of a number. `first` is the position of its first picture in the request, `most`
+    how many pictures it may hold: a count beyond that is none. `complete` is False when it broke off;
     `failure` is then what the service said instead, if anything.
     """
 
@@ -110,7 +110,7 @@ class Reply:
 
     @property
     def counted(self) -> int | None:
-        """The service's own count where it can be true."""
+        """The service's own count where it is plausible."""
         if self.billed is None or self.billed < 0 or (self.most is not None and self.billed > self.most):
             return None
         return self.billed
@@ -122,17 +122,17 @@ class Reply:
 
     @property
     def pictures_billed(self) -> int:
-        """The service's own count, or else one for each picture that came."""
+        """The service's own count, or else one for each picture that arrived."""
         return self.came if self.counted is None else self.counted
 
     @property
     def nonsense(self) -> str | None:
-        """The count it tells where that cannot be true."""
+        """The service's count where it is not plausible."""
         return self.odd_count if self.billed is None or self.counted is not None else quoted_name(self.billed)
 
 
 def read_reply(status: int, headers: Mapping[str, str], document: bytes) -> Reply:
-    """The reply a non-streamed answer means; ApiError when it is none, whatever its status says."""
+    """Read a non-streamed answer; ApiError when it holds an error, whatever its status."""
     if status >= 400:
         raise failure(status, headers, document)
     try:
@@ -187,7 +187,7 @@ def slot_error(envelope: Envelope) -> SlotError:
 
 
 def reply_facts(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a body says beside its pictures."""
+    """The fields of a body other than its pictures."""
     usage = _mapping(body.get("usage"))
     billed = whole(usage.get("generated_images"))
     odd = "generated_images" in usage and billed is None

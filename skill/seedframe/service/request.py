@@ -1,4 +1,4 @@
-"""Room 1: a dictionary from the world becomes a frozen `ImageRequest`, or an error that teaches.
+"""Stage 1: a dictionary of arguments becomes a frozen `ImageRequest`, or an error that says how to do better.
 
 In: a tool's name, its arguments as a host sent them, the catalog and the settings. Out: one request with its warnings.
 Never in here: reading a reference's bytes, styling words, a network, money already spent.
@@ -62,7 +62,7 @@ class FrameRequest:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """One checked request. Everything in it is legal for `offer`; what the offer ignores is gone, with a warning.
+    """One checked request. Everything in it is legal for `offer`; what the offer ignores is removed, with a warning.
 
     `options` holds every parameter of the service that was given, by Seedframe's name; fields of that name only repeat
     those that other stages read.
@@ -138,7 +138,7 @@ class ImageRequest:
 
 
 def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings: Settings) -> ImageRequest:
-    """The request these arguments mean.
+    """The request for these arguments.
 
     InvalidRequest names field, what was given, what is allowed and what to try. `tool` must be one of `TOOLS`.
     """
@@ -190,13 +190,13 @@ def _options(given: Mapping[str, Any], offer: Offer) -> dict[str, Any]:
 
 
 def _warned(given: Mapping[str, Any], offer: Offer) -> list[Message]:
-    """What the data warns of when a parameter is used."""
+    """The warning of the data for a parameter in use."""
     used = (offer.parameters[name].extra.get("warn") for name in offer.parameters if name in given)
     return [Message(key) for key in used if key]
 
 
 def coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Known names only; null and empty mean absent; what hosts send as strings becomes what it plainly means.
+    """Known names only; null and empty mean absent; values that hosts send as strings get their plain type.
 
     Hosts that must fill every property send "" (or a neutral value, see `_drop_ignored`) for what was not asked.
     """
@@ -369,7 +369,7 @@ def _frame(given: Mapping[str, Any], offer: Offer, settings: Settings) -> FrameR
 def with_shape_of(request: ImageRequest, shape: Size | None) -> ImageRequest:
     """An edit that names neither ratio nor size keeps the shape of image 1, in pixels that are legal for the model.
 
-    `shape` is image 1 as displayed; None (a URL that is not read here) leaves the request as it is. The pixels of
+    `shape` is image 1 as displayed; None (a URL that is not read here) changes nothing. The pixels of
     image 1 themselves where they are legal and cost no more than the usual area, else the same ratio at that area.
     """
     frame = request.frame
@@ -485,7 +485,7 @@ def _validator(tool: str, offer: Offer) -> Any:
 
 
 def _taught(error: Any, offer: Offer, catalog: Catalog) -> InvalidRequest:
-    """A validator's complaint as a sentence: what came, what may come, what to try."""
+    """A validation error as a sentence: what was given, what is allowed, what to try."""
     field = str(error.absolute_path[0]) if error.absolute_path else _field_of(error)
     reason = error.schema.get(schemas.REASON)
     if reason:

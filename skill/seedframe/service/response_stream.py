@@ -1,8 +1,8 @@
-"""Room 4, an answer while it comes in: an open HTTP response becomes part files and slots.
+"""Stage 4, the answer: an open HTTP response becomes part files and slots while it arrives.
 
-In: a response whose body has not been read. Out: each slot as soon as it is whole, then the `Reply`, or what a cut
-left. Whether it is JSON or an event stream is told by its first bytes, since gateways mislabel both. Base64 goes
-straight to its file. Never in here: a connection being made, a retry, a verdict about money.
+In: a response whose body has not been read. Out: each slot as soon as it is whole, then the `Reply`, or what arrived
+before it broke off. The first bytes decide between JSON and an event stream, since gateways mislabel both. Base64 is
+written straight to its file. Never in here: opening a connection, a retry, a decision about money.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SlotHandler = Callable[[Slot], Awaitable[None]]
 
 @dataclass(slots=True)
 class Parts:
-    """Where pictures of one call go while they arrive: numbered files in one folder. `broken` were cut or damaged."""
+    """The part files of one call: numbered files in one folder. `broken` ones were cut or damaged."""
 
     folder: Path
     stem: str
@@ -43,9 +43,9 @@ class Parts:
         return self.folder / f"{self.stem}-{name}.part"
 
     def write(self, pieces: Iterable[ImageChunk]) -> None:
-        """Append decoded bytes to their files. StoreError when the disk does not take them.
+        """Append decoded bytes to their files. StoreError when the disk is full.
 
-        Not in a thread: 64 KiB of base64 are a fraction of a millisecond, less than the hop would cost.
+        Not in a thread: 64 KiB of base64 take a fraction of a millisecond, less than the switch would cost.
         """
         try:
             for piece in pieces:
@@ -54,7 +54,7 @@ class Parts:
             raise disk_full(self.folder, error) from error
 
     def close(self) -> None:
-        """Close what a cut body left open; those pictures are broken."""
+        """Close the files that a cut body did not finish; those pictures are broken."""
         for part, file in self._open.items():
             self.broken.add(part)
             file.close()
@@ -71,7 +71,7 @@ class Parts:
 
 
 class ResponseReader:
-    """One answer on its way. `arrived` is awaited for each slot."""
+    """One answer being received. `arrived` is awaited for each slot."""
 
     def __init__(
         self, parts: Parts, arrived: SlotHandler, *, read: Callable[[int, Mapping[str, str], bytes], Reply]
@@ -83,7 +83,7 @@ class ResponseReader:
         self._headers: Mapping[str, str] = {}
 
     async def read(self, response: httpx.Response) -> Reply:
-        """The whole answer. ApiError: it is a no. OutcomeUnknown: it cannot be understood. httpx errors: it was cut."""
+        """All of it. ApiError: a refusal. OutcomeUnknown: it cannot be understood. httpx errors: it broke off."""
         self._headers = response.headers
         lean = self._lean(response)
         if response.status_code >= 400:
@@ -132,7 +132,7 @@ class ResponseReader:
         return replace(reply, failure=ended_by)
 
     async def _take(self, slot: Slot) -> None:
-        """Note a slot under a number of its own, also when a gateway numbers all its pictures alike."""
+        """Store a slot under a number of its own, even when a gateway gives all pictures the same number."""
         if len(self._slots) >= limits().reply_slots:
             raise TooMuch(f"more than {limits().reply_slots} pictures")
         index = slot.index if slot.index not in self._slots else max(self._slots) + 1
@@ -173,13 +173,13 @@ def unknown(why: str | Message) -> OutcomeUnknown:
 
 
 def disk_full(folder: Path, error: OSError) -> StoreError:
-    """The error for an answer the disk does not take."""
+    """The error for an answer that cannot be written to the disk."""
     why = error.strerror or type(error).__name__
     return StoreError(Message("client.no-disk", folder=folder, why=why), advice=Message("client.no-disk-advice"))
 
 
 async def _as_far_as_it_goes(lean: AsyncIterator[bytes]) -> bytes:
-    """What can be read of a refusal: its status says no, also where its words have no end."""
+    """Read a refusal as far as its size limit: its status is enough."""
     document = b""
     try:
         async for piece in lean:
@@ -197,7 +197,7 @@ def _is_stream(head: bytes, headers: Mapping[str, str]) -> bool:
 
 
 class _Chained(httpx.AsyncByteStream):
-    """Bytes that were looked at, then the rest."""
+    """The bytes read ahead, then the rest."""
 
     def __init__(self, head: bytes, rest: AsyncIterator[bytes]) -> None:
         self._head = head

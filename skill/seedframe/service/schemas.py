@@ -24,7 +24,7 @@ REASON = "reason"
 """Our own annotation: the message key that explains why a conditional rule failed."""
 
 RESTATED = ("negative_prompt",)
-"""What the styler says in other words where the service takes no such parameter; legal for every offer."""
+"""Arguments the styler words into the prompt where the service has no such parameter; legal for every offer."""
 
 _OUR_ARGUMENTS = ("model", "ratio", "size", "save_as", "preview", "frame", "anchor")
 _FLAGS = ("dry_run", "as_is", "force", "fresh", "confirm_cost", "fit_references")
@@ -242,7 +242,7 @@ def _sizes(model: Model) -> str:
 
 
 def _default_model(catalog: Catalog, settings: Settings) -> str:
-    """The short name of the model that is used unasked; a setting nobody understands stands as it is."""
+    """The short name of the model that is used unasked; an unknown setting is shown as it is."""
     try:
         return catalog.model(settings.endpoints.get(settings.model, settings.model)).name
     except InvalidRequest:
@@ -282,7 +282,7 @@ def _takers(models: Iterable[Model], test: Any) -> str:
 
 
 def _grouped(models: Sequence[Model], fact: Any) -> str:
-    """`5.5, 5.0-pro: 10; 4.5: 14`: models that share a fact stand together, newest first."""
+    """`5.5, 5.0-pro: 10; 4.5: 14`: models with the same value together, newest first."""
     groups: dict[str, list[str]] = {}
     for model in models:
         groups.setdefault(fact(model), []).append(model.name)

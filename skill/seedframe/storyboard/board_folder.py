@@ -23,7 +23,7 @@ from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.board_plan import FACE, face_matters
 from seedframe.storyboard.continuity import Cast
 from seedframe.storyboard.folder_links import check_folder
-from seedframe.storyboard.frames import FrameResult, Status, Trust, frames_of
+from seedframe.storyboard.frames import FrameResult, Status, frames_of
 from seedframe.storyboard.handoff.manifest import build_manifest
 from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
@@ -31,6 +31,7 @@ from seedframe.storyboard.run.state import BoardState, FrameState, State
 from seedframe.storyboard.sheet.page import PICK, render_sheets
 from seedframe.storyboard.types import Board, BoardPicture, Element
 from seedframe.studio.store import PARTS_FOLDER, Store
+from seedframe.studio.types import Trust
 
 BOARD_FILE = "board.json"
 MANIFEST_FILE = "manifest.json"

@@ -16,6 +16,7 @@ from seedframe.storyboard.briefs import brief_of
 from seedframe.storyboard.continuity import Cast, ShotReference, references
 from seedframe.storyboard.names import frame_key
 from seedframe.storyboard.types import Board, Role, Shot
+from seedframe.studio.types import Trust
 
 Status = Literal["planned", "done", "failed", "unknown", "skipped"]
 NO_PICKS: Mapping[str, str] = MappingProxyType({})
@@ -37,19 +38,6 @@ class FrameTask:
     size: str | None = None
     resolution: str | None = None
     seed: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whether Seedance takes this picture although a realistic face is in it.
-
-    `reason` is a word for machines (given, model, references, modified …; `handoff.reason_words` tells it);
-    `expires_at` is ISO 8601 or None.
-    """
-
-    eligible: bool
-    reason: str
-    expires_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

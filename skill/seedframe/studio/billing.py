@@ -1,8 +1,7 @@
-"""What a call cost, from what the service counts, what came and what nobody knows.
+"""What a call cost: from the count of the service, the pictures that arrived and those whose fate is unknown.
 
-In: replies, pictures that did not come, the request. Out: a `Bill`, and each missing picture's own word about money.
-The service's count of billed pictures outweighs ours wherever it can be true. Never in here: a payment
-record, a file.
+In: replies, pictures that did not come, the request. Out: a `Bill`, and for each missing picture whether
+it was billed. The service's own count is used wherever it is plausible. Never in here: a payment record, a file.
 """
 
 from __future__ import annotations
@@ -19,20 +18,20 @@ from seedframe.studio.results import Bill, Missing, reported_size
 
 
 def placed(reply: Reply, first: int, outputs: int, request: ImageRequest) -> Reply:
-    """The reply with its place in the request: number of its first picture, how many it may hold."""
+    """The reply with its position in the request: the number of its first picture and how many it may hold."""
     layers = request.offer.parameters["layers"].extra.get("max_layers", 0) + 1 if request.layers else 0
     return replace(reply, first=first, most=max(outputs, layers))
 
 
 def total(replies: Sequence[Reply], missing: Sequence[Missing], request: ImageRequest, references: int) -> Bill:
-    """The whole bill; pictures whose fate is not known count as billed, and make it `at most`."""
+    """The bill of all replies; pictures whose fate is unknown count as billed, and make the bill an upper limit."""
     sure = sum(reply.pictures_billed for reply in replies)
     pictures = sure + len(doubtful(replies, missing))
     return Bill(pictures, amount(pictures, replies, request, references), sure=pictures == sure)
 
 
 def doubtful(replies: Sequence[Reply], missing: Sequence[Missing]) -> list[int]:
-    """The numbers, from 0, of pictures that may have been billed and of which nothing is known."""
+    """The numbers, from 0, of pictures that may have been billed and whose fate is unknown."""
     answered = {reply.first + slot.index for reply in replies for slot in reply.slots}
     lost = [one for one in missing if one.billed == "unknown" and one.index not in answered]
     odd = [reply.first + number for reply in replies if reply.counted is None for number in _odd(reply)]
@@ -40,7 +39,7 @@ def doubtful(replies: Sequence[Reply], missing: Sequence[Missing]) -> list[int]:
 
 
 def as_counted(missing: Iterable[Missing], replies: Sequence[Reply]) -> list[Missing]:
-    """Missing pictures with the service's count applied: what it bills beyond what came was withheld, the rest free."""
+    """Apply the service's count: pictures it bills beyond those that arrived were withheld, the others are free."""
     described = list(missing)
     for reply in replies:
         if reply.counted is None:
@@ -53,14 +52,14 @@ def as_counted(missing: Iterable[Missing], replies: Sequence[Reply]) -> list[Mis
 
 
 def remarks(replies: Sequence[Reply]) -> list[Message]:
-    """What is to be said about the service's counts."""
+    """Notes about the service's counts."""
     odd = [Message("bills.odd-count", told=reply.nonsense) for reply in replies if reply.nonsense is not None]
     more = [reply for reply in replies if reply.counted is not None and reply.counted > reply.came]
     return [*odd, *(Message("bills.withheld", counted=reply.counted, came=reply.came) for reply in more)]
 
 
 def _belongs(one: Missing, reply: Reply) -> bool:
-    """One call of several holds one place; a call for several pictures is the only one."""
+    """A reply of several holds one picture; a call for several pictures has only one reply."""
     return reply.most is None or reply.most > 1 or one.index == reply.first
 
 
@@ -77,7 +76,7 @@ def _odd(reply: Reply) -> list[int]:
 
 
 def amount(pictures: int, replies: Sequence[Reply], request: ImageRequest, references: int) -> Decimal | None:
-    """The list price of that many pictures of the size that came."""
+    """The list price of that many pictures of the size that arrived."""
     offer = request.offer
     if request.price_override is not None or not pictures:
         return (request.price_override or Decimal(0)) * pictures

@@ -1,15 +1,15 @@
-"""Room 5 of one wish: paid pictures that have come, or lie at the service, become files; or a reason why not.
+"""Stage 5 of one request: each paid picture becomes a file, or a reason why it did not.
 
-In: slots of a reply, or kept addresses. Out: `Picture`s, `Missing`s, notes. An address is recorded before anybody goes
-there, so that whatever happens next the picture can still be fetched. A picture that came inline has no address: where
-its disk is full it is saved in a spare place, and that is said.
+In: slots of a reply, or recorded addresses. Out: `FinishedPicture`s, `Missing`s, notes. An address is recorded before
+the download, so that the picture can be fetched later whatever happens. A picture that arrived inline has no address:
+when its disk is full it is saved in a fallback folder, and a note says so.
 Never in here: a POST, a price, the end of an entry.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,12 +30,13 @@ from seedframe.studio.preflight import Free, check_ready
 from seedframe.studio.rescue import RescueParts, RescuePlaces
 from seedframe.studio.results import Missing
 from seedframe.studio.store import Store, slug
+from seedframe.studio.types import Picture, Result
 
 ADDRESS_SECONDS = 86_400.0
 """How long the service keeps a finished picture (vendor's image API reference, read 2026-11)."""
 
 Admit = Callable[[str | None, Offer, int], Awaitable[None]]
-"""Asked before each POST with the wish's key, what is called and how many pictures: returns when it may leave."""
+"""Awaited before each POST with the request's key, the offer and the number of pictures; returns when it may go out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,12 @@ class JobContext:
     admit: Admit | None = None
 
     async def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Pixel work, a few at a time."""
+        """Run pixel work in one of the image threads."""
         return await asyncio.get_running_loop().run_in_executor(self.images, function, *arguments)
 
 
 class Delivery:
-    """The pictures of one entry on their way to the disk. `prompt` names the files where the caller did not."""
+    """Saves the pictures of one entry. `prompt` names the files where the caller gave no name."""
 
     def __init__(
         self, context: JobContext, entry: Entry, request: ImageRequest, prompt: str, say: Callable[[Message], None]
@@ -69,20 +70,20 @@ class Delivery:
         self._prompt = prompt
         self._say = say
         self._spare = RescuePlaces.beside(context.settings.journal)
-        self.pictures: list[postprocess.Picture] = []
+        self.pictures: list[postprocess.FinishedPicture] = []
         self.missing: list[Missing] = []
         self.notes: list[Message] = []
         self.stem = Path()
         self.folder = Path()
 
     @property
-    def made(self) -> list[postprocess.Picture]:
+    def made(self) -> list[postprocess.FinishedPicture]:
         """The pictures in order."""
         return sorted(self.pictures, key=lambda picture: picture.index)
 
     @property
     def fetchable(self) -> list[int]:
-        """Numbers, from 0, of paid pictures that are not on the disk and can be fetched still."""
+        """Numbers, from 0, of paid pictures that are not on the disk and can still be fetched."""
         return sorted(missing.index for missing in self.missing if missing.until is not None)
 
     def prepare(self) -> None:
@@ -92,21 +93,21 @@ class Delivery:
         self.stem = store.stem(self._request.save_as, self._name())
 
     def check_ready(self, reference_bytes: int) -> None:
-        """StoreError where the pictures or the record would find no room; nothing has been sent then."""
+        """StoreError where the disk has no space for the pictures or the record; nothing has been sent then."""
         record = self._context.settings.journal
         check_ready(self._request, self.folder, self.stem, record, self._context.free, reference_bytes)
 
     def parts(self, call: int) -> RescueParts:
-        """Where the answer of a call puts its pictures."""
+        """The part files of the answer to one call."""
         return RescueParts(self.folder, f"call-{call}", places=self._spare, name=self._entry.id)
 
     def discard(self) -> None:
-        """Remove what has no name yet."""
+        """Remove the part files."""
         self._context.store.discard(self._context.store.parts(self._entry.id))
         self._spare.discard(self._entry.id)
 
     async def land(self, slot: Slot, parts: Parts, index: int) -> None:
-        """One slot of a reply to one file, or one reason why not."""
+        """Save the picture of one slot of a reply, or note why it is missing."""
         if slot.error is not None:
             error = _unusable(results.slot_failure(slot), index)
             self.missing.append(Missing(index, error, slot.error.billed))
@@ -114,12 +115,12 @@ class Delivery:
         part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
         arrived = slot.part is not None or not slot.url
         address = str(part) if arrived else str(slot.url)
-        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _facts(slot, arrived=arrived))
+        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _slot_facts(slot, arrived=arrived))
         await self._context.payments.keep(self._entry.id, index, kept.address, kept.expires, kept.facts)
         await self.bring(kept, part)
 
     async def bring(self, kept: Kept, part: Path | None = None) -> None:
-        """A kept picture to one file, or one reason why not."""
+        """Save one recorded picture, or note why it is missing."""
         index = kept.slot
         part = part or self._part_of(kept)
         try:
@@ -132,7 +133,7 @@ class Delivery:
             self.pictures.append(picture)
             self._say(Message("pipeline.saved", number=index + 1, path=picture.saved.path))
 
-    async def _saved(self, kept: Kept, part: Path) -> postprocess.Picture:
+    async def _saved(self, kept: Kept, part: Path) -> postprocess.FinishedPicture:
         slot = _slot(kept)
         if not kept.arrived:
             async with self._context.downloads:
@@ -149,18 +150,20 @@ class Delivery:
             return await self._rescued(part, slot, kept.slot, error)
         return await self._rescued(part, slot, kept.slot, None)
 
-    async def _finished(self, part: Path, slot: Slot, index: int, store: Store, stem: Path) -> postprocess.Picture:
+    async def _finished(
+        self, part: Path, slot: Slot, index: int, store: Store, stem: Path
+    ) -> postprocess.FinishedPicture:
         place = postprocess.Destination(index, f"seedframe:{self._entry.id}-{index + 1}", stem)
         now = postprocess.utc(self._context.now())
-        picture: postprocess.Picture = await self._context.in_thread(
+        picture: postprocess.FinishedPicture = await self._context.in_thread(
             postprocess.finish, part, slot, self._request, place, store, now
         )
         return picture
 
     async def _rescued(
         self, part: Path, slot: Slot, index: int, refused: SeedreamError | OSError | None
-    ) -> postprocess.Picture:
-        """The picture in a spare place, since it cannot be fetched again; the refusal where no place takes it."""
+    ) -> postprocess.FinishedPicture:
+        """Save a picture that cannot be fetched again in a fallback folder; raise `refused` where no disk has space."""
         for store, folder in self._spare.stores(self._entry.id):
             try:
                 here = part if part.parent == folder else await asyncio.to_thread(_copied, part, folder)
@@ -190,23 +193,21 @@ class Delivery:
 
 
 def write_records(
-    store: Store, facts: dict[str, Any], sent: Mapping[str, Any], only: frozenset[str], settings: Settings
-) -> None:
-    """The record beside each picture of `only` (ids); a full disk is only a warning now, the picture is there."""
-    for described in facts["pictures"]:
-        if described["id"] not in only:
-            continue
-        path = Path(described["path"])
+    store: Store, result: Result, sent: Mapping[str, Any], pictures: Iterable[Picture], settings: Settings
+) -> Result:
+    """Write the record beside each of `pictures`; a record that cannot be written becomes a warning of the result."""
+    for picture in pictures:
         try:
-            place = store if path.is_relative_to(store.root) else Store(path.parent)  # a rescued one lies elsewhere
-            place.write_sidecar(path, results.sidecar(facts, described, sent))
+            # A rescued picture lies elsewhere.
+            place = store if picture.path.is_relative_to(store.root) else Store(picture.path.parent)
+            place.write_sidecar(picture.path, results.sidecar(result, picture, sent))
         except StoreError as error:
-            warning = Message("pipeline.no-record", why=error.message).text(settings.language)
-            facts["warnings"] = [*facts["warnings"], warning]
+            result = result.warned(Message("pipeline.no-record", why=error.message).text(settings.language))
+    return result
 
 
 def _leads_somewhere(kept: Kept) -> bool:
-    """Whether going there again may bring the picture: an address of the web, and one that can be read."""
+    """Whether another download may succeed: the address is a readable http or https URL."""
     try:
         parts = urlsplit(kept.address)
     except ValueError:
@@ -220,7 +221,7 @@ def _copied(part: Path, folder: Path) -> Path:
     return Path(shutil.copyfile(part, folder / part.name))
 
 
-def _facts(slot: Slot, *, arrived: bool) -> dict[str, Any]:
+def _slot_facts(slot: Slot, *, arrived: bool) -> dict[str, Any]:
     """What must be known of a slot to save its picture later."""
     return {"arrived": arrived, "size": slot.size, "layer": None if slot.layer is None else asdict(slot.layer)}
 
@@ -234,9 +235,9 @@ def _slot(kept: Kept) -> Slot:
 
 
 def _unusable(error: SeedreamError, index: int, *, kept: bool = False) -> SeedreamError:
-    """A paid picture that is damaged or finds no disk: which one, and what asking again means."""
+    """The error for a paid picture that is damaged or could not be saved: which one, and what to do."""
     number, why = index + 1, error.message
-    if "name" in why.values:  # the part's own name means nothing to anybody
+    if "name" in why.values:  # the name of a part file means nothing to the caller
         why = Message(why.key, **{**why.values, "name": Message("pipeline.the-file")})
     for kind, key in ((StoreError, "not-saved"), (PictureError, "unusable")):
         if isinstance(error, kind):

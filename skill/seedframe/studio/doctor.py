@@ -28,7 +28,7 @@ from seedframe.studio.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing looked at."""
+    """The outcome of one check."""
 
     name: str
     good: bool
@@ -53,7 +53,7 @@ async def examine(settings: Settings, transport: httpx.AsyncBaseTransport | None
 
 
 async def _way_out(settings: Settings, backend: Backend) -> list[Condition]:
-    """Proxy, certificates, resolver and a first answer: what lies between this machine and the service."""
+    """Proxy, certificates, resolver and a first answer: everything between this machine and the service."""
     try:
         url = base_url(settings, backend)
         proxy = Proxies.read(settings.environ).of(url)
@@ -84,13 +84,13 @@ def _certificates_told(known: Authorities) -> Message:
 
 
 async def _resolver(settings: Settings, url: str) -> list[Condition]:
-    """A word about addresses that a proxy program makes up; the service itself is reached all the same."""
+    """A note about fake addresses from a proxy program; the service itself can be reached all the same."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:
         addresses = await resolved(host, parts.port or 443)
     except NotFetched:
-        return []  # the connection itself tells
+        return []  # the connection check reports it
     fake = next((address for address in addresses if is_fake(address)), None)
     if fake is None:
         return []

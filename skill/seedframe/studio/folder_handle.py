@@ -1,8 +1,8 @@
 """A folder that is held while files are put into it: names are given inside the folder that was opened.
 
 In: a root that is ours and a folder below it. Out: a `Folder` to link, create and write in. A name below the root that
-has become a link is refused, so that nothing lands outside. Where the system has no handles of folders, the folder's
-real path is checked instead. Never in here: which names files get, what is in them.
+has become a link is refused, so that nothing is written outside. Where the system has no handles of folders, the
+folder's real path is checked instead. Never in here: which names files get, what is in them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Rooms 4 and 5 of one wish: from its intent in the journal to its saved pictures.
+"""Stages 4 and 5 of one request: from its intent in the payment record to its saved pictures.
 
-In: an entry to pay for and what was prepared. Out: a `Result`, or the error that says what became of the money.
-It lives in a task of its own and talks to nobody directly: what it says is put where a caller may or may not listen.
-Never in here: a door, a dialect, a second try of a call that may have been paid.
+In: an entry to pay for and the plan of its calls. Out: a `Result`, or the error that says what became of the money.
+It runs in a task of its own, and its progress goes to a queue that a caller may or may not read.
+Never in here: an entry point, a dialect, a second try of a call that may have been paid.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from seedframe.errors import OutcomeUnknown, SeedreamError, StoreError
@@ -20,7 +21,8 @@ from seedframe.service.replies import Reply, Slot
 from seedframe.studio import billing, results
 from seedframe.studio.delivery import Delivery, JobContext, write_records
 from seedframe.studio.plan import CallPlan
-from seedframe.studio.results import Bill, Missing, Outcome, Result
+from seedframe.studio.results import Bill, Missing, Outcome
+from seedframe.studio.types import Result
 
 _MOST_LISTED = 20
 """Missing pictures that an error names one by one, the gravest first."""
@@ -29,7 +31,7 @@ _GRAVITY = {"unknown": 0, "yes": 1, "no": 2}
 
 
 class Job:
-    """One paid wish. `run` once; the journal is told every step."""
+    """One paid request. Call `run` once; every step is written to the payment record."""
 
     def __init__(self, context: JobContext, entry: Entry, prepared: CallPlan, say: Callable[[Message], None]) -> None:
         self._context = context
@@ -45,14 +47,14 @@ class Job:
         self._posted = False
 
     async def run(self) -> Result:
-        """POST every call, land every slot, settle the journal; SeedreamError when not one picture was saved."""
+        """POST every call, save every slot, settle the entry; SeedreamError when no picture was saved."""
         try:
             return await self._run_or_settle()
         except BaseException as error:
-            # Changes nothing where its end has been settled.
+            # This changes nothing when the entry has been settled.
             with contextlib.suppress(StoreError):
                 await self._context.payments.abandon(self._entry.id)
-            if isinstance(error, SeedreamError):  # otherwise what arrived may be all there is of it
+            if isinstance(error, SeedreamError):  # otherwise the part files may be the only copy
                 await asyncio.to_thread(self._saving.discard)
             raise
 
@@ -73,20 +75,18 @@ class Job:
         self._missing[:] = billing.as_counted(self._missing, self._replies)
         if not self._saving.pictures:
             raise self._reason()
-        facts = await asyncio.to_thread(self._finish, self._outcome(self._bill()))
-        fetchable = self._saving.fetchable
-        await self._context.payments.saved(
-            self._entry.id, facts, partial=facts["status"] == "partial", fetchable=fetchable
-        )
-        facts = results.warned(facts, self._context.payments.trouble(self._entry.id), self._context.settings.language)
-        return Result(facts, tuple(picture.preview for picture in self._saving.made if picture.preview))
+        result = await asyncio.to_thread(self._finish, self._outcome(self._bill()))
+        payments, partial = self._context.payments, result.status == "partial"
+        await payments.saved(self._entry.id, result.as_dict(), partial=partial, fetchable=self._saving.fetchable)
+        trouble = payments.trouble(self._entry.id)
+        return results.with_trouble_warned(result, trouble, self._context.settings.language)
 
     def _make_ready(self) -> None:
         self._saving.prepare()
         self._saving.check_ready(0)
 
     async def _note_replies(self, bill: Bill) -> None:
-        """The bill, once every answer is there; what may have been billed besides stays reserved."""
+        """Record the bill of all answers; the price of pictures that may have been billed besides stays reserved."""
         if not self._replies:
             return
         ids = [reply.request_id for reply in self._replies if reply.request_id]
@@ -103,39 +103,36 @@ class Job:
             doubtful=doubtful,
         )
 
-    def _finish(self, outcome: Outcome) -> dict[str, Any]:
-        facts = self._write_records(outcome)
+    def _finish(self, outcome: Outcome) -> Result:
+        result = self._write_records(outcome)
         self._saving.discard()
-        return facts
+        return result
 
     async def _settle(self, error: SeedreamError) -> None:
-        """The journal's word on a wish that failed: not billed, paid and lost, or unknown."""
+        """Settle the entry of a failed request: not billed, paid and lost, to be fetched, or unknown."""
         billed = {missing.billed for missing in self._missing}
         if self._saving.pictures or (self._replies and not billed):
-            billed.add("yes")  # pictures are there, but what comes after them failed
+            billed.add("yes")  # pictures were saved, but a later step failed
         bill, payments = self._bill(), self._context.payments
         if not self._posted or billed <= {"no"}:
-            facts = self._describe_with_cost(error, "no", None)
-            await payments.failed(self._entry.id, facts)
+            await payments.failed(self._entry.id, self._describe_with_cost(error, "no", None))
         elif self._saving.fetchable:
-            facts = self._describe_with_cost(error, "yes", bill)
-            await payments.unfetched(self._entry.id, facts)
+            await payments.unfetched(self._entry.id, self._describe_with_cost(error, "yes", bill))
         elif "unknown" in billed:
-            facts = self._describe_with_cost(error, "unknown", bill)
-            await payments.unknown(self._entry.id, facts)
+            await payments.unknown(self._entry.id, self._describe_with_cost(error, "unknown", bill))
         else:
-            facts = self._describe_with_cost(error, "yes", bill)
-            await payments.spent_anyway(self._entry.id, facts, bill.amount)
+            described = self._describe_with_cost(error, "yes", bill)
+            await payments.spent_anyway(self._entry.id, described, bill.amount)
 
     def _describe_with_cost(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
-        """The error for the journal; the caller's copy learns the same: the entry, and what it cost or may cost."""
+        """The error for the payment record; adds the entry and the known or possible cost to the caller's error too."""
         error.facts |= {"entry": self._entry.id, "billed": billed}
         if bill is not None:
-            error.facts["cost"] = results.describe_bill(bill, self._request)
+            error.facts["cost"] = results.cost_of(bill, self._request).as_dict()
         return results.describe_failure(error)
 
     async def _call(self, number: int, call: Call) -> None:
-        """One POST and its slots. What goes wrong is noted, not raised: other calls of the wish go on."""
+        """One POST and its slots. Failures are noted, not raised: other calls of the request continue."""
         parts = self._saving.parts(number)
         offset = number if len(self._prepared.calls) > 1 else 0
         left = False
@@ -169,7 +166,7 @@ class Job:
         self._note_absent(sent.reply, call.outputs)
 
     def _note_absent(self, reply: Reply, asked: int) -> None:
-        """Pictures for which there is not even an error: a set that came out smaller, or an answer that broke off."""
+        """Note pictures without even an error: the set came out smaller, or the answer broke off."""
         came = {slot.index for slot in reply.slots}
         absent = [index for index in range(asked) if index not in came]
         if reply.complete and absent:
@@ -187,19 +184,18 @@ class Job:
             self._notes.append(Message("pipeline.no-completed"))
 
     def _reason(self) -> SeedreamError:
-        """Why there is not one picture: the gravest reason first, since it decides what may be done next."""
+        """Why there is no picture; the gravest reason decides, since it limits what may be done next."""
         ranked = sorted(self._missing, key=lambda missing: (_GRAVITY[missing.billed], missing.index))
         if not ranked:
             return OutcomeUnknown(Message("wire.no-pictures"), advice=Message("wire.no-pictures-advice"))
         error = results.undelivered(self._entry.id, ranked) if self._saving.fetchable else ranked[0].error
         if len(ranked) > 1:
-            error.facts["missing"] = [
-                missing.as_dict(self._context.settings.language) for missing in ranked[:_MOST_LISTED]
-            ]
+            language = self._context.settings.language
+            error.facts["missing"] = [missing.described(language).as_dict() for missing in ranked[:_MOST_LISTED]]
         return error
 
     def _bill(self) -> Bill:
-        """What the replies say was billed; pictures whose fate is not known count as billed."""
+        """What the replies say was billed; pictures whose fate is unknown count as billed."""
         return billing.total(self._replies, self._missing, self._request, len(self._prepared.references))
 
     def _outcome(self, bill: Bill) -> Outcome:
@@ -208,14 +204,14 @@ class Job:
         pictures, now = self._saving.made, self._context.now()
         return Outcome(self._entry.id, pictures, missing, self._replies, notes, bill, now)
 
-    def _write_records(self, outcome: Outcome) -> dict[str, Any]:
-        """The result's facts; the layers' manifest and the sidecars are written on the way."""
+    def _write_records(self, outcome: Outcome) -> Result:
+        """The result; the layers' manifest and the sidecars are written on the way."""
         settings, store = self._context.settings, self._context.store
-        facts = results.describe_result(outcome, self._prepared, settings.language, settings.secrets)
+        result = results.result_of(outcome, self._prepared, settings.language, settings.secrets)
         if self._request.layers:
             stem = self._saving.stem
             path = stem.with_name(f"{stem.name}.layers.json")
-            facts["layers_manifest"] = str(store.write_json(path, results.layers_manifest(outcome.pictures)))
+            manifest = store.write_json(path, results.layers_manifest(outcome.pictures))
+            result = replace(result, layers_manifest=manifest)
         sent = self._prepared.shown(settings.secrets)
-        write_records(store, facts, sent, frozenset(described["id"] for described in facts["pictures"]), settings)
-        return facts
+        return write_records(store, result, sent, result.pictures, settings)

@@ -1,14 +1,18 @@
-"""The corridor. Start reading here: a wish enters as a dictionary and leaves as pictures on disk, through six rooms.
+"""The stages of every picture call. Start reading here.
 
-    1 check    requests    arguments → ImageRequest                      nothing was sent
-    2 style    prepared    words → the prompt its model understands      nothing was sent
-    3 build    prepared    → HTTP body in the backend's dialect          pure
-    4 call     job         intent recorded → POST → slots                paid at most once
-    5 save     job         part → verified, framed file + sidecar        whole or not at all
-    6 report   telling     Result → what a host or a person reads        the doors
+    stage     where                      in → out                                      may fail with
+    1 check   service.request            arguments → ImageRequest, legal for its model  InvalidRequest
+    2 style   prompting                  ImageRequest → prompt to send + findings       PromptRejected
+    3 build   service.dialects           → HTTP requests of that dialect (pure)         –
+    4 pay     payments, service.client   intent recorded → POST → Reply                 ApiError, ConnectionFailed,
+                                                                                        OutcomeUnknown
+    5 save    images, studio.store       bytes → verified, framed files + sidecars      PictureError, StoreError
+    6 render  cli, mcp_server, api       Result → MCP content, text or JSON             –
 
-In: a tool's name and arguments. Out: a `Result`. The paid part runs in a task of its own: a caller who leaves does not
-end what is paid for; the next identical wish gets it. Never in here: a door's format, a dialect, pixels.
+Nothing has been sent before stage 4. `studio.plan` holds stages 2 and 3, `studio.job` and `studio.delivery` 4 and 5.
+In: a tool's name and arguments. Out: a `Result`. The paid part runs in a task of its own: it goes on when its caller is
+cancelled, and the next identical request gets the picture. Never in here: the format of an entry point, a dialect,
+pixels.
 """
 
 from __future__ import annotations
@@ -46,9 +50,10 @@ from seedframe.studio.job import Job
 from seedframe.studio.plan import CallPlan, build_calls, style_request
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.redelivery import Redelivery, delivery_of
-from seedframe.studio.results import Result, describe_failure, describe_price, describe_request, failure_of
+from seedframe.studio.results import cost_of_price, describe_failure, failure_of, summary
 from seedframe.studio.scratch import Scratch
 from seedframe.studio.store import Store
+from seedframe.studio.types import Mark, Picture, RequestSummary, Result
 
 __all__ = ["Result", "Studio", "silent"]
 
@@ -56,10 +61,10 @@ IMAGE_THREADS = 2
 DAY_SECONDS = 86_400.0
 DOWNLOADS_AT_ONCE = 4
 PATIENCE = 4
-"""How many times the timeout of one picture a caller waits for an identical call that somebody else makes."""
+"""A caller waits this many timeouts of one picture for an identical call that is already under way."""
 
 MOST_RECENT = 50
-"""So many calls back the last picture is looked for."""
+"""How many calls are searched for the last picture."""
 
 _PAID_ALREADY: frozenset[State] = IN_FLIGHT | {"saved", "undelivered"}
 
@@ -71,11 +76,11 @@ _Started = tuple["asyncio.Task[Result]", "asyncio.Queue[Message | None]"]
 
 
 async def silent(_message: Message) -> None:
-    """Progress for nobody."""
+    """Discard progress."""
 
 
 class Studio:
-    """The open corridor of one process: settings, one client, one journal, one store, two image threads."""
+    """What the picture calls of a process share: settings, client, payment record, store, image threads."""
 
     def __init__(
         self,
@@ -121,8 +126,8 @@ class Studio:
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
-        `admit` is asked before each POST, for whoever shares a rate limit with other processes. A payment record that
-        somebody has locked is waited for, `busy` s at most. `free` tells the room a folder's disk has, in bytes.
+        `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
+        for, `busy` s at most. `free` gives the free bytes of a folder's disk.
         """
         facts = catalog()
         async with AsyncExitStack() as stack:
@@ -140,7 +145,7 @@ class Studio:
             yield studio
 
     async def finish(self, grace: float) -> None:
-        """Wait for what is paid for, bounded; what is still open then stays in the journal as unknown."""
+        """Wait for paid calls, `grace` s at most; what is then still open stays in the payment record as unknown."""
         running = list(self._jobs.values())
         if running:
             await asyncio.wait(running, timeout=grace)
@@ -161,19 +166,20 @@ class Studio:
         roots: Sequence[Path] = (),
         claimed: Callable[[str], object] = str,
     ) -> AsyncIterator[Result]:
-        """All six rooms for one wish; the block hands the result over.
+        """Run stages 1 to 5 for one request; the block receives the result.
 
-        A block that ends well has delivered it: it is never replayed unasked. One that is cancelled or fails has not:
-        the next identical wish gets it at once. SeedreamError says what happened and what it cost; see `errors`.
+        A block that ends without an error has delivered it: it is never replayed unasked. After one that is cancelled
+        or fails, the next identical request gets the result at once. SeedreamError says what happened and what it cost
+        (see `errors`).
         References are read from the settings' folders and from `roots`, which a host may grant for one call.
-        `claimed` is given the journal entry before anything is sent; a failure without one has sent nothing.
-        With a `key` only the same key is the same wish: takes of one frame are separate, and each is found again.
+        `claimed` is given the id of the payment entry before anything is sent; a failure without one has sent nothing.
+        With a `key` only the same key is the same request: takes of one frame are separate, and each is found again.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         prepared = replace(await self.prepare(request, roots), key=key)
         try:
             if request.dry_run:
-                yield Result(self._dry_run_result(prepared))
+                yield self._dry_run_result(prepared)
                 return
             prepared = replace(prepared, emulated=await self._is_emulated())
             result = self._claimed_result(prepared, arguments, report, claimed)
@@ -184,10 +190,10 @@ class Studio:
 
     @asynccontextmanager
     async def fetch(self, entry: str, *, report: ReportProgress = silent) -> AsyncIterator[Result]:
-        """Bring the paid pictures that an entry has left at the service; nothing is sent and nothing is paid.
+        """Download the paid pictures that an entry still has at the service; nothing is sent and nothing is paid.
 
-        The block hands the result over, as in `make`. Undelivered when they still cannot be brought, InvalidRequest
-        when there is nothing to bring.
+        The block receives the result, as in `make`. Undelivered when they still cannot be fetched, InvalidRequest
+        when there is nothing to fetch.
         """
         noted = await self.payments.delivery(entry)
         claim = await self.payments.claim_fetch(entry)
@@ -196,7 +202,7 @@ class Studio:
 
     @asynccontextmanager
     async def _handed_over(self, fulfilling: Awaitable[tuple[str, Result]]) -> AsyncIterator[Result]:
-        """A block that ends well has delivered the result; one that is cancelled or fails has not."""
+        """Give the result to a block, and record whether the block ended without an error."""
         try:
             entry, result = await fulfilling
         except SeedreamError as error:
@@ -242,23 +248,24 @@ class Studio:
             raise
 
     def _fetching(self, entry: Entry, noted: Mapping[str, Any]) -> _Work:
-        """The work of bringing an entry's pictures, from what was noted when it was paid."""
+        """The work of fetching an entry's pictures, from what was recorded when it was paid."""
         backend = self.catalog.backend(entry.backend).name
         settings = replace(self.settings, backend=backend, ratio=noted.get("ratio"))
         arguments = {**noted["arguments"], "preview": "none"}
         request = check(noted["tool"], arguments, catalog=self.catalog, settings=settings)
         sent = {name: value for name, value in entry.request.items() if name != "tool"}
-        return lambda say: Redelivery(self._context, entry, request, noted["told"], sent, say).run()
+        asked = RequestSummary.from_dict(noted["told"])
+        return lambda say: Redelivery(self._context, entry, request, asked, sent, say).run()
 
     async def _is_emulated(self) -> bool:
-        """Whether a backend that charges is stood in for by an emulator; asked once."""
+        """Whether an emulator answers in place of a backend that charges; asked once."""
         async with self._emulated_asked:
             if self._emulated is None:
                 self._emulated = await self.client.is_emulated()
         return self._emulated and self.catalog.backend(self.settings.backend).charges
 
     async def prepare(self, request: ImageRequest, roots: Sequence[Path] = ()) -> CallPlan:
-        """Rooms 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend.
+        """Stages 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend.
 
         Whoever is given the plan releases its `scratch`.
         """
@@ -291,14 +298,14 @@ class Studio:
         return CallPlan(request, styled, references, calls, (*request.warnings, *notes), scratch)
 
     async def _confirmed_claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
-        """Consent is for paying: what is under way or paid already is handed over without asking."""
+        """Claim a request; confirmation is needed only for a new payment, not for what is under way or paid already."""
         missing = self._missing_confirmation(prepared.request)
         if missing is None:
             return await self._claim(prepared, arguments)
         if not await self.payments.entries(states=_PAID_ALREADY, fingerprint=prepared.fingerprint, limit=1):
             raise missing
         claim = await self._claim(prepared, arguments)
-        if isinstance(claim, Begin):  # somebody else took it meanwhile: this one would be a new payment
+        if isinstance(claim, Begin):  # another caller took it meanwhile: this would be a new payment
             await self.payments.failed(claim.entry.id, describe_failure(missing))
             raise missing
         return claim
@@ -306,7 +313,7 @@ class Studio:
     async def _claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         request = prepared.request
         payer = self.catalog.preview if prepared.emulated else request.offer.backend
-        described = describe_request(prepared, self.settings.language)
+        asked = summary(prepared, self.settings.language)
         parts = self.settings.output_dir.absolute().parts
         return await self.payments.claim(
             prepared.fingerprint,
@@ -319,23 +326,23 @@ class Studio:
             images=request.count,
             price_confirmed=request.confirm_cost,
             delivery=delivery_of(
-                arguments, request, described, prepared.references, ratio=self.settings.ratio, folder=parts
+                arguments, request, asked, prepared.references, ratio=self.settings.ratio, folder=parts
             ),
         )
 
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
-        """The work of a claim that is this caller's to do, in a task that outlives a caller who leaves."""
+        """Start the work of a claim, if it is this caller's to do, in a task that outlives a cancelled caller."""
         if isinstance(claim, Begin):
             started = self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
             prepared.scratch.hold()
             started[0].add_done_callback(lambda _: prepared.scratch.release())
             return started
         if isinstance(claim, Fetch):
-            described = describe_request(prepared, self.settings.language)
+            asked = summary(prepared, self.settings.language)
             sent = prepared.shown(self.settings.secrets)
             request = prepared.request
             return self._start(
-                claim.entry, lambda say: Redelivery(self._context, claim.entry, request, described, sent, say).run()
+                claim.entry, lambda say: Redelivery(self._context, claim.entry, request, asked, sent, say).run()
             )
         return None
 
@@ -355,12 +362,12 @@ class Studio:
         if isinstance(claim, Join):
             await report(Message("pipeline.joined"))
             return await self._joined(claim.entry, preview)
-        return await self._restored(claim.entry, preview, replayed=True)
+        return await self._restored(claim.entry, preview, "replayed")
 
     async def _listened(
         self, task: asyncio.Task[Result], said: asyncio.Queue[Message | None], report: ReportProgress
     ) -> Result:
-        """The end of paid work; what it says is told for as long as the caller stays."""
+        """Wait for paid work and report its progress until the caller is cancelled."""
         while (message := await said.get()) is not None:
             await report(message)
         return await task
@@ -368,15 +375,15 @@ class Studio:
     def _forget(self, entry: str, task: asyncio.Task[Result]) -> None:
         del self._jobs[entry]
         if not task.cancelled():
-            task.exception()  # an error nobody waits for any more is told by the journal
+            task.exception()  # an error nobody waits for any more is in the payment record
 
     async def _joined(self, entry: Entry, preview: str) -> Result:
-        """Somebody else's identical call, in this process or another: wait for its end and share it."""
+        """Wait for an identical call, in this process or another, and share its result."""
         own = self._jobs.get(entry.id)
         if own is not None:
             await asyncio.wait([own])
         elif entry.owner == self.payments.owner and not self._asking[entry.fingerprint]:
-            # Its task is gone and could not say so: nobody would ever end it.
+            # Its task ended without settling the entry: nothing else would ever settle it.
             with contextlib.suppress(StoreError):
                 await self.payments.abandon(entry.id)
         try:
@@ -387,32 +394,31 @@ class Studio:
             ) from None
         if finished.result is None:
             raise failure_of(finished)
-        return await self._restored(finished, preview, joined=True)
+        return await self._restored(finished, preview, "joined")
 
-    async def _restored(self, entry: Entry, preview: str, **marks: bool) -> Result:
-        """The saved result of a journal entry, with fresh previews. StoreError when none of its pictures is left."""
-        facts = {**(entry.result or {}), **marks}
-        kept, gone = await asyncio.to_thread(_untouched, facts["pictures"])
+    async def _restored(self, entry: Entry, preview: str, mark: Mark) -> Result:
+        """The saved result of an entry, with fresh previews. StoreError when none of its pictures is left."""
+        saved = Result.from_dict(entry.result or {})
+        kept, gone = await asyncio.to_thread(_untouched, saved.pictures)
         if not kept:
-            await self.payments.delivered(entry.id)  # or every identical wish would end here
+            await self.payments.delivered(entry.id)  # otherwise every identical request would end here
             raise StoreError(
                 Message("pipeline.replay-gone", entry=entry.id, paths=gone),
                 advice=Message("pipeline.replay-gone-advice"),
                 facts={"entry": entry.id},
             )
-        notes = [Message("pipeline.replay-changed", path=path).text(self.settings.language) for path in gone]
-        facts |= {"pictures": kept, "warnings": [*facts["warnings"], *notes]}
         side = postprocess.PREVIEW_SIDES[preview]
-        shown = kept if side else []
-        previews = await asyncio.gather(*(self._preview(Path(picture["path"]), side or 1) for picture in shown))
-        return Result(facts, tuple(previews))
+        shown = kept if side else ()
+        previews = await asyncio.gather(*(self._preview(picture.path, side or 1) for picture in shown))
+        notes = [Message("pipeline.replay-changed", path=path).text(self.settings.language) for path in gone]
+        return replace(saved, pictures=kept, mark=mark, previews=tuple(previews)).warned(*notes)
 
     async def _preview(self, path: Path, side: int) -> bytes:
         small: bytes = await self._context.in_thread(lambda: images.preview(path, long_side=side))
         return small
 
     def _caller_left(self, entry: str) -> None:
-        """One caller is gone. In a task of its own, since the caller's task may already be cancelled."""
+        """Record that a caller did not take the result, in a task of its own: the caller's may be cancelled already."""
         goodbye = asyncio.create_task(self._record_undelivered(entry))
         self._departures.add(goodbye)
         goodbye.add_done_callback(self._departures.discard)
@@ -429,15 +435,13 @@ class Studio:
             return await self._latest()
         name, _, number = reference.partition(":")[2].rpartition("-")
         entry = await self.payments.entry(name) if number.isdigit() else None
-        made = (entry.result or {}).get("pictures", []) if entry else []
-        found = next((Path(picture["path"]) for picture in made if picture["id"] == reference), None)
+        found = next((picture.path for picture in _pictures(entry) if picture.id == reference), None)
         return found if found and found.exists() else None
 
     async def _latest(self) -> Path | None:
-        """The last picture of the newest call that has one left on the disk."""
+        """The last picture of the newest call that still has one on the disk."""
         for entry in await self.payments.entries(states=("saved", "delivered"), limit=MOST_RECENT):
-            made = [Path(picture["path"]) for picture in (entry.result or {}).get("pictures", ())]
-            there = [path for path in made if path.exists()]
+            there = [picture.path for picture in _pictures(entry) if picture.path.exists()]
             if there:
                 return there[-1]
         return None
@@ -455,32 +459,34 @@ class Studio:
             facts={"price": str(price), "limit": str(limit.amount)},
         )
 
-    def _dry_run_result(self, prepared: CallPlan) -> dict[str, Any]:
+    def _dry_run_result(self, prepared: CallPlan) -> Result:
         request = prepared.request
-        return {
-            "status": "dry_run",
-            **describe_request(prepared, self.settings.language),
-            "cost": describe_price(request.price, request, pictures=request.count),
-            "calls": len(prepared.calls),
-            "payload": prepared.shown(self.settings.secrets),
-        }
+        return Result(
+            status="dry_run",
+            request=summary(prepared, self.settings.language),
+            cost=cost_of_price(request.price, request, request.count),
+            calls=len(prepared.calls),
+            payload=prepared.shown(self.settings.secrets),
+        )
 
 
-def _untouched(described: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
+def _pictures(entry: Entry | None) -> tuple[Picture, ...]:
+    """What an entry of the payment record has saved."""
+    return Result.from_dict(entry.result).pictures if entry and entry.result else ()
+
+
+def _untouched(pictures: Sequence[Picture]) -> tuple[tuple[Picture, ...], list[str]]:
     """Which saved pictures still have the bytes that were saved, and the paths of those that have not."""
-    kept: list[Mapping[str, Any]] = []
-    gone: list[str] = []
-    for picture in described:
-        try:
-            with Path(picture["path"]).open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == picture["sha256"]
-        except OSError:
-            same = False
-        if same:
-            kept.append(picture)
-        else:
-            gone.append(str(picture["path"]))
-    return kept, gone
+    kept = tuple(picture for picture in pictures if _has_its_bytes(picture))
+    return kept, [str(picture.path) for picture in pictures if picture not in kept]
+
+
+def _has_its_bytes(picture: Picture) -> bool:
+    try:
+        with picture.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == picture.sha256
+    except OSError:
+        return False
 
 
 def _budget(money: Money | None, currency: str, backends: tuple[str, ...]) -> Budget | None:

@@ -1,12 +1,11 @@
-"""Rooms 2 and 3: a checked request becomes everything that will be sent. Nothing has been sent yet.
+"""Stages 2 and 3: a checked request becomes everything that will be sent. Nothing has been sent yet.
 
-In: an `ImageRequest`, styled words, references. Out: `Prepared`, a frozen value with its fingerprint.
+In: an `ImageRequest`, its styled prompt, references. Out: `CallPlan`, a frozen value with its fingerprint.
 Never in here: a file, a network, money.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,7 @@ from seedframe.studio.scratch import Scratch
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """Rooms 1 to 3 done: everything is known and nothing has been sent."""
+    """Stages 1 to 3 are done: everything is known and nothing has been sent."""
 
     request: ImageRequest
     styled: StyledPrompt
@@ -43,7 +42,7 @@ class CallPlan:
     def fingerprint(self) -> str:
         """What makes two requests the same: all that is sent and its framing; or its `key` instead.
 
-        Ids of one model, blanks around the words and how long one waits make no difference; an emulator does.
+        Different ids of one model, blanks around the prompt and the timeout make no difference; an emulator does.
         """
         if self.key is not None:
             return fingerprint_of_key(self.key)
@@ -69,19 +68,19 @@ class CallPlan:
 
 
 def fingerprint_of_key(key: str) -> str:
-    """The fingerprint of a wish that names itself: the same key is the same wish, whatever its words."""
+    """The fingerprint of a request with a key: the same key is the same request, whatever its prompt."""
     return fingerprint({"key": key})
 
 
 def style_request(request: ImageRequest) -> StyledPrompt:
-    """Room 2. PromptRejected for words that would waste the payment, InvalidRequest for a brief that is none."""
+    """Stage 2. PromptRejected for a prompt that would waste the payment, InvalidRequest for a malformed brief."""
     styled = style_prompt_of(request)
     check_prompt(styled, request)
     return styled
 
 
 def style_prompt_of(request: ImageRequest) -> StyledPrompt:
-    """The words of a request and everything noticed about them, not yet judged."""
+    """The prompt to send and all findings about it; errors among them are not raised."""
     ratio = request.frame.ratio
     given = prompt_input(
         request.offer,
@@ -101,7 +100,7 @@ def style_prompt_of(request: ImageRequest) -> StyledPrompt:
 
 
 def check_prompt(styled: StyledPrompt, request: ImageRequest) -> None:
-    """The judgement of `styled_words` on words already found."""
+    """PromptRejected where the findings include errors and the request does not force it."""
     check_style(styled, force=request.force)
 
 
@@ -122,18 +121,3 @@ def build_calls(
         )
         for outputs in dialect.calls(request)
     )
-
-
-def prompt_words(prepared: CallPlan) -> Mapping[str, Any]:
-    """The words as given and as sent."""
-    request, styled = prepared.request, prepared.styled
-    words: dict[str, Any] = {"prompt": styled.prompt}
-    if request.prompt is not None and request.prompt != styled.prompt:
-        words["original_prompt"] = request.prompt
-    if request.brief is not None:
-        words["brief"] = dict(request.brief)
-    if styled.negative and request.offer.supports("negative_prompt"):
-        words["negative_prompt"] = styled.negative
-    if styled.dropped:
-        words["dropped"] = list(styled.dropped)
-    return words

@@ -1,7 +1,7 @@
-"""Room 5: a finished part becomes the exact picture that was wanted, on disk, with its sidecar.
+"""Stage 5, the pixels: a part file becomes the picture that was asked for, verified, framed and saved.
 
-In: a part file and what was wished. Out: a `Picture`; PictureError when it is not one, StoreError when the disk fails.
-Untouched is the rule: where the shape fits, the service's own bytes land. What is cut or shrunk keeps its original
+In: a part file and the request. Out: a `FinishedPicture`; PictureError when the bytes are not one, StoreError when the
+disk fails. Where the shape fits, the service's own bytes are saved untouched; what is cut or shrunk keeps its original
 beside it. Synchronous: runs in an image thread. Never in here: a network, money.
 """
 
@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from seedframe import images
 from seedframe.errors import PictureError, SeedreamError, StoreError
@@ -22,6 +21,7 @@ from seedframe.messages import Language, Message
 from seedframe.service.replies import Layer, Slot
 from seedframe.service.request import ImageRequest
 from seedframe.studio.store import Saved, Seal, Store
+from seedframe.studio.types import AskedFrame, LayerPlace, Picture, Trust
 
 SEALERS = 4
 """Threads that only wait for the disk, shared by all pictures of the process."""
@@ -30,8 +30,8 @@ PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One verified file on disk. `method` bytes: exactly what the service sent; otherwise how it was made from that."""
+class FinishedPicture:
+    """One verified file on disk. `method` is `bytes` for exactly what the service sent, else how it was made of it."""
 
     id: str
     index: int
@@ -46,57 +46,54 @@ class Picture:
     share_cut: float
     ratio_error: float
     provenance_ended: bool
-    trust: Mapping[str, Any]
+    trust: Trust
     layer: Layer | None
     notes: tuple[Message, ...]
     preview: bytes | None
     wrong_size: bool = False
 
-    def as_dict(self, language: Language) -> dict[str, Any]:
-        """JSON-ready facts."""
-        facts: dict[str, Any] = {
-            "id": self.id,
-            "path": str(self.saved.path),
-            "width": self.size.width,
-            "height": self.size.height,
-            "mime": images.MIMES[self.format],
-            "bytes": self.saved.bytes,
-            "sha256": self.saved.sha256,
-            "method": self.method,
-            "crop": list(self.crop.corners) if self.crop else "untouched",
-            "ratio": nearest_named(self.size.ratio),
-            "trust": dict(self.trust),
-        }
-        if self.method != "bytes":
-            facts |= {"received": str(self.received), "moved": self.moved, "share_cut": round(self.share_cut, 4)}
-        if self.method != "bytes" or self.ratio_error:
-            facts["ratio_error"] = round(self.ratio_error, 5)
-        if self.original:
-            facts["original"] = str(self.original.path)
-        if self.provenance_ended:
-            facts["provenance_ended"] = True
-        if self.wrong_size:
-            facts["wrong_size"] = True
-        if self.layer:
-            facts["layer"] = {"z_index": self.layer.z_index, "box": self.layer.box, "name": self.layer.name}
-        if self.notes:
-            facts["notes"] = [note.text(language) for note in self.notes]
-        return facts
+    def described(self, language: Language) -> Picture:
+        """The picture as a caller sees it, in one language."""
+        changed = self.method != "bytes"
+        return Picture(
+            id=self.id,
+            path=self.saved.path,
+            width=self.size.width,
+            height=self.size.height,
+            mime=images.MIMES[self.format],
+            bytes=self.saved.bytes,
+            sha256=self.saved.sha256,
+            method=self.method,
+            crop=self.crop.corners if self.crop else None,
+            ratio=nearest_named(self.size.ratio),
+            trust=self.trust,
+            received=str(self.received) if changed else None,
+            moved=self.moved if changed else None,
+            share_cut=round(self.share_cut, 4) if changed else None,
+            ratio_error=round(self.ratio_error, 5) if changed or self.ratio_error else None,
+            original=self.original.path if self.original else None,
+            provenance_ended=self.provenance_ended,
+            wrong_size=self.wrong_size,
+            layer=LayerPlace(self.layer.z_index, self.layer.box, self.layer.name) if self.layer else None,
+            notes=tuple(note.text(language) for note in self.notes),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one picture goes: its number in the request, its id and the name it wants."""
+    """Where one picture is saved: its number in the request, its id and the wanted name."""
 
     index: int
     id: str
     stem: Path
 
 
-def finish(part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime) -> Picture:
-    """Verify, frame, save. The part is gone afterwards, unless it is whole and the disk took no more.
+def finish(
+    part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime
+) -> FinishedPicture:
+    """Verify, frame, save. The part is removed, unless it is whole and the disk is full.
 
-    In that case it may be all there is of a paid picture.
+    In that case it may be the only copy of a paid picture.
     """
     try:
         picture = _finish(part, slot, request, place, store, now)
@@ -112,7 +109,7 @@ def finish(part: Path, slot: Slot, request: ImageRequest, place: Destination, st
 
 
 def is_whole(part: Path) -> bool:
-    """Whether what arrived is a picture from end to end (a full disk can look like a damaged one while it is cut)."""
+    """Whether the part is a complete picture: while cutting, a full disk can look like a damaged file."""
     try:
         images.verify(part)
     except (SeedreamError, OSError):
@@ -120,14 +117,16 @@ def is_whole(part: Path) -> bool:
     return True
 
 
-def _finish(part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime) -> Picture:
+def _finish(
+    part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime
+) -> FinishedPicture:
     arguments = request.frame
     side = PREVIEW_SIDES[request.preview]
     header = images.read_header(part)
     plan = frame_plan(header.displayed, ratio=arguments.ratio, frame=arguments.frame, anchor=arguments.anchor)
     if slot.layer is not None:
         plan = FrameGeometry(None, None, 0.0, 0.0)
-    picture = Picture(
+    picture = FinishedPicture(
         id=place.id,
         index=place.index,
         saved=Saved(part, 0, ""),
@@ -147,7 +146,7 @@ def _finish(part: Path, slot: Slot, request: ImageRequest, place: Destination, s
         preview=None,
         wrong_size=_is_wrong_size(slot, request, header.displayed),
     )
-    # The disk takes what came while a processor reads it.
+    # The part is flushed to the disk while it is decoded.
     sealing = _sealers().submit(store.seal, part)
     try:
         if not plan.untouched:
@@ -166,15 +165,15 @@ def _sealers() -> ThreadPoolExecutor:
 
 def _frame(
     part: Path,
-    picture: Picture,
+    picture: FinishedPicture,
     plan: FrameGeometry,
     request: ImageRequest,
     place: Destination,
     store: Store,
     now: datetime,
     sealing: Future[Seal],
-) -> Picture:
-    """Cut or shrink into a second file; the original stays beside it. Doing so reads all of it: damage is found out."""
+) -> FinishedPicture:
+    """Cut or shrink into a second file; the original stays beside it. Decoding all of it finds damage."""
     side = PREVIEW_SIDES[request.preview]
     target = _framed(part)
     if plan.resize:
@@ -188,7 +187,7 @@ def _frame(
     try:
         original = store.commit(part, beside, picture.format, seal)
     except StoreError:
-        saved.path.unlink(missing_ok=True)  # half of what belongs together
+        saved.path.unlink(missing_ok=True)  # a cut picture is saved with its original or not at all
         raise
     wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
     return replace(
@@ -209,18 +208,16 @@ def _frame(
     )
 
 
-def trust(request: ImageRequest, *, method: str, now: datetime) -> dict[str, Any]:
+def trust(request: ImageRequest, *, method: str, now: datetime) -> Trust:
     """Whether Seedance takes a realistic face from this picture: only untouched text-to-image originals of some models.
 
     Source: Volcengine doc 82379/2608626 (read 2026-11): originals of the same account, at most 30 days old.
     """
     reason = _distrust(request, method)
+    if reason is not None:
+        return Trust(False, reason)
     expires = now + timedelta(days=request.offer.model.trust_days or 0)
-    return {
-        "eligible": reason is None,
-        "reason": reason or "original",
-        "expires_at": expires.isoformat(timespec="seconds") if reason is None else None,
-    }
+    return Trust(True, "original", expires.isoformat(timespec="seconds"))
 
 
 def _distrust(request: ImageRequest, method: str) -> str | None:
@@ -248,7 +245,7 @@ def _framed(part: Path) -> Path:
 
 
 def _notes(slot: Slot, request: ImageRequest, header: images.Header, plan: FrameGeometry) -> tuple[Message, ...]:
-    """Where the file is not what was asked for or said."""
+    """Notes where the file differs from the request or from what the service said."""
     layers = slot.layer is not None
     expected = _expected(slot, request)
     notes = list(
@@ -261,16 +258,15 @@ def _notes(slot: Slot, request: ImageRequest, header: images.Header, plan: Frame
     return tuple(notes)
 
 
-def frame_report(request: ImageRequest, language: Language) -> dict[str, Any]:
-    """What was asked of the service and why."""
-    arguments = request.frame
-    facts: dict[str, Any] = {"asked": arguments.asked or f"default ({request.offer.model.default_size})"}
-    if arguments.ratio is not None:
-        facts["ratio"] = ratio_text(arguments.ratio)
-    if arguments.frame is not None:
-        facts["frame"] = str(arguments.frame)
-    facts["why"] = (arguments.why or _why(request)).text(language)
-    return facts
+def asked_frame(request: ImageRequest, language: Language) -> AskedFrame:
+    """The size that was asked of the service, and why."""
+    frame = request.frame
+    return AskedFrame(
+        asked=frame.asked or f"default ({request.offer.model.default_size})",
+        ratio=None if frame.ratio is None else ratio_text(frame.ratio),
+        frame=None if frame.frame is None else str(frame.frame),
+        why=(frame.why or _why(request)).text(language),
+    )
 
 
 def _why(request: ImageRequest) -> Message:
@@ -280,5 +276,5 @@ def _why(request: ImageRequest) -> Message:
 
 
 def utc(seconds: float) -> datetime:
-    """A moment from the clock that is passed in."""
+    """Seconds since the epoch as a UTC time."""
     return datetime.fromtimestamp(seconds, tz=UTC)

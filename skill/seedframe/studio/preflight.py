@@ -1,7 +1,7 @@
-"""What a call needs before it is paid for: a folder that takes files, room for the pictures and for the record.
+"""What a call needs before it is paid for: a writable folder, disk space for the pictures and for the record.
 
-In: a checked request, the bytes of its references, how much room a disk has. Out: nothing, or
-StoreError; nothing has been sent then. Never in here: a network, a key (asked of the backend), the record itself.
+In: a checked request, the bytes of its references, how much space a disk has. Out: nothing, or
+StoreError before anything is sent. Never in here: a network, a key (asked of the backend), the record itself.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from seedframe.messages import Message
 from seedframe.service.request import ImageRequest
 
 Free = Callable[[Path], int]
-"""Bytes that the disk of a folder still takes; the folder exists."""
+"""The free bytes of the disk that holds an existing folder."""
 
 BYTES_PER_PIXEL = {"jpeg": 0.8, "png": 3.0}
 """Generous: measured 2K JPEGs of the service have 0.2 to 0.5, PNGs 1.2 to 2.2."""
 
 RECORD_BYTES = 1_000_000
-"""What a few steps of the payment record and a sidecar take at most, many times over."""
+"""Far more than a few steps of the payment record and a sidecar need."""
 
 _MEGA = 1_000_000
 
 
 def free_bytes(folder: Path) -> int:
-    """What the disk of a folder has left for us."""
+    """The free bytes of the folder's disk, as this user may use them."""
     return shutil.disk_usage(folder).free
 
 
 def expected_bytes(request: ImageRequest, reference_bytes: int = 0) -> int:
-    """The room all pictures of a request may take: a cut picture keeps its original beside it."""
+    """The bytes that all pictures of a request may need: a cut picture keeps its original beside it."""
     pictures = request.count
     if request.layers:
         pictures = int(request.offer.parameters["layers"].extra["max_layers"]) + 1
@@ -45,9 +45,9 @@ def expected_bytes(request: ImageRequest, reference_bytes: int = 0) -> int:
 def check_ready(
     request: ImageRequest, folder: Path, stem: Path, record: Path, free: Free, reference_bytes: int = 0
 ) -> None:
-    """StoreError where a picture or the record would find no room.
+    """StoreError where the disk has no space for a picture or the record.
 
-    `folder` takes what arrives and exists; `stem` is where the pictures go; `record` is the payment record's file.
+    `folder` exists and receives the part files; `stem` is where the pictures go; `record` is the payment record's file.
     """
     _check_folder(stem.parent)
     _check_room(folder, expected_bytes(request, reference_bytes), request.count, free)

@@ -1,18 +1,19 @@
-"""Rooms 1 and 2 without a wish to pay: how a prompt would be worded and what would be asked.
+"""Stages 1 and 2 without a request: how a prompt would be worded and what size would be asked for.
 
-In: the arguments of `style_prompt` or `seedframe style`. Out: JSON-ready facts. Free of charge, no network, no disk.
+In: the arguments of `style_prompt` or `seedframe style`. Out: a `PromptPreview`. Free of charge, no network, no disk.
 Never in here: a payment, a picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from seedframe.catalog import Catalog
 from seedframe.errors import InvalidRequest
 from seedframe.geometry import exact_size, parse_ratio
-from seedframe.messages import Message
+from seedframe.messages import Language, Message
 from seedframe.prompting import StyledPrompt, worth_rewriting, writing_rules
 from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 from seedframe.service.request import coerced
@@ -22,12 +23,41 @@ MOST_PICTURES = 99
 """Pictures in or out; how many a model really takes is a finding about the words."""
 
 
-def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> dict[str, Any]:
-    """Prompt, negative, findings, counts, dropped, needs_host and a size hint. InvalidRequest for wrong arguments.
+@dataclass(frozen=True, slots=True)
+class PromptPreview:
+    """The prompt that `generate_image` would send, what was noticed about it, and the size it would ask for."""
 
-    Where other words would serve better, `rewrite` holds the codes that say why and the rules by which the caller's own
-    model can write them at once. `usable` is whether `generate_image` would send the prompt.
-    """
+    model: str
+    style: str
+    styled: StyledPrompt
+    size: str
+
+    @property
+    def usable(self) -> bool:
+        """Whether `generate_image` would send the prompt."""
+        return not self.styled.errors
+
+    @property
+    def rewrite(self) -> dict[str, Any]:
+        """The codes that say why other words would serve better, and the rules for writing them; or nothing."""
+        codes = worth_rewriting(self.styled.findings)
+        return {"because": list(codes), "rules": writing_rules(self.style)} if codes else {}
+
+    def as_dict(self, language: Language) -> dict[str, Any]:
+        """Prompt, negative, findings, counts, dropped, needs_host, size, usable; `rewrite` where it would help."""
+        rewrite = self.rewrite
+        return {
+            "model": self.model,
+            "style": self.style,
+            **self.styled.as_dict(language),
+            "size": self.size,
+            "usable": self.usable,
+            **({"rewrite": rewrite} if rewrite else {}),
+        }
+
+
+def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> PromptPreview:
+    """Word a prompt as `generate_image` would. InvalidRequest for wrong arguments."""
     given = coerced("style_prompt", arguments)
     if "prompt" not in given and "brief" not in given:
         raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
@@ -50,21 +80,7 @@ def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Set
     )
     styled = style_prompt_of(asked, offer)
     size = str(exact_size(parse_ratio(ratio), offer.model.target_pixels, offer.limits)) if ratio else None
-    return {
-        "model": offer.model.name,
-        "style": offer.model.prompt_style,
-        **styled.as_dict(settings.language),
-        "size": size or offer.model.default_size,
-        "usable": not styled.errors,
-        **_rewriting(styled, offer.model.prompt_style),
-    }
-
-
-def _rewriting(styled: StyledPrompt, sheet: str) -> dict[str, Any]:
-    codes = worth_rewriting(styled.findings)
-    if not codes:
-        return {}
-    return {"rewrite": {"because": list(codes), "rules": writing_rules(sheet)}}
+    return PromptPreview(offer.model.name, offer.model.prompt_style, styled, size or offer.model.default_size)
 
 
 def _check_count(name: str, got: int, model: str) -> None:

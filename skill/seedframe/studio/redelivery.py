@@ -1,7 +1,7 @@
-"""Bringing paid pictures that still lie at the service: no POST, no payment, as often as it takes.
+"""Download paid pictures that are still at the service: no POST, no payment, as often as needed.
 
-In: an entry that was `undelivered`, the request its pictures belong to, what was noted when it was paid. Out: a
-`Result` with the pictures of earlier tries and of this one, or Undelivered; the record keeps what is left to fetch.
+In: an entry that was `undelivered`, the request its pictures belong to, what was recorded when it was paid. Out: a
+`Result` with the pictures of earlier tries and of this one, or Undelivered; the record keeps what can still be fetched.
 Never in here: a price (it is paid), a decision about paying again.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seedframe.catalog import Price
@@ -21,13 +22,13 @@ from seedframe.service.references import Reference
 from seedframe.service.request import ImageRequest
 from seedframe.studio import postprocess, results
 from seedframe.studio.delivery import Delivery, JobContext, write_records
-from seedframe.studio.results import Result
+from seedframe.studio.types import Cost, MissingPicture, RequestSummary, Result
 
 
 class Redelivery:
-    """One try to bring what one entry has left at the service. `run` once.
+    """One try to download what one entry still has at the service. Call `run` once.
 
-    `told` are the facts of the request (`telling.told_request`), `sent` the body that was sent, for the records.
+    `summary` is what was asked, `sent` the body that was sent, for the sidecars.
     """
 
     def __init__(
@@ -35,19 +36,19 @@ class Redelivery:
         context: JobContext,
         entry: Entry,
         request: ImageRequest,
-        described: Mapping[str, Any],
+        summary: RequestSummary,
         sent: Mapping[str, Any],
         say: Callable[[Message], None],
     ) -> None:
         self._context = context
         self._entry = entry
         self._request = request
-        self._translate_errors = described
+        self._summary = summary
         self._sent = sent
-        self._saving = Delivery(context, entry, request, str(described.get("prompt") or ""), say)
+        self._saving = Delivery(context, entry, request, summary.prompt, say)
 
     async def run(self) -> Result:
-        """The result; Undelivered when something is missing and nothing is there."""
+        """The result; Undelivered when nothing was saved and something can still be fetched."""
         try:
             return await self._run()
         except BaseException as error:
@@ -61,21 +62,25 @@ class Redelivery:
         payments, landing = self._context.payments, self._saving
         await asyncio.to_thread(landing.prepare)
         await asyncio.gather(*(landing.bring(kept) for kept in await payments.kept(self._entry.id)))
-        facts = self._facts()
-        if not facts["pictures"]:
+        result = self._result()
+        if not result.pictures:
             raise await self._nothing()
-        new = frozenset(picture.id for picture in landing.pictures)
-        await asyncio.to_thread(write_records, self._context.store, facts, self._sent, new, self._context.settings)
+        ids = {picture.id for picture in landing.pictures}
+        new = [picture for picture in result.pictures if picture.id in ids]
+        result = await asyncio.to_thread(
+            write_records, self._context.store, result, self._sent, new, self._context.settings
+        )
         await asyncio.to_thread(landing.discard)
-        partial = facts["status"] == "partial"
-        await payments.saved(self._entry.id, facts, partial=partial, fetchable=landing.fetchable)
-        facts = results.warned(facts, payments.trouble(self._entry.id), self._context.settings.language)
-        return Result({**facts, "fetched": True}, tuple(made.preview for made in landing.made if made.preview))
+        partial = result.status == "partial"
+        await payments.saved(self._entry.id, result.as_dict(), partial=partial, fetchable=landing.fetchable)
+        trouble = payments.trouble(self._entry.id)
+        result = results.with_trouble_warned(result, trouble, self._context.settings.language)
+        return replace(result, mark="fetched", previews=results.previews(landing.made))
 
     async def _nothing(self) -> SeedreamError:
-        """Why still nothing is there: it can be tried again, or what was left of it is lost."""
+        """Why nothing was saved: it can be tried again, or the pictures are lost."""
         landing, payments = self._saving, self._context.payments
-        money = results.describe_price(self._paid(), self._request, self._entry.billed_images or self._entry.images)
+        money = self._cost().as_dict()
         if landing.fetchable:
             error: SeedreamError = results.undelivered(self._entry.id, landing.missing)
             error.facts["cost"] = money
@@ -87,50 +92,37 @@ class Redelivery:
         results.with_trouble(error, payments.trouble(self._entry.id))
         return error
 
-    def _facts(self) -> dict[str, Any]:
-        """The facts of the whole request: what an earlier try saved, what this one did, what is still missing."""
-        language = self._context.settings.language
-        base = dict(self._entry.result or self._first_facts())
-        made = [picture.as_dict(language) for picture in self._saving.made]
-        pictures = sorted([*base["pictures"], *made], key=_number)
-        still = [missing.as_dict(language) for missing in self._saving.missing]
-        known = {_number(picture) - 1 for picture in pictures} | {one["index"] for one in still}
-        missing = sorted(
-            [one for one in base["missing"] if one["index"] not in known] + still, key=lambda one: int(one["index"])
+    def _result(self) -> Result:
+        """The whole request: what an earlier try saved, what this one did, what is still missing."""
+        language, made = self._context.settings.language, self._saving.made
+        base = Result.from_dict(self._entry.result) if self._entry.result else self._nothing_yet()
+        pictures = sorted([*base.pictures, *(one.described(language) for one in made)], key=lambda one: one.number)
+        still = [missing.described(language) for missing in self._saving.missing]
+        known = {picture.number - 1 for picture in pictures} | {one.index for one in still}
+        missing = sorted([*(one for one in base.missing if one.index not in known), *still], key=lambda one: one.index)
+        notes = [*self._saving.notes, *(note for picture in made for note in picture.notes)]
+        whole = replace(base, status="partial" if missing else "done", pictures=tuple(pictures), missing=tuple(missing))
+        return whole.warned(*(note.text(language) for note in notes))
+
+    def _nothing_yet(self) -> Result:
+        """The result of a request without any saved picture; pictures in doubt are missing."""
+        entry = self._entry
+        lost = Message("pipeline.cut-slot").text(self._context.settings.language)
+        return Result(
+            status="partial",
+            request=self._summary,
+            cost=replace(self._cost(), at_most=bool(entry.doubtful)),
+            id=entry.id,
+            emulated=not self._request.offer.backend.charges,
+            missing=tuple(MissingPicture(number, lost, "unknown") for number in entry.doubtful),
+            request_ids=(entry.request_id,) if entry.request_id else (),
+            created=postprocess.utc(entry.created).isoformat(timespec="seconds"),
         )
-        notes = [*self._saving.notes, *(note for picture in self._saving.made for note in picture.notes)]
-        return {
-            **base,
-            "status": "partial" if missing else "done",
-            "pictures": pictures,
-            "missing": missing,
-            "warnings": [*base["warnings"], *(note.text(language) for note in notes)],
-        }
 
-    def _first_facts(self) -> dict[str, Any]:
-        """The facts of a request of which nothing had come to the disk; pictures in doubt are missing."""
-        entry, language = self._entry, self._context.settings.language
-        cost = results.describe_price(self._paid(), self._request, entry.billed_images or entry.images)
-        lost = Message("pipeline.cut-slot").text(language)
-        return {
-            "status": "partial",
-            "id": entry.id,
-            **self._translate_errors,
-            "emulated": not self._request.offer.backend.charges,
-            "pictures": [],
-            "missing": [{"index": number, "message": lost, "billed": "unknown"} for number in entry.doubtful],
-            "cost": {**cost, "at_most": True} if entry.doubtful else cost,
-            "request_ids": [entry.request_id] if entry.request_id else [],
-            "created": postprocess.utc(entry.created).isoformat(timespec="seconds"),
-        }
-
-    def _paid(self) -> Price:
-        return Price(self._entry.at_stake, self._entry.currency)
-
-
-def _number(picture: Mapping[str, Any]) -> int:
-    """The number of a picture, from 1, as its id ends with it."""
-    return int(str(picture["id"]).rpartition("-")[2])
+    def _cost(self) -> Cost:
+        entry = self._entry
+        price = Price(entry.at_stake, entry.currency)
+        return results.cost_of_price(price, self._request, entry.billed_images or entry.images)
 
 
 def _noted(image: str, reference: Reference) -> str:
@@ -142,13 +134,13 @@ def _noted(image: str, reference: Reference) -> str:
 def delivery_of(
     arguments: Mapping[str, Any],
     request: ImageRequest,
-    described: Mapping[str, Any],
+    summary: RequestSummary,
     references: Sequence[Reference],
     *,
     ratio: str | None,
     folder: Sequence[str],
 ) -> dict[str, Any]:
-    """What is noted before paying, so that any process can bring the pictures later. `folder`: its path, in parts."""
+    """What is recorded before paying, so that any process can fetch the pictures. `folder`: its path, in parts."""
     small = {name: value for name, value in arguments.items() if name not in {"fresh", "dry_run"}}
     if any(image.lstrip().startswith("data:") for image in request.images):
         small["images"] = [_noted(image, one) for image, one in zip(request.images, references, strict=True)]
@@ -160,5 +152,5 @@ def delivery_of(
         "arguments": {**small, **chosen},
         "ratio": ratio,
         "folder": list(folder),  # in parts: a long path would be taken for a picture as text
-        "told": dict(described),
+        "told": summary.as_dict(),
     }

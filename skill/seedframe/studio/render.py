@@ -1,7 +1,7 @@
-"""Room 6: what a door says about a result or an error, in one language.
+"""Stage 6: what is said about a result or an error, in one language.
 
-In: a result's facts, an error. Out: a sentence for people and compact JSON for machines.
-Never in here: a door's own format (MCP blocks, terminal colours), base64 of a picture.
+In: a `Result`, an error. Out: a sentence for people and compact JSON for machines.
+Never in here: the format of an entry point (MCP blocks, terminal colours), base64 of a picture.
 """
 
 from __future__ import annotations
@@ -12,47 +12,49 @@ from typing import Any
 
 from seedframe.errors import PromptRejected, SeedreamError
 from seedframe.messages import Language, Message
+from seedframe.studio.types import Cost, Finding, MissingPicture, Picture, Result
 
 
-def sentence(facts: Mapping[str, Any], language: Language) -> str:
+def sentence(result: Result, language: Language) -> str:
     """What happened, where the full-size files are, what it cost: for people and for models that skip JSON."""
-    if facts["status"] == "dry_run":
-        previewed = Message("report.dry-run", asked=facts["frame"]["asked"], cost=cost(facts["cost"]))
-        lines = [previewed.text(language), facts["prompt"]]
+    if result.status == "dry_run":
+        previewed = Message("report.dry-run", asked=result.request.frame.asked, cost=cost(result.cost))
+        lines = [previewed.text(language), result.request.prompt]
     else:
-        lines = [_headline(facts, language)]
-        lines += [Message("report.file", **_shown(picture)).text(language) for picture in facts["pictures"]]
-        lines += [_absence(missing, language) for missing in facts["missing"]]
-    lines += [str(warning) for warning in facts["warnings"]]
-    lines += [advice(finding, language) for finding in facts["findings"] if finding["severity"] != "info"]
+        lines = [_headline(result, language)]
+        lines += [Message("report.file", **_shown(picture)).text(language) for picture in result.pictures]
+        lines += [_absence(missing, language) for missing in result.missing]
+    lines += result.warnings
+    lines += [advice(finding, language) for finding in result.findings if finding.severity != "info"]
     return "\n".join(lines)
 
 
-def advice(finding: Mapping[str, Any], language: Language) -> str:
+def advice(finding: Finding, language: Language) -> str:
     """A finding and how to mend it, in one line."""
-    if not finding.get("mend"):
-        return str(finding["message"])
-    return Message("styling.and-then", first=finding["message"], second=finding["mend"]).text(language)
+    if not finding.mend:
+        return finding.message
+    return Message("styling.and-then", first=finding.message, second=finding.mend).text(language)
 
 
-def cost(price: Mapping[str, Any]) -> str | Message:
+def cost(price: Cost) -> str | Message:
     """`0.22 CNY`, or that no price is published."""
-    return Message("report.unpublished") if price["amount"] is None else f"{price['amount']} {price['currency']}"
+    amount = price.as_dict()["amount"]
+    return Message("report.unpublished") if amount is None else f"{amount} {price.currency}"
 
 
-def _paid(price: Mapping[str, Any]) -> str | Message:
-    return Message("report.at-most", cost=cost(price)) if price.get("at_most") else cost(price)
+def _paid(price: Cost) -> str | Message:
+    return Message("report.at-most", cost=cost(price)) if price.at_most else cost(price)
 
 
-def _absence(missing: Mapping[str, Any], language: Language) -> str:
-    billed = Message(f"report.billed-{missing['billed']}")
-    line = Message("report.missing", number=missing["index"] + 1, billed=billed, why=missing["message"]).text(language)
-    return f"{line} {missing['advice']}" if missing.get("advice") else line
+def _absence(missing: MissingPicture, language: Language) -> str:
+    billed = Message(f"report.billed-{missing.billed}")
+    line = Message("report.missing", number=missing.index + 1, billed=billed, why=missing.message).text(language)
+    return f"{line} {missing.advice}" if missing.advice else line
 
 
-def machine_text(facts: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+def machine_text(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
     """Compact JSON."""
-    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"), default=str)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, Any]:
@@ -62,7 +64,7 @@ def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, An
 
 
 def error_text(error: SeedreamError, language: Language) -> str:
-    """The whole story of an error; a rejected prompt tells each finding."""
+    """What happened and what to try; for a rejected prompt each finding."""
     described = error.text(language)
     if isinstance(error, PromptRejected):
         noticed = error.noticed(language)
@@ -73,21 +75,18 @@ def error_text(error: SeedreamError, language: Language) -> str:
     return described
 
 
-def _headline(facts: Mapping[str, Any], language: Language) -> str:
-    key = _HEADLINES.get(facts["status"], "report.done")
-    count, paid = len(facts["pictures"]), _paid(facts["cost"])
-    headline = Message(key, count=count, model=facts["model"], cost=paid).text(language)
-    marks = [name for name in ("emulated", "replayed", "fetched", "joined") if facts.get(name)]
+def _headline(result: Result, language: Language) -> str:
+    key = _HEADLINES.get(result.status, "report.done")
+    count, paid = len(result.pictures), _paid(result.cost)
+    headline = Message(key, count=count, model=result.request.model, cost=paid).text(language)
+    marks = [*(["emulated"] if result.emulated else []), *([result.mark] if result.mark else [])]
     return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
 
 
 _HEADLINES = {"partial": "report.partial", "wrong_size": "report.wrong-size"}
 
 
-def _shown(picture: Mapping[str, Any]) -> dict[str, Any]:
-    untouched = picture["method"] == "bytes"
-    return {
-        "path": picture["path"],
-        "size": f"{picture['width']}x{picture['height']}",
-        "how": Message("report.untouched" if untouched else "report.changed", method=picture["method"]),
-    }
+def _shown(picture: Picture) -> dict[str, Any]:
+    untouched = picture.method == "bytes"
+    how = Message("report.untouched" if untouched else "report.changed", method=picture.method)
+    return {"path": picture.path, "size": picture.size, "how": how}

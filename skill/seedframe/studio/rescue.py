@@ -1,7 +1,7 @@
-"""Another place for pictures that came inline and find no room where they belong: they cannot be fetched again.
+"""A fallback folder for pictures that arrive inline while their disk is full: they cannot be fetched again.
 
-In: parts that are arriving, or have arrived. Out: the same parts on a disk that takes them: the folder of the payment
-record, or else the system's temporary folder. Never in here: a picture that has an address (it waits there), a price.
+In: part files, complete or still growing. Out: the same parts on another disk: in the folder of the payment record, or
+else in the system's temporary folder. Never in here: a picture that has an address (it can be fetched later), a price.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESCUED = "rescued"
 
 @dataclass(frozen=True, slots=True)
 class RescuePlaces:
-    """The folders that take what the output folder does not, in the order they are tried."""
+    """The fallback folders, in the order they are tried."""
 
     folders: tuple[Path, ...]
 
@@ -40,14 +40,14 @@ class RescuePlaces:
             with contextlib.suppress(OSError):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
-                    continue  # a temporary folder is everybody's
+                    continue  # other users share the temporary folder
                 store = Store(folder)
                 parts = store.parts(name)
                 parts.mkdir(parents=True, exist_ok=True)
                 yield store, parts
 
     def discard(self, name: str) -> None:
-        """Remove whatever parts of that name are left."""
+        """Remove all remaining parts of that name."""
         for folder in self.folders:
             store = Store(folder)
             if store.parts(name).exists():
@@ -59,7 +59,7 @@ class RescuePlaces:
 
 @dataclass(slots=True)
 class RescueParts(Parts):
-    """Parts that move to a spare place in the middle of a picture when their disk is full."""
+    """Part files that move to a fallback folder when their disk is full, even in the middle of a picture."""
 
     places: RescuePlaces | None = None
     name: str = ""
@@ -72,7 +72,7 @@ class RescueParts(Parts):
         return self.moved.get(name, home)
 
     def write(self, pieces: Iterable[ImageChunk]) -> None:
-        """Append decoded bytes. StoreError when no disk takes them."""
+        """Append decoded bytes. StoreError when every disk is full."""
         for piece in pieces:
             try:
                 self._append(piece)
@@ -95,13 +95,13 @@ class RescueParts(Parts):
             self._open.pop(piece.part).close()
 
     def _file(self, part: int) -> BinaryIO:
-        """The open file of a part; unbuffered, so that what is written is known to the byte when a disk says no."""
+        """The open file of a part; unbuffered, so that the number of bytes written is exact when a disk is full."""
         if part not in self._open:
             self._open[part] = self.path(part).open("ab", buffering=0)
         return self._open[part]
 
     def _move(self, part: int, refused: OSError) -> None:
-        """What has arrived of a part goes on elsewhere; the error again when there is nowhere."""
+        """Continue a part in the next fallback folder; raise the error again when there is none."""
         if part in self._open:
             self._open.pop(part).close()
         here, tried = self.path(part), self.tried.setdefault(part, set())

@@ -1,15 +1,14 @@
-"""Room 6, the facts: what a wish came to, as JSON-ready dictionaries for doors, sidecars and the journal.
+"""What a request came to: the end of its calls becomes a `Result`, an error, a sidecar.
 
-In: what was prepared, what arrived, the bill. Out: dictionaries in one language, keys and signed addresses taken out.
-Never in here: a file being written, a door's format, a decision about money.
+In: the plan of the calls, the pictures, the bill. Out: typed values in one language, without keys and signed addresses.
+Never in here: a file being written, the format of an entry point, a decision about money.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from seedframe.catalog import Price
@@ -17,27 +16,12 @@ from seedframe.errors import ApiError, OutcomeUnknown, PaidAndLost, PictureError
 from seedframe.geometry import Size
 from seedframe.messages import Language, Message
 from seedframe.payments import Entry
-from seedframe.redaction import redact
+from seedframe.prompting import PromptFinding
 from seedframe.service.replies import Reply, Slot
 from seedframe.service.request import ImageRequest
 from seedframe.studio import postprocess
-from seedframe.studio.plan import CallPlan, prompt_words
-
-_OWN_WORDS = frozenset({"pictures", "layers_manifest"})
-"""Facts that hold our own paths: long ones must not be taken for base64."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a wish: JSON-ready facts, and previews in picture order."""
-
-    facts: Mapping[str, Any]
-    previews: tuple[bytes, ...] = ()
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The full-size files."""
-        return tuple(Path(picture["path"]) for picture in self.facts.get("pictures", ()))
+from seedframe.studio.plan import CallPlan
+from seedframe.studio.types import Cost, Finding, MissingPicture, Picture, RequestSummary, Result, Status, Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +42,21 @@ class Missing:
         """The pictures this is about, counted from 0."""
         return range(self.index, self.index + self.pictures)
 
-    def as_dict(self, language: Language) -> dict[str, Any]:
-        """JSON-ready facts."""
-        described = {"index": self.index, "message": self.error.message.text(language), "billed": self.billed}
-        if isinstance(self.error, ApiError):
-            described["code"] = self.error.code
-        if self.error.advice:
-            described["advice"] = self.error.advice.text(language)
-        if self.until is not None:
-            described["fetch_until"] = moment(self.until)
-        return described
+    def described(self, language: Language) -> MissingPicture:
+        """What a caller gets to know of it, in one language."""
+        return MissingPicture(
+            self.index,
+            self.error.message.text(language),
+            self.billed,
+            code=self.error.code if isinstance(self.error, ApiError) else None,
+            advice=self.error.advice.text(language) if self.error.advice else None,
+            fetch_until=None if self.until is None else moment(self.until),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a wish cost: `pictures` and `amount` at most; exactly that when `sure`."""
+    """What a request cost: `pictures` and `amount` at most; exactly that when `sure`."""
 
     pictures: int
     amount: Decimal | None
@@ -81,10 +65,10 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything that came of the paid calls of one wish, before it is told."""
+    """How the paid calls of one request ended, not yet in a language."""
 
     entry: str
-    pictures: Sequence[postprocess.Picture]
+    pictures: Sequence[postprocess.FinishedPicture]
     missing: Sequence[Missing]
     replies: Sequence[Reply]
     notes: Sequence[Message]
@@ -92,89 +76,96 @@ class Outcome:
     created: float
 
     @property
-    def status(self) -> str:
+    def status(self) -> Status:
         """`partial`: less came than was asked for; `wrong_size`: all came, one far from the asked size; else `done`."""
         if self.missing:
             return "partial"
         return "wrong_size" if any(picture.wrong_size for picture in self.pictures) else "done"
 
 
-def describe_result(outcome: Outcome, prepared: CallPlan, language: Language, secrets: Sequence[str]) -> dict[str, Any]:
-    """The facts of a result."""
-    request, replies = prepared.request, outcome.replies
+def result_of(outcome: Outcome, plan: CallPlan, language: Language, secrets: tuple[str, ...]) -> Result:
+    """The result, with previews; redacted."""
+    replies = outcome.replies
     notes = (*outcome.notes, *(note for picture in outcome.pictures for note in picture.notes))
-    facts = {
-        "status": outcome.status,
-        "id": outcome.entry,
-        **describe_request(prepared, language, more=tuple(dict.fromkeys(notes))),
-        "emulated": any(reply.emulated for reply in replies),
-        "pictures": [picture.as_dict(language) for picture in outcome.pictures],
-        "missing": [missing.as_dict(language) for missing in outcome.missing],
-        "cost": describe_bill(outcome.bill, request),
-        "request_ids": [reply.request_id for reply in replies if reply.request_id],
-        "created": postprocess.utc(outcome.created).isoformat(timespec="seconds"),
-    }
-    if facts["emulated"]:
-        for picture in facts["pictures"]:
-            picture["trust"] = {"eligible": False, "reason": "backend", "expires_at": None}
     searched = [reply.searched for reply in replies if reply.searched is not None]
-    if searched:
-        facts["web_searches"] = sum(searched)
-    return {name: redact(fact, secrets, long_words=name in _OWN_WORDS) for name, fact in facts.items()}
+    emulated = any(reply.emulated for reply in replies)
+    pictures = [picture.described(language) for picture in outcome.pictures]
+    if emulated:
+        pictures = [replace(picture, trust=Trust(False, "backend")) for picture in pictures]
+    result = Result(
+        status=outcome.status,
+        request=summary(plan, language, more=tuple(dict.fromkeys(notes))),
+        cost=cost_of(outcome.bill, plan.request),
+        id=outcome.entry,
+        emulated=emulated,
+        pictures=tuple(pictures),
+        missing=tuple(missing.described(language) for missing in outcome.missing),
+        request_ids=tuple(reply.request_id for reply in replies if reply.request_id),
+        created=postprocess.utc(outcome.created).isoformat(timespec="seconds"),
+        web_searches=sum(searched) if searched else None,
+        previews=previews(outcome.pictures),
+    )
+    return result.redacted(secrets)
 
 
-def describe_request(prepared: CallPlan, language: Language, *, more: tuple[Message, ...] = ()) -> dict[str, Any]:
-    """What was asked, in words: who was called, the prompt that is sent, the frame, and everything noticed."""
-    request = prepared.request
-    facts: dict[str, Any] = {
-        "tool": request.tool,
-        "model": request.offer.model.name,
-        "model_id": request.offer.id,
-        "backend": request.offer.backend.name,
-        **prompt_words(prepared),
-        "frame": postprocess.frame_report(request, language),
-        "warnings": [warning.text(language) for warning in (*prepared.warnings, *more)],
-        "findings": [finding.as_dict(language) for finding in prepared.styled.findings],
-    }
-    if prepared.references:
-        facts["references"] = [reference.shown for reference in prepared.references]
-    if "seed" in request.options:
-        facts["seed"] = request.options["seed"]
-    return facts
+def previews(pictures: Iterable[postprocess.FinishedPicture]) -> tuple[bytes, ...]:
+    """The small JPEGs that were made on the way, in order."""
+    return tuple(picture.preview for picture in pictures if picture.preview)
 
 
-def describe_price(price: Price, request: ImageRequest, pictures: int) -> dict[str, Any]:
-    """Money, JSON-ready; the amount is null where no price is published."""
-    amount = None if price.amount is None else format(price.amount.normalize(), "f")
-    return {
-        "amount": amount,
-        "currency": price.currency,
-        "pictures": pictures,
-        "listed": request.offer.backend.price_date,
-    }
+def summary(plan: CallPlan, language: Language, *, more: tuple[Message, ...] = ()) -> RequestSummary:
+    """What was asked, in words: who is called, the prompt that is sent, the frame, and everything noticed."""
+    request, styled = plan.request, plan.styled
+    negative = styled.negative if request.offer.supports("negative_prompt") else None
+    return RequestSummary(
+        tool=request.tool,
+        model=request.offer.model.name,
+        model_id=request.offer.id,
+        backend=request.offer.backend.name,
+        prompt=styled.prompt,
+        frame=postprocess.asked_frame(request, language),
+        original_prompt=None if request.prompt == styled.prompt else request.prompt,
+        brief=request.brief,
+        negative_prompt=negative or None,
+        dropped=tuple(styled.dropped),
+        warnings=tuple(warning.text(language) for warning in (*plan.warnings, *more)),
+        findings=tuple(described_finding(finding, language) for finding in styled.findings),
+        references=tuple(reference.shown for reference in plan.references),
+        seed=request.options.get("seed"),
+    )
 
 
-def describe_bill(bill: Bill, request: ImageRequest) -> dict[str, Any]:
-    """What it cost; `at_most` marks a bill that part of the answer would have settled."""
-    described = describe_price(Price(bill.amount, request.offer.backend.currency), request, bill.pictures)
-    return described if bill.sure else {**described, "at_most": True}
+def described_finding(finding: PromptFinding, language: Language) -> Finding:
+    """A finding in one language."""
+    return Finding.from_dict(finding.as_dict(language))
 
 
-def sidecar(facts: Mapping[str, Any], picture: Mapping[str, Any], sent: Mapping[str, Any]) -> dict[str, Any]:
+def cost_of_price(price: Price, request: ImageRequest, pictures: int, *, at_most: bool = False) -> Cost:
+    """A price as the cost of so many pictures, with the date of its list."""
+    return Cost(price.amount, price.currency, pictures, request.offer.backend.price_date, at_most)
+
+
+def cost_of(bill: Bill, request: ImageRequest) -> Cost:
+    """What a request cost."""
+    price = Price(bill.amount, request.offer.backend.currency)
+    return cost_of_price(price, request, bill.pictures, at_most=not bill.sure)
+
+
+def sidecar(result: Result, picture: Picture, sent: Mapping[str, Any]) -> dict[str, Any]:
     """One picture's record: the result without the other pictures, the body that was sent, asked and got size."""
-    shared = {key: value for key, value in facts.items() if key not in {"pictures", "missing"}}
-    got = f"{picture['width']}x{picture['height']}"
+    shared = {name: value for name, value in result.as_dict().items() if name not in {"pictures", "missing"}}
+    received = picture.received or picture.size
     return {
         "seedframe": 1,
         **shared,
-        "expires": picture["trust"]["expires_at"],
+        "expires": picture.trust.expires_at,
         "request": dict(sent),
-        "size": {"asked": facts["frame"]["asked"], "received": picture.get("received", got), "saved": got},
-        "picture": dict(picture),
+        "size": {"asked": result.request.frame.asked, "received": received, "saved": picture.size},
+        "picture": picture.as_dict(),
     }
 
 
-def layers_manifest(pictures: Sequence[postprocess.Picture]) -> dict[str, Any]:
+def layers_manifest(pictures: Sequence[postprocess.FinishedPicture]) -> dict[str, Any]:
     """The layers from the base upwards, each with its file and where it lies."""
     layers = [
         {
@@ -248,20 +239,18 @@ def with_trouble(error: SeedreamError, trouble: Message | None) -> None:
         error.advice = trouble if error.advice is None else Message("payments.two", one=error.advice, other=trouble)
 
 
-def warned(facts: Mapping[str, Any], trouble: Message | None, language: Language) -> dict[str, Any]:
-    """The facts of a result, with that warning."""
-    if trouble is None:
-        return dict(facts)
-    return {**facts, "warnings": [*facts["warnings"], trouble.text(language)]}
+def with_trouble_warned(result: Result, trouble: Message | None, language: Language) -> Result:
+    """The result with that warning."""
+    return result if trouble is None else result.warned(trouble.text(language))
 
 
 def describe_failure(error: SeedreamError) -> dict[str, Any]:
-    """An error for the journal."""
+    """An error for the payment record."""
     return {"kind": error.kind, "message": str(error), **error.facts}
 
 
 def failure_of(entry: Entry) -> SeedreamError:
-    """The error of another caller's identical call, as the journal remembers it."""
+    """The error of another caller's identical call, as the payment record has it."""
     described = dict(entry.error or {})
     words = described.pop("message", entry.state)
     if isinstance(words, Mapping):

@@ -1,6 +1,6 @@
-"""Room 5, the disk side: the only file that writes pictures. Names, atomic writes, sidecars.
+"""Stage 5, the disk: the only module that writes pictures. Names, atomic writes, sidecars.
 
-In: finished part files and what is to be said about them. Out: paths. A file appears whole or not at all, and an
+In: finished part files and the content of their sidecars. Out: paths. A file appears whole or not at all, and an
 existing file is never overwritten. Everything is synchronous; callers run it in threads.
 Never in here: pixels, a network, a price.
 """
@@ -46,7 +46,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What the bytes of a part are, once they are on the disk."""
+    """Checksum and length of a part file that has been flushed to the disk."""
 
     sha256: str
     bytes: int
@@ -62,7 +62,7 @@ class Store:
     def prepare(self, name: str = "") -> Path:
         """The folder for parts, on the same disk as the pictures; StoreError when it cannot be made.
 
-        With a `name` it is one's own: another process that tidies up cannot take it away.
+        With a `name` the folder belongs to one entry: another process that tidies up does not remove it.
         """
         folder = self.parts(name)
         self._real_root()
@@ -74,7 +74,7 @@ class Store:
         return folder
 
     def parts(self, name: str) -> Path:
-        """The folder of parts of that name, made or not."""
+        """The folder for parts of that name; it may not exist."""
         return self.root / PARTS_FOLDER / name
 
     def _make(self, folder: Path) -> None:
@@ -100,7 +100,7 @@ class Store:
         return self.root / folder.relative_to(root) / name
 
     def seal(self, part: Path) -> Seal:
-        """See that a finished part is on the disk, and tell its bytes. Others may read it meanwhile."""
+        """Flush a finished part to the disk and return its checksum. Others may read it meanwhile."""
         with _translate_errors(part):
             digest, size = _hash(part)
             _flush(part)
@@ -115,7 +115,7 @@ class Store:
             except OSError as error:
                 if not is_linked(error) or stem.parent == self.root:
                     raise
-                # A link or a file has the folder's place. The picture is paid: it lands in the output folder itself.
+                # A link or a file is in the folder's place. The picture is paid: save it in the output folder itself.
                 path = self._commit(part, self.root / stem.name, format)
             return Saved(path, seal.bytes, seal.sha256)
 
@@ -130,7 +130,7 @@ class Store:
         return held(self.root, folder, self._real_root())
 
     def _real_root(self) -> Path:
-        """Where the output folder really lies, as at its first use: StoreError when it leads elsewhere now."""
+        """The real path of the output folder at its first use; StoreError when it now leads elsewhere."""
         real = Path(os.path.realpath(self.root))
         if self._real is None:
             self._real = real
@@ -151,20 +151,20 @@ class Store:
         return self.write_text(path, text)
 
     def write_text(self, path: Path, text: str) -> Path:
-        """A text file that only its owner reads, whole or not at all."""
+        """A text file that only its owner can read, whole or not at all."""
         with _translate_errors(path), self._held(path.parent) as folder:
             folder.write(path.name, text.encode(), f".{path.name}.{os.getpid()}.part", PRIVATE_FILE)
             return path
 
     def discard(self, folder: Path) -> None:
-        """Remove one's own folder with whatever parts are left in it."""
+        """Remove a folder for parts with everything in it."""
         try:
             folder.rmdir()
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, now: float) -> None:
-        """Remove parts that a killed process left: no call takes a day."""
+        """Remove parts of killed processes: older than a day, which no call takes."""
         for folder in (self.root / PARTS_FOLDER).glob("*/"):
             with contextlib.suppress(OSError):
                 if now - folder.stat().st_mtime > LEFTOVER_SECONDS:
@@ -229,7 +229,7 @@ def _link_free(part: Path, folder: Folder, stem: str, extension: str) -> Path:
             try:
                 folder.move(part, name)
             except OSError:
-                folder.remove(name)  # an empty file must not stand where a picture is meant to be
+                folder.remove(name)  # no empty file may remain under a picture's name
                 raise
             return folder.path / name
         part.unlink()
@@ -237,7 +237,7 @@ def _link_free(part: Path, folder: Folder, stem: str, extension: str) -> Path:
 
 
 def _claim(folder: Folder, name: str) -> bool:
-    """Take a name on a disk without hard links."""
+    """Reserve a name on a disk without hard links."""
     try:
         folder.claim(name)
     except FileExistsError:
@@ -252,7 +252,7 @@ def _flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    """Disk errors in words."""
+    """Turn errors of the disk into StoreError."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""How backends are spoken to: one module for each dialect, found by the name a backend's file gives.
+"""The ways backends are called: one module for each dialect, found by the name in a backend's file.
 
-In: a dialect's name. Out: its module, which has the functions of `base.Dialect`. A new way of speaking is a new module.
+In: a dialect's name. Out: its module, which has the functions of `base.Dialect`. A new dialect is a new module.
 Never in here: a dialect's fields.
 """
 

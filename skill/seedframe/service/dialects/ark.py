@@ -1,8 +1,8 @@
-"""Ark's own dialect, spoken by Volcengine, BytePlus and the emulator.
+"""The dialect of Ark: Volcengine, BytePlus and the emulator.
 
 Only non-default, supported keys are sent: the service answers 400 to known parameters a model does not take, even with
 their default value, and silently ignores unknown ones. `watermark` is always sent, since the service's default is true.
-What each parameter is called stands in the data. Source: captures and documentation, 2026.
+The wire names of parameters are in the data. Source: captures and documentation, 2026.
 Never in here: an address, a decision about retries.
 """
 

@@ -1,4 +1,4 @@
-"""What every dialect is made of: one POST as a value, and the four functions a dialect module has.
+"""The interface of a dialect: one POST as a value, and the four functions of a dialect module.
 
 In: a request with its prompt and pictures. Out: `Call`. Never in here: a vendor's key or field.
 """
@@ -30,7 +30,7 @@ ESSENTIAL = frozenset(
         "sequential_image_generation_options",
     }
 )
-"""What a request is about: without it the picture would be another one, so it is never dropped to please a service."""
+"""Parameters that are never dropped when a service refuses them: without them it would be another picture."""
 
 
 FURTHER_PICTURE_SECONDS = 40.0
@@ -85,7 +85,7 @@ class Dialect(Protocol):
         """The headers that carry the key."""
 
     def read(self, status: int, headers: Mapping[str, str], document: bytes) -> Reply:
-        """A whole JSON answer, whose pictures were taken out and replaced by their numbers. ApiError: it says no."""
+        """Read a whole JSON answer, whose pictures were replaced by their numbers. ApiError: a refusal."""
 
 
 def patience(timeout: float, weight: int) -> float:
@@ -94,5 +94,5 @@ def patience(timeout: float, weight: int) -> float:
 
 
 def one_or_many(images: Sequence[ImageValue]) -> ImageValue | list[ImageValue]:
-    """A single picture stands alone, several in a list."""
+    """One picture by itself, several as a list."""
     return images[0] if len(images) == 1 else list(images)

@@ -1,4 +1,4 @@
-"""The way out of this machine: proxies, certificates, which addresses may be called, how much of an answer is read.
+"""Network access: proxies, certificates, which addresses may be called, how much of an answer is read.
 
 In: settings and addresses. Out: an httpx transport, checked addresses, bounded bodies. Never in here: a backend's
 dialect, a retry, a payment.

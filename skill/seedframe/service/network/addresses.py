@@ -1,4 +1,4 @@
-"""Is this IP address a public one? Told from the address alone, after taking it out of what IPv6 wraps it in.
+"""Decides whether an IP address is public, by the address alone; IPv4 addresses embedded in IPv6 are unwrapped.
 
 In: an address as text. Out: yes or no. Never in here: a name, a resolver, a socket.
 """
@@ -17,7 +17,7 @@ _WRAPPERS = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 """NAT64 (RFC 6052) and IPv4-compatible: the IPv4 address is in the last 32 bits."""
 
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""RFC 8215: leads to addresses that only the own network knows."""
+"""RFC 8215: leads to addresses of the local network."""
 
 
 def is_public(address: str, also: Sequence[NetworkRange] = ()) -> bool:

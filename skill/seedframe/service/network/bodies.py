@@ -1,4 +1,4 @@
-"""An answer's body, never more of it than is allowed: counted before and after decompression, piece by piece.
+"""Reads the body of an answer up to a limit, counted before and after decompression, piece by piece.
 
 In: an httpx response whose body has not been read. Out: its bytes in pieces of at most 64 KiB. TooMuch or OddEncoding,
 which are httpx errors like any other way a body can fail. Never in here: what the bytes mean.
@@ -15,15 +15,15 @@ import httpx
 CHUNK = 65_536
 _LAYERS = frozenset({"gzip", "x-gzip", "deflate"})
 _ANY_WRAPPER = zlib.MAX_WBITS | 32
-"""gzip or zlib, told by the first bytes."""
+"""gzip or zlib, recognised by the first bytes."""
 
 
 class TooMuch(httpx.DecodingError):
-    """More bytes came than are taken."""
+    """The body is longer than the limit."""
 
 
 class OddEncoding(httpx.DecodingError):
-    """The body is packed in a way that was not asked for, or does not unpack."""
+    """The body has an encoding that was not asked for, or cannot be decompressed."""
 
 
 async def pieces(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
@@ -35,7 +35,7 @@ async def pieces(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
 
 
 async def unpacked(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
-    """The body, one layer of gzip or deflate taken off; `limit` holds for what comes and for what it becomes."""
+    """The body without one layer of gzip or deflate; `limit` holds before and after decompression."""
     layers = _layers(response)
     if not layers:
         async for piece in _bounded(response, limit):
@@ -50,7 +50,7 @@ async def unpacked(response: httpx.Response, limit: int) -> AsyncIterator[bytes]
             if size > limit:
                 raise TooMuch(f"more than {limit} bytes")
             yield piece
-            await asyncio.sleep(0)  # a few bytes become megabytes: others get their turn in between
+            await asyncio.sleep(0)  # a few bytes can become megabytes: let other tasks run in between
 
 
 async def document(response: httpx.Response, limit: int) -> bytes:
@@ -83,7 +83,7 @@ class _Inflater:
         self._begun = False
 
     def feed(self, packed: bytes) -> Iterator[bytes]:
-        """What these bytes become. OddEncoding when they are not what was said."""
+        """Decompress these bytes. OddEncoding when they are not in the announced encoding."""
         data, piece = packed, b""
         while data or len(piece) == CHUNK:  # a full piece may have more behind it although all input is taken
             piece = self._step(data)

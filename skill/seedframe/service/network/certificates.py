@@ -1,7 +1,7 @@
-"""Who vouches for a server: the certificates of a variable, or those of the operating system.
+"""The trusted certificates: those a variable names, or those of the operating system.
 
-In: the environment as a mapping. Out: a TLS context, and where its certificates are from. NotConfigured for a file
-that cannot be read. Never in here: a connection, a check switched off.
+In: the environment as a mapping. Out: a TLS context, and the source of its certificates. NotConfigured for a file
+that cannot be read. Never in here: a connection, a disabled check.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _from(name: str, path: Path) -> ssl.SSLContext:
 
 
 def _read_all(context: ssl.SSLContext, folder: Path) -> None:
-    """Certificates of a folder by their content, also where nobody ran `openssl rehash` on it."""
+    """Load the certificates of a folder by content, so that it needs no `openssl rehash`."""
     for path in sorted(folder.iterdir()):
         if path.suffix in {".pem", ".crt", ".cer"} and path.is_file():
             context.load_verify_locations(cafile=str(path))

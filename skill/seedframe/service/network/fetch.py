@@ -1,6 +1,6 @@
-"""Fetching one picture from an address that somebody else wrote: checked, followed, bounded in bytes and time.
+"""Downloads one picture from an untrusted address: checked, redirects followed, bounded in bytes and time.
 
-In: a URL. Out: its bytes, handed over piece by piece once the first ones look like a picture. NotFetched says why not.
+In: a URL. Out: its bytes, piece by piece, once the first ones look like a picture. NotFetched says why not.
 Directly called names are resolved once, every address must be public, and the checked address is the one that is
 called. Behind a proxy the proxy resolves, so only names and spelled-out addresses can be checked here.
 Never in here: a file, a retry, a key.
@@ -47,12 +47,12 @@ class NotFetched(Exception):
 
 
 class NotAPicture(NotFetched):
-    """Something came, and it is none; `why` is a sentence of its own."""
+    """The answer is not a picture; `why` is a sentence of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceOrigin:
-    """Who is called with the key: results may lie on that very host, and anywhere when it is this machine."""
+    """The host that is called with the key: results may be on that host, or anywhere when it is this machine."""
 
     scheme: str
     netloc: str
@@ -74,7 +74,7 @@ class ServiceOrigin:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One way to call a URL: as it is, or with a checked address in the place of its name."""
+    """One way to call a URL: as it is, or with a checked address in place of its host name."""
 
     url: str
     headers: dict[str, str]
@@ -126,7 +126,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def _answer(self, url: str, stall: float, *, trusted: bool) -> AsyncIterator[httpx.Response]:
-        """The answer of the first address that takes the call."""
+        """The answer of the first address that accepts the connection."""
         targets = [_Target(url, {}, {})] if trusted else await self._checked(url)
         for left, target in zip(reversed(range(len(targets))), targets, strict=True):
             request = self._http.build_request(
@@ -151,7 +151,7 @@ class Fetcher:
             return
 
     async def _checked(self, url: str) -> list[_Target]:
-        """How a stranger's address may be called. NotFetched: it may not."""
+        """The ways an untrusted address may be called. NotFetched: it may not."""
         try:
             parts, port = urlsplit(url), urlsplit(url).port or 443
             httpx.URL(url)
@@ -172,7 +172,7 @@ class Fetcher:
         return [_pinned(url, address, port) for address in addresses[:MOST_ADDRESSES]]
 
     def _check(self, addresses: Sequence[str], host: str) -> None:
-        """Every address must be public: a name that also leads inside is a trap."""
+        """Every address must be public: a name that also leads to a private one is refused."""
         if not addresses:
             raise NotFetched(Message("network.no-address", host=host), again=True)
         for address in addresses:
@@ -208,7 +208,7 @@ def _same_origin(url: str, step: str) -> bool:
 
 
 async def _receive(response: httpx.Response, write: Callable[[bytes], object], most: int, window: float) -> None:
-    """The body, once its first bytes are those of a picture; what its label says does not matter."""
+    """The body, once its first bytes are those of a picture; its content type does not matter."""
     if response.status_code != httpx.codes.OK:
         again = response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
         raise NotFetched(Message("network.status", status=response.status_code), again=again)
@@ -230,7 +230,7 @@ async def _receive(response: httpx.Response, write: Callable[[bytes], object], m
 
 
 def _picture(head: bytes, response: httpx.Response) -> bytes:
-    """The first bytes, if they are those of a picture; a label is only mentioned where it explains what came."""
+    """The first bytes, if they are those of a picture; the content type is only mentioned where it helps."""
     if sniff(head[:_HEAD]) is not None:
         return head
     kind = response.headers.get("content-type", "")[: limits().error_name]

@@ -1,6 +1,6 @@
-"""Which proxy an address goes through, by the variables every program reads (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+"""Chooses the proxy for an address, by the usual variables (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
 
-In: the environment as a mapping. Out: for each URL a proxy or None. NotConfigured for a proxy nobody can speak to.
+In: the environment as a mapping. Out: for each URL a proxy or None. NotConfigured for an unusable proxy.
 This machine's own addresses are never sent to a proxy. Never in here: a connection, `os.environ`.
 """
 
@@ -18,7 +18,7 @@ from seedframe.service.network.addresses import literal
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _SAME = {"socks": "socks5"}
-"""What desktop settings write for SOCKS 5."""
+"""How desktop settings spell SOCKS 5."""
 
 _PORTS = {"http": 80, "https": 443}
 _KINDS = ("http", "https", "all")
@@ -39,14 +39,14 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The proxies of an environment. `by_scheme`: http, https or all → proxy. `direct`: the words of NO_PROXY."""
+    """The proxies of an environment. `by_scheme`: http, https or all → proxy. `direct`: the entries of NO_PROXY."""
 
     by_scheme: Mapping[str, Proxy]
     direct: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Proxies:
-        """What the variables say; without any, what the operating system says (macOS, Windows)."""
+        """The proxies of the variables; without any, those of the operating system (macOS, Windows)."""
         found = {kind: named for kind in _KINDS if (named := _variable(environ, kind))}
         if not found:
             found = {kind: (_SYSTEM, url) for kind, url in _of_the_system().items() if kind in _KINDS}
@@ -108,7 +108,7 @@ def _proxy(name: str, value: str) -> Proxy:
 
 
 def _covers(word: str, host: str, port: int | None) -> bool:
-    """Whether one word of NO_PROXY means this host: `*`, a name and all below it, an address, a range, `host:port`."""
+    """Whether an entry of NO_PROXY matches: `*`, a name and all below it, an address, a range, `host:port`."""
     if word == "*":
         return True
     name = word.rpartition("://")[2].removeprefix("*").strip("[]")

@@ -1,7 +1,7 @@
-"""One httpx transport that sends each request its way: directly or through its proxy, with the right certificates.
+"""One httpx transport that sends each request directly or through its proxy, with the right certificates.
 
-In: proxies, the environment for certificates, limits of the pool. Out: an httpx transport. Connections and certificates
-are made when they are first needed. Never in here: a decision about an address, the meaning of an answer.
+In: proxies, the environment for certificates, limits of the pool. Out: an httpx transport. Connections are opened
+and certificates loaded when first needed. Never in here: a decision about an address, the meaning of an answer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Routed(httpx.AsyncBaseTransport):
         return self._proxies.of(url)
 
     async def prepare(self, url: str) -> httpx.AsyncHTTPTransport:
-        """Get ready to call an address. NotConfigured: its certificates cannot be read."""
+        """Prepare to call an address. NotConfigured: its certificates cannot be read."""
         proxy, secure = self.proxy(url), url.startswith("https:")
         key = (proxy.url if proxy else None, secure)
         if key not in self._open:
@@ -70,5 +70,5 @@ def _through(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
 
 
 def _unused() -> ssl.SSLContext:
-    """A context for plain http, where no TLS is spoken; it trusts nobody."""
+    """A context for plain http, without TLS; it trusts no certificate."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -20,11 +20,12 @@ from seedframe.messages import Message, sentences
 from seedframe.storyboard.continuity import Cast, face_visible
 from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.document import spot_name
-from seedframe.storyboard.frames import FrameResult, FrameTask, Trust, frames_of
+from seedframe.storyboard.frames import FrameResult, FrameTask, frames_of
 from seedframe.storyboard.names import frame_slot
 from seedframe.storyboard.schema import breaches, schema_named
 from seedframe.storyboard.types import Board, Role, Shot
 from seedframe.storyboard.wording import HAN
+from seedframe.studio.types import Trust
 
 MANIFEST_SCHEMA = "seedframe/manifest/1"
 

@@ -51,6 +51,7 @@ from seedframe.storyboard.run.worker_id import Machine, WorkerId
 from seedframe.studio.pipeline import Studio
 from seedframe.studio.plan import fingerprint_of_key
 from seedframe.studio.store import Store
+from seedframe.studio.types import Result
 
 AT_ONCE = 256
 """Frames one worker makes at once: what 500 images a minute need while each takes half a minute."""
@@ -236,7 +237,8 @@ class Worker:
         for token in await self._payments.open_questions(self._seat.machine):
             entry = await self._entry(token)
             if entry is not None and entry.result is not None:
-                await self._payments.paid(token, _kept(entry.result), _amount(entry.result))
+                result = Result.from_dict(entry.result)
+                await self._payments.paid(token, _kept(result), result.cost.amount)
 
     # A frame
 
@@ -361,9 +363,9 @@ class Worker:
     async def _bought(self, arguments: Told, token: str) -> Told:
         studio = await self._studio(Path(arguments["folder"]), arguments["backend"])
         async with studio.make(arguments["tool"], arguments["arguments"], key=token) as result:
-            facts = _kept(result.facts)
-            await self._payments.paid(token, facts, _amount(result.facts))
-            return facts
+            kept = _kept(result)
+            await self._payments.paid(token, kept, result.cost.amount)
+            return kept
 
     async def _after_sending(self, arguments: Told, token: Token) -> Token:
         """A token that was sent by somebody who may be dead: what the journal of this machine knows about it."""
@@ -378,7 +380,8 @@ class Worker:
             # Paid, and nobody took it: to ask again hands it over, without a POST.
             await self._bought(arguments, token.token)
         elif entry.result is not None:
-            await self._payments.paid(token.token, _kept(entry.result), _amount(entry.result))
+            result = Result.from_dict(entry.result)
+            await self._payments.paid(token.token, _kept(result), result.cost.amount)
         elif entry.state == "lost":
             await self._payments.settle(token.token, "lost", entry.booked)
         else:
@@ -470,16 +473,11 @@ def _ended(state: State, why: Message) -> Told:
     return {"end": state, "error": {language: why.text(language) for language in LANGUAGES}}
 
 
-def _kept(facts: Mapping[str, Any]) -> Told:
+def _kept(result: Result) -> Told:
     """What later steps need of a result; the rest is in the sidecar."""
-    picture = facts["pictures"][0]
-    size = [picture["width"], picture["height"]]
-    return {"path": picture["path"], "raw_path": picture.get("original"), "size": size}
-
-
-def _amount(facts: Mapping[str, Any]) -> Decimal | None:
-    amount = facts["cost"]["amount"]
-    return None if amount is None else Decimal(amount)
+    picture = result.pictures[0]
+    raw = picture.original and str(picture.original)
+    return {"path": str(picture.path), "raw_path": raw, "size": [picture.width, picture.height]}
 
 
 def _in_folder(path: Path, folder: Path) -> Path:
