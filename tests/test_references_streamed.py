@@ -49,7 +49,7 @@ async def made(environ: dict[str, str], carrier: httpx.AsyncBaseTransport, image
         Studio.open(Settings.read(environ), transport=carrier) as studio,
         studio.make("edit_image", arguments) as result,
     ):
-        return dict(result.facts)
+        return result.as_dict()
 
 
 def sent(request: httpx.Request) -> list[tuple[str, bytes]]:
@@ -178,7 +178,7 @@ async def test_what_is_shown_names_a_picture_by_type_size_and_digest(environ: di
         (entry,) = await studio.payments.entries(limit=1)
         arguments = {"prompt": CHANGE, "images": [str(source)], "dry_run": True}
         async with studio.make("edit_image", arguments) as result:
-            assert result.facts["payload"]["image"] == line
+            assert result.as_dict()["payload"]["image"] == line
     assert entry.request["image"] == [line, line]
     assert noted["arguments"]["images"] == [str(source), line]
 
