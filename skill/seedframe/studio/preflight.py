@@ -1,7 +1,7 @@
 """What a call needs before it is paid for: a writable folder, disk space for the pictures and for the record.
 
-In: a checked request, the bytes of its references, how much space a disk has. Out: nothing, or
-StoreError before anything is sent. Never in here: a network, a key (asked of the backend), the record itself.
+In: a checked request, how much space a disk has. Out: nothing, or StoreError before anything is sent.
+Never in here: a network, a key (asked of the backend), the record itself.
 """
 
 from __future__ import annotations
