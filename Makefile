@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.seedframe-installed
 EXTRAS := .[storyboard,fast,heif,xlsx]
 
-.PHONY: demo test check slow bench bench-storyboard docs install
+.PHONY: demo test check slow bench bench-storyboard docs lock audit install
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)  ## three pictures through the MCP server, offline, free of charge
@@ -31,6 +31,13 @@ bench-storyboard: $(STAMP)  ## 20,000 shots, several workers, kill -9
 
 docs: $(STAMP)  ## regenerate the pages computed from the data
 	$(BIN)/python -m scripts.reference_pages
+
+lock: $(STAMP)  ## lock every dependency with its hashes, from pypi.org alone, and list their licences
+	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv lock --no-config --default-index https://pypi.org/simple
+	$(BIN)/python scripts/licences.py
+
+audit: $(STAMP)  ## ask the index for known vulnerabilities of what is locked; says so where it does not answer
+	$(BIN)/python scripts/audit.py
 
 install: $(STAMP)
 

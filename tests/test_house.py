@@ -28,7 +28,18 @@ LAYERS = (
     ("service",),
     ("payments", "prompting", "images"),
     ("catalog", "geometry"),
-    ("settings", "errors", "redaction", "quoting", "limits", "messages", "package_data", "private_files"),
+    (
+        "settings",
+        "errors",
+        "redaction",
+        "quoting",
+        "limits",
+        "messages",
+        "package_data",
+        "private_files",
+        "confined_files",
+        "http_guard",
+    ),
 )
 """The packages from the doors down to the ground; below all of them lie the files of `data/`.
 
@@ -379,7 +390,7 @@ def test_a_new_model_is_one_file(tmp_path: Path):
 
     (picture,) = described["made"]["pictures"]
     assert described["models"][0] == "6.0"
-    assert described["advertised"].startswith("6.0, 5.5")
+    assert described["advertised"].startswith("6.0 0.22, 5.5")
     assert (described["made"]["model"], described["made"]["model_id"]) == ("6.0", "doubao-seedream-6-0-270601")
     assert (picture["width"], picture["height"]) == (1440, 2560)
     assert Path(picture["path"]).stat().st_size == picture["bytes"]

@@ -236,7 +236,7 @@ def test_a_page_is_no_picture_whatever_its_label_says(user: User, kind: str):
         local.pages[GENERATE] = answer(f"{local.base}/made.jpeg")
         facts = user.makes(ARK_API_BASE=local.base)
 
-    assert (facts["error"], facts["billed"]) == ("PictureError", "yes")
+    assert (facts["error"], facts["billed"]) == ("Undelivered", "yes")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -263,7 +263,7 @@ def test_a_redirect_to_another_place_inside_is_not_followed(user: User):
         local.pages |= {GENERATE: answer(f"{local.base}/one.jpeg"), "/one.jpeg": moved(f"{inside.base}/secret.jpeg")}
         facts = user.makes(ARK_API_BASE=local.base)
 
-    assert (facts["error"], inside.seen) == ("PictureError", [])
+    assert (facts["error"], inside.seen) == ("Undelivered", [])
 
 
 def test_pictures_are_asked_for_unpacked_and_taken_no_other_way(user: User):
@@ -288,7 +288,7 @@ def test_a_download_that_drips_ends_and_says_why(user: User):
         local.pages |= {GENERATE: answer(f"{local.base}/made.jpeg"), "/made.jpeg": Says(dripping)}
         facts = user.makes(ARK_API_BASE=local.base, SEEDFRAME_DOWNLOAD_TIMEOUT="1")
 
-    assert (facts["error"], facts["billed"]) == ("PictureError", "yes")
+    assert (facts["error"], facts["billed"]) == ("Undelivered", "yes")
     assert "slower than 8192 bytes per second" in facts["message"] or "not complete after 1 s" in facts["message"]
 
 

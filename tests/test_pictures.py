@@ -18,10 +18,10 @@ import pytest
 from PIL import Image, ImageChops, ImageCms, ImageOps, ImageStat
 from PIL.PngImagePlugin import PngInfo
 
+from seedframe.catalog import ReferenceLimits
 from seedframe.errors import PictureError, StoreError
 from seedframe.geometry import Anchor, Box, Size, crop_box, mismatch, parse_ratio
 from seedframe.images import (
-    ReferenceLimits,
     contact_strip,
     crop,
     data_uri,

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from seedframe.catalog import catalog
+from seedframe.catalog import ReferenceLimits, catalog
 from seedframe.errors import SeedreamError
 from seedframe.geometry import Box, Size
-from seedframe.images import ReferenceLimits, crop, fit_reference, inspect, preview, resize_frame
+from seedframe.images import crop, fit_reference, inspect, preview, resize_frame
 from seedframe.service.replies import Slot
 from seedframe.service.request import ImageRequest, check
 from seedframe.settings import Settings

@@ -188,13 +188,15 @@ def test_the_command_line_shows_no_key_on_either_stream(
     body = json.dumps({"error": {"code": "InvalidParameter", "message": SPELLED[spelling](KEY)}}).encode()
     head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
     with raw_service(head % len(body) + body) as base:
-        settings = Settings.read({**environ, "ARK_API_BASE": base.replace("//", f"//me:{'p4ssw0rd'}@")})
+        settings = Settings.read({**environ, "ARK_API_BASE": base})
         words = ["generate", CAT["prompt"], "--ratio", "1:1", *json_flag]
         done = CliRunner().invoke(program("en"), words, obj=settings)
         listed = CliRunner().invoke(program("en"), ["journal", "list", "--json"], obj=settings)
         checked = CliRunner().invoke(program("en"), ["doctor"], obj=settings)
+        named = Settings.read({**environ, "ARK_API_BASE": base.replace("//", "//me:p4ssw0rd@")})
+        refused = CliRunner().invoke(program("en"), words, obj=named)
 
-    said = "".join(run.stdout + run.stderr for run in (done, listed, checked))
+    said = "".join(run.stdout + run.stderr for run in (done, listed, checked, refused))
     assert "InvalidParameter" in said
     assert not shows_key(said)
     assert "p4ssw0rd" not in said

@@ -158,9 +158,9 @@ class Anchor:
             return cls(float(point[1]), float(point[2]))
         allowed = ["center", "top", "bottom", "left", "right", "top-left", "top-right", "bottom-left", "bottom-right"]
         raise InvalidRequest(
-            Message("geometry.anchor-unreadable", got=text, allowed=allowed),
+            Message("geometry.anchor-unreadable", got=text[:80], allowed=allowed),
             field="anchor",
-            got=text,
+            got=text[:80],
             allowed=[*allowed, "0.3,0.7"],
         )
 

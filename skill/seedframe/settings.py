@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,6 +55,7 @@ class Settings:
     images_per_minute: int | None = None
     response_format: str | None = None
     strict_prompts: bool = False
+    keep_metadata: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -68,6 +69,14 @@ class Settings:
         if "input_roots" not in values:
             values["input_roots"] = _default_roots(values["output_dir"])
         return cls(**values, environ=given)
+
+    def with_roots(self, granted: Sequence[Path]) -> Settings:
+        """The same settings with further folders to read from, also for a process that is given our variables."""
+        import os
+
+        roots = tuple(dict.fromkeys((*self.input_roots, *granted)))
+        variables = {**self.environ, "SEEDFRAME_INPUT_ROOTS": os.pathsep.join(map(str, roots))}
+        return replace(self, input_roots=roots, environ=variables)
 
     def first(self, names: tuple[str, ...]) -> str | None:
         """The first of these variables that is set, as backends name several."""
@@ -115,8 +124,11 @@ def _text(_name: str, value: str) -> str:
     return value
 
 
-def _path(_name: str, value: str) -> Path:
-    return Path(value).expanduser().absolute()
+def _path(name: str, value: str) -> Path:
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:  # the home of a user who does not exist
+        raise wrong(name, value, "/folder, ~/folder") from None
 
 
 def _paths(name: str, value: str) -> tuple[Path, ...]:
@@ -136,6 +148,13 @@ def _positive(kind: Callable[[str], T], expected: str) -> Callable[[str, str], T
         return number
 
     return parse
+
+
+def _flag(name: str, value: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if value.lower() not in known:
+        raise wrong(name, value, "1, 0")
+    return known[value.lower()]
 
 
 def _money(name: str, value: str) -> Money:
@@ -203,7 +222,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_TIMEOUT", "timeout", _positive(float, "300"), "300"),
     Setting("SEEDFRAME_DOWNLOAD_TIMEOUT", "download_timeout", _positive(float, "120"), "120"),
     Setting("SEEDFRAME_FAKE_IP", "fake_ips", _fake_ips, "–"),
-    Setting("SEEDFRAME_INPUT_ROOTS", "input_roots", _paths, "~ : . : output"),
+    Setting("SEEDFRAME_INPUT_ROOTS", "input_roots", _paths, ". : output : Desktop : Documents : Downloads : Pictures"),
+    Setting("SEEDFRAME_KEEP_METADATA", "keep_metadata", _flag, "0"),
     Setting("SEEDFRAME_ENDPOINTS", "endpoints", _endpoints, "–"),
     Setting("SEEDFRAME_BUDGET", "budget", _money, "–"),
     Setting("SEEDFRAME_CONFIRM_ABOVE", "confirm_above", _money, "–"),
@@ -234,9 +254,24 @@ _FOLDERS: Mapping[str, Callable[[], Path]] = {"output_dir": _pictures_folder, "j
 
 
 def _default_roots(output_dir: Path) -> tuple[Path, ...]:
-    """Home, where we stand and where we save; never the root of the disk (hosts start servers there)."""
-    roots = (Path.home(), Path.cwd(), output_dir)
-    return tuple(dict.fromkeys(root for root in roots if root != Path(root.anchor)))
+    """Where we stand, where we save and where people keep pictures; never a whole home or disk, nothing hidden."""
+    import platformdirs
+
+    home = Path.home()
+    usual = (
+        platformdirs.user_desktop_dir(),
+        platformdirs.user_documents_dir(),
+        platformdirs.user_downloads_dir(),
+        platformdirs.user_pictures_dir(),
+    )
+    roots = (Path.cwd(), output_dir, *map(Path, usual))
+    return tuple(dict.fromkeys(root for root in roots if not _is_too_wide(root, home)))
+
+
+def _is_too_wide(root: Path, home: Path) -> bool:
+    """Hosts start servers at the root of the disk, at home or in their own hidden folder."""
+    hidden = root.is_relative_to(home) and any(name.startswith(".") for name in root.relative_to(home).parts)
+    return root in {home, Path(root.anchor)} or hidden
 
 
 def language_of(environ: Mapping[str, str]) -> Language:

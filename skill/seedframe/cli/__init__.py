@@ -54,7 +54,14 @@ class _Program(click.Group):
     def __init__(self, language: Language, **options: Any) -> None:
         super().__init__(no_args_is_help=True, **options)
         self._language = language
-        self._unasked = ["service", "pictures", "books", "fetching", "storyboard", "tools"]
+        self._unasked = [
+            "service_commands",
+            "image_commands",
+            "payment_commands",
+            "fetch_commands",
+            "storyboard_commands",
+            "local_commands",
+        ]
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run it; whatever is written meanwhile, also by an error nobody caught, leaves without keys."""

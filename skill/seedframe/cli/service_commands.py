@@ -19,6 +19,8 @@ from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings
 
+LOOPBACK = "127.0.0.1"
+
 
 def commands(language: Language) -> tuple[click.Command, ...]:
     """The commands of this module with help in one language."""
@@ -41,6 +43,7 @@ def commands(language: Language) -> tuple[click.Command, ...]:
             params=[
                 click.Option(["--port"], type=int, default=8900, show_default=True),
                 click.Option(["--profile"], default="ark", show_default=True),
+                click.Option(["--host"], default=LOOPBACK, show_default=True, help=say("cli.emulate-host", language)),
             ],
         ),
         click.Command("serve", callback=_serve, help=say("cli.serve", language)),
@@ -157,17 +160,31 @@ def _plain(value: Any) -> str:
 
 
 @click.pass_obj
-def _emulate(settings: Settings, port: int, profile: str) -> None:
+def _emulate(settings: Settings, port: int, profile: str, host: str) -> None:
     from seedframe.catalog import catalog
     from seedframe.emulator import serve
 
+    def announce(taken: int) -> None:
+        name, where = backend.base_settings[0], f"[{host}]" if ":" in host else host
+        described = say("cli.emulating", settings.language, host=where, port=taken, profile=profile, name=name)
+        click.echo(described, err=True)
+
     try:
         backend = catalog().backend(profile)
+        serve(port, host=host, profile=profile, ready=announce)
     except SeedreamError as error:
         fail(error, settings, as_json=False)
-    name = backend.base_settings[0]
-    click.echo(say("cli.emulating", settings.language, port=port, profile=profile, name=name), err=True)
-    serve(port, profile=profile)
+    except (OSError, OverflowError) as error:
+        fail(_no_port(host, port, error), settings, as_json=False)
+
+
+def _no_port(host: str, port: int, error: Exception) -> SeedreamError:
+    from seedframe.errors import InvalidRequest
+    from seedframe.messages import Message
+
+    why = getattr(error, "strerror", None) or str(error)
+    message = Message("cli.no-port", host=host, port=port, why=why)
+    return InvalidRequest(message, field="port", got=port, allowed="0-65535", advice=Message("cli.no-port-advice"))
 
 
 @click.pass_obj

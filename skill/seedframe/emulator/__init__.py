@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from seedframe.emulator.app import emulator, serve, transport
 from seedframe.emulator.faults import scripted
+from seedframe.emulator.in_process import InProcess
 from seedframe.emulator.server import running
-from seedframe.emulator.transport import InProcess
 
 __all__ = ["InProcess", "emulator", "running", "scripted", "serve", "transport"]

@@ -9,6 +9,8 @@ In: what a test or a person chooses. Out: an app, or a transport around it. Neve
 
 from __future__ import annotations
 
+import json
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -19,19 +21,21 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from seedframe.catalog import catalog
 from seedframe.emulator.faults import Script
+from seedframe.emulator.in_process import InProcess
 from seedframe.emulator.options import Clock, Fetch, Options, Paint, ReplyStyle
-from seedframe.emulator.server import serve_app
+from seedframe.emulator.server import listen, serve_app
 from seedframe.emulator.service import RESULTS, Service
-from seedframe.emulator.transport import InProcess
 from seedframe.errors import InvalidRequest
+from seedframe.messages import Message
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Json = dict[str, Any]
+LONGEST_ADVANCE = 10 * 365 * 86_400
 
 
 class Choices(TypedDict, total=False):
@@ -119,9 +123,17 @@ def transport(**options: Unpack[Choices]) -> InProcess:
     return InProcess(emulator(**options))
 
 
-def serve(port: int, *, host: str = "127.0.0.1", **options: Unpack[Choices]) -> None:
-    """Serve an emulator until interrupted; the options are those of `emulator`."""
-    serve_app(emulator(**options), port, host=host)
+def serve(
+    port: int, *, host: str = "127.0.0.1", ready: Callable[[int], object] = int, **options: Unpack[Choices]
+) -> None:
+    """Serve an emulator until interrupted; the options are those of `emulator`.
+
+    `ready` is given the port once it is ours. OSError or OverflowError where it cannot be.
+    """
+    app = emulator(**options)
+    with listen(host, port) as listener:
+        ready(listener.getsockname()[1])
+        serve_app(app, listener, host=host)
 
 
 def _app(service: Service) -> Starlette:
@@ -143,7 +155,12 @@ def _app(service: Service) -> Starlette:
 def _admin(act: Callable[[object], Json]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         content = await request.body()
-        return JSONResponse(act(await request.json() if content else None), headers={"x-emulated": "true"})
+        try:
+            wanted = json.loads(content) if content else None
+        except (ValueError, RecursionError):
+            return _admin_says(Message("emulator.odd-json"))
+        described = json.dumps(act(wanted)).encode()  # plain ASCII: what came may hold half a character
+        return Response(described, headers={"x-emulated": "true"}, media_type="application/json")
 
     return endpoint
 
@@ -164,7 +181,15 @@ def _reset(service: Service, _: object) -> Json:
 
 def _clock(service: Service, wanted: object) -> Json:
     if isinstance(wanted, Mapping):
-        service.options.clock.advance(float(wanted.get("advance", 0)))
+        seconds = wanted.get("advance", 0)
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or abs(seconds) > LONGEST_ADVANCE:
+            raise InvalidRequest(
+                Message("emulator.odd-clock", got=str(seconds)[:80], allowed=LONGEST_ADVANCE),
+                field="advance",
+                got=str(seconds)[:80],
+                allowed=LONGEST_ADVANCE,
+            )
+        service.options.clock.advance(seconds)
     return {"now": service.options.clock()}
 
 
@@ -178,4 +203,9 @@ ADMIN: Mapping[str, tuple[str, Callable[[Service, object], Json]]] = {
 
 
 async def _refused_by_admin(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400, {"x-emulated": "true"})
+    return _admin_says(str(error))
+
+
+def _admin_says(what: object) -> Response:
+    described = json.dumps({"error": str(what)}).encode()
+    return Response(described, 400, {"x-emulated": "true"}, "application/json")

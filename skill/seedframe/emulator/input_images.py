@@ -18,7 +18,6 @@ from seedframe.catalog import ReferenceLimits
 from seedframe.emulator.generation_request import InputImage
 from seedframe.emulator.refusal import Refusal, invalid
 from seedframe.geometry import Size
-from seedframe.images.headers import sniff
 
 THUMBNAIL = 320
 DATA_URI = re.compile(r"data:image/([a-z0-9.+-]+);base64,(.*)", re.DOTALL)
@@ -83,8 +82,8 @@ def _measured(source: str, content: bytes, declared: str | None, limits: Referen
     if len(content) > limits.max_bytes:
         raise Refusal("image-oversized")
     try:
-        if (sniffed := sniff(content[:32])) == "heic" and not _reads_heic():
-            return _trusted(source, sniffed, declared, limits)
+        if _is_heic(content) and not _reads_heic():
+            return _trusted(source, "heic", declared, limits)
         picture: Image.Image = Image.open(io.BytesIO(content))
         kind = KINDS.get(picture.format or "", (picture.format or "").lower())
         size = Size(*picture.size)
@@ -135,3 +134,11 @@ def _check_size(size: Size, limits: ReferenceLimits) -> None:
         raise invalid("image", f"image size must be at most {limits.max_pixels} pixels")
     if not limits.min_ratio <= size.ratio <= limits.max_ratio:
         raise invalid("image", f"aspect ratio must be between {limits.min_ratio} and {limits.max_ratio}")
+
+
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def _is_heic(content: bytes) -> bool:
+    """Whether a file says of itself that it is HEIC (ISO 14496-12: `ftyp`, then the major brand)."""
+    return content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS

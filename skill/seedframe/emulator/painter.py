@@ -14,7 +14,7 @@ from typing import Literal
 
 from PIL import Image, ImageDraw
 
-from seedframe.emulator import image_files, lettering, scenery
+from seedframe.emulator import image_files, scenery, text_drawing
 from seedframe.emulator.faults import Fault
 from seedframe.emulator.generation_request import Format
 from seedframe.geometry import Size
@@ -62,7 +62,7 @@ def _painted(recipe: Recipe) -> bytes:
 def _instant(size: Size, format: Format) -> bytes:
     blank = Recipe("instant", 1, size, format, "instant", watermark=False)
     picture = scenery.gradient(((40, 60, 110), (240, 180, 120)), size.width, size.height)
-    lettering.write_mark(picture, blank.title)
+    text_drawing.write_mark(picture, blank.title)
     return image_files.jpeg(picture) if format == "jpeg" else image_files.png(picture)
 
 
@@ -73,10 +73,10 @@ def _scene(recipe: Recipe) -> Image.Image:
     sketch = scenery.draw_scene(scene, max(8, round(size.width * scale)), max(8, round(size.height * scale)))
     picture = sketch.resize((size.width, size.height), Image.Resampling.BICUBIC)
     _paste_references(picture, recipe.thumbnails)
-    lettering.write_caption(picture, recipe.prompt)
-    lettering.write_mark(picture, f"{recipe.title} · {size}")
+    text_drawing.write_caption(picture, recipe.prompt)
+    text_drawing.write_mark(picture, f"{recipe.title} · {size}")
     if recipe.watermark:
-        lettering.write_watermark(picture)
+        text_drawing.write_watermark(picture)
     return picture
 
 
@@ -89,7 +89,7 @@ def _cutout(recipe: Recipe) -> Image.Image:
     tall = min(size.height * 0.86, size.width * 0.8 / subject["aspect"])
     wide = tall * subject["aspect"]
     scenery.silhouette(picture, subject, scene.mood, ((size.width - wide) / 2, (size.height - tall) / 2, wide, tall))
-    lettering.write_mark(picture, f"{recipe.title} · {size}")
+    text_drawing.write_mark(picture, f"{recipe.title} · {size}")
     return picture
 
 
@@ -100,7 +100,7 @@ def _paste_references(picture: Image.Image, thumbnails: tuple[bytes | None, ...]
     room = min(picture.width * 0.2, picture.height * 0.74 / len(thumbnails))
     side, edge = round(room * 0.88), round(room * 0.06) + 2
     pen = ImageDraw.Draw(picture)
-    letters, _ = lettering.font(max(8, side // 7))
+    letters, _ = text_drawing.font(max(8, side // 7))
     top = round(min(picture.size) * 0.036)
     for number, content in enumerate(thumbnails, start=1):
         print_ = _print(content, side)
@@ -116,7 +116,7 @@ def _print(content: bytes | None, side: int) -> Image.Image:
     """Make a small copy of a reference; a grey card where only its URL is known."""
     if content is None:
         card = scenery.gradient(((120, 126, 138), (176, 180, 188)), side, side)
-        letters, _ = lettering.font(max(8, side // 5))
+        letters, _ = text_drawing.font(max(8, side // 5))
         ImageDraw.Draw(card).text((side / 2, side / 2), "URL", font=letters, fill=(250, 250, 250), anchor="mm")
         return card
     copy: Image.Image = Image.open(io.BytesIO(content))

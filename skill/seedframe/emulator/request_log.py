@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+DEEPEST = 20
 SHOWN = 200
 """Longer texts (inline pictures above all) are told by their beginning and their length."""
 
@@ -105,12 +106,14 @@ class RequestLog:
         }
 
 
-def shortened(value: object) -> object:
-    """Cut every long text in some JSON, so that a ledger of many inline pictures stays small."""
+def shortened(value: object, depth: int = DEEPEST) -> object:
+    """Cut every long text in some JSON, so that a ledger of many inline pictures stays small; what is deeper too."""
+    if depth == 0:
+        return "…"
     if isinstance(value, str) and len(value) > SHOWN:
         return f"{value[:64]}… ({len(value)} characters)"
     if isinstance(value, Mapping):
-        return {key: shortened(item) for key, item in value.items()}
+        return {key: shortened(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [shortened(item) for item in value]
+        return [shortened(item, depth - 1) for item in value]
     return value

@@ -17,6 +17,11 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from seedframe.http_guard import HttpGuard
+
+MAX_BODY = 100 << 20
+"""Bytes of a request. The vendor documents no limit; a large router in front of it takes 100 MiB (2026-05)."""
+
 START_SECONDS = 10.0
 
 
@@ -28,9 +33,15 @@ class CuttableProtocol(H11Protocol):
         self.app_state = {**self.app_state, "hang_up": transport.close}
 
 
-def serve_app(app: Starlette, port: int, *, host: str = "127.0.0.1") -> None:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; OSError or OverflowError says why not. Port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family)
+
+
+def serve_app(app: Starlette, listener: socket.socket, *, host: str = "127.0.0.1") -> None:
     """Serve until interrupted. Loopback by default: the emulator trusts everybody who reaches it."""
-    _server(app, host, port).run()
+    _server(app, host, listener.getsockname()[1]).run([listener])
 
 
 @contextmanager
@@ -60,4 +71,5 @@ def _await_start(server: uvicorn.Server, thread: threading.Thread) -> None:
 
 def _server(app: Starlette, host: str, port: int) -> uvicorn.Server:
     config: dict[str, Any] = {"server_header": False, "date_header": False, "log_level": "warning", "lifespan": "off"}
-    return uvicorn.Server(uvicorn.Config(app, host=host, port=port, http=CuttableProtocol, **config))
+    guarded: Any = HttpGuard(app, host, MAX_BODY)
+    return uvicorn.Server(uvicorn.Config(guarded, host=host, port=port, http=CuttableProtocol, **config))

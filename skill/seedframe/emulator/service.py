@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from seedframe.catalog import Backend, catalog
 from seedframe.emulator import envelopes, responses
-from seedframe.emulator.delivery import CutOff, Dropped, EventStream, Hanging
+from seedframe.emulator.answers import CutOff, Dropped, EventStream, Hanging
 from seedframe.emulator.faults import INSTEAD, Fault, Faults, Script, error_row
 from seedframe.emulator.fetching import fetch_loopback, trust
 from seedframe.emulator.gateway import read_gateway, unknown_gateway_keys
@@ -288,11 +288,14 @@ def _answers_as_gateway(backend: Backend) -> bool:
 
 
 def _parsed(content: bytes) -> object:
-    """Read JSON; None stands for whatever is none."""
+    """Read JSON; None stands for whatever is none, and for half a character, which nothing can be written with."""
     try:
-        return json.loads(content)
-    except ValueError:
+        value: object = json.loads(content)
+        if b"\\ud" in content.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return None
+    return value
 
 
 def _cut(faults: Faults) -> int | None:

@@ -10,6 +10,7 @@ from seedframe.images.headers import read_header, sniff
 from seedframe.images.inspection import inspect, see_through, seedance_problems
 from seedframe.images.preview import contact_strip, preview
 from seedframe.images.refit import data_uri, fit_reference
+from seedframe.images.strip_metadata import strip
 from seedframe.images.turbojpeg import turbojpeg_version
 from seedframe.images.types import MAX_PIXELS, MIMES, CropReport, FitReport, Header, Metadata, Verified
 from seedframe.images.verify import differences, verify
@@ -34,6 +35,7 @@ __all__ = [
     "see_through",
     "seedance_problems",
     "sniff",
+    "strip",
     "turbojpeg_version",
     "verify",
     "written_format",

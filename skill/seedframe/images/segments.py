@@ -7,9 +7,11 @@ look like a marker (Seedream's C2PA manifest embeds a whole thumbnail JPEG with 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from mmap import mmap
 from typing import BinaryIO
 
 from seedframe.geometry import Size
@@ -31,6 +33,9 @@ _TALKING = frozenset({*range(0xE1, 0xF0), _COM})
 _LENGTH_FIELD = 2
 _FACTORS = range(1, 5)
 _MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_AFTER_CODED_DATA = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+"""A marker that ends coded data: FF 00 is a coded FF, and restart markers stand between coded blocks."""
+
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 
 
@@ -62,6 +67,12 @@ def jpeg_metadata(file: BinaryIO) -> bytes:
         for marker, span in _segments(file)
         if marker in _TALKING and marker != _APP14
     )
+
+
+def after_scan(data: bytes | mmap, start: int) -> int:
+    """Where the coded data that begins at `start` ends: at the next marker, or at the end of the file."""
+    found = _AFTER_CODED_DATA.search(data, start)
+    return found.start() if found else len(data)
 
 
 def _check_scans(file: BinaryIO) -> None:

@@ -11,8 +11,9 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import anyio
@@ -23,9 +24,10 @@ from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
 
-from seedframe.errors import ConfirmationNeeded, SeedreamError
+from seedframe.errors import ConfirmationNeeded, InvalidRequest, SeedreamError
 from seedframe.mcp_server.lines import OVERSIZED, host_lines
 from seedframe.mcp_server.progress import Context, Progress, QuestionPending, consents
+from seedframe.mcp_server.roots import granted_roots, kept_roots, state_of
 from seedframe.messages import Language, Message
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ INSTRUCTIONS = (
     "Never repeat a call whose outcome is unknown without asking."
 )
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
+
+OUTSIDE = frozenset({"references.outside", "boards.board-outside", "boards.blocked"})
+"""Refusals that further folders may mend."""
 
 OpenStudio = Callable[[], "AbstractAsyncContextManager[Studio]"]
 
@@ -156,6 +161,18 @@ class _Lister:
         return t.ListToolsResult(tools=self._tools)
 
 
+_Once = Callable[[dict[str, Any], tuple[Path, ...]], Awaitable[t.CallToolResult]]
+"""One attempt at a call: its arguments, and the folders its host granted."""
+
+
+class _AfterClaim(Exception):
+    """A failure of ours after a payment had been noted; `entry` is where."""
+
+    def __init__(self, entry: str) -> None:
+        super().__init__(entry)
+        self.entry = entry
+
+
 class _Caller:
     """`tools/call`: an error a smarter agent could have avoided is a result; an unknown tool is a protocol error."""
 
@@ -183,10 +200,11 @@ class _Caller:
             return content.refusal(error, self._language)
         except MCPError:
             raise
-        except Exception:
+        except Exception as error:
             reference = uuid.uuid4().hex[:8]
             log.exception("tool %s failed, reference %s", params.name, reference)
-            return content.defect(reference, self._language)
+            entry = error.entry if isinstance(error, _AfterClaim) else None
+            return content.defect(reference, entry, self._language)
 
     async def _call(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult:
         from seedframe.limits import limits
@@ -207,41 +225,72 @@ class _Caller:
     async def _make(self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]) -> t.CallToolResult:
         studio = await ctx.lifespan_context.studio()
         progress = Progress(ctx, self._language, studio.settings.secrets)
+
+        async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
+            return await self._hand_over(studio, params.name, given, progress, roots)
+
         async with progress.beating():
-            try:
-                return await self._hand_over(studio, params.name, arguments, progress)
-            except ConfirmationNeeded as error:
-                if not await self._may_pay(ctx, params, error):
-                    raise
-                return await self._hand_over(studio, params.name, {**arguments, "confirm_cost": True}, progress)
+            return await self._asking(ctx, params, arguments, once)
 
     async def _board(
         self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]
     ) -> t.CallToolResult:
         from seedframe.mcp_server import storyboard_tool
 
-        studio = await ctx.lifespan_context.studio()
+        studio: Studio = await ctx.lifespan_context.studio()
         progress = Progress(ctx, self._language, studio.settings.secrets)
+
+        async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
+            async def wider() -> Settings:
+                granted = await granted_roots(ctx, params)
+                return studio.settings.with_roots((*roots, *granted)) if granted else settings
+
+            settings = studio.settings.with_roots(roots) if roots else studio.settings
+            return await storyboard_tool.answer(given, settings, self._language, progress.report, wider)
+
         async with progress.beating():
+            return await self._asking(ctx, params, arguments, once)
+
+    async def _asking(
+        self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any], once: _Once
+    ) -> t.CallToolResult:
+        """Call; where the host can mend what stands in the way (a folder, the user's consent), ask it and call again.
+
+        Both are asked for before anything is sent, so that calling again costs nothing.
+        """
+        roots = kept_roots(params)
+        try:
             try:
-                return await storyboard_tool.answer(arguments, studio.settings, self._language, progress.report)
-            except ConfirmationNeeded as error:
-                if not await self._may_pay(ctx, params, error):
+                return await once(arguments, roots)
+            except InvalidRequest as error:
+                granted = await granted_roots(ctx, params) if error.message.key in OUTSIDE else ()
+                if not granted:
                     raise
-                agreed = {**arguments, "confirm_cost": True}
-                return await storyboard_tool.answer(agreed, studio.settings, self._language, progress.report)
+                roots = (*roots, *granted)
+                return await once(arguments, roots)
+        except ConfirmationNeeded as error:
+            question = Message("server.may-pay", price=error.facts["price"]).text(self._language)
+            if not await consents(ctx, params, question, state_of(roots)):
+                raise
+            return await once({**arguments, "confirm_cost": True}, roots)
 
     async def _hand_over(
-        self, studio: Studio, tool: str, arguments: dict[str, Any], progress: Progress
+        self, studio: Studio, tool: str, arguments: dict[str, Any], progress: Progress, roots: tuple[Path, ...]
     ) -> t.CallToolResult:
         from seedframe.mcp_server import content
 
-        async with studio.make(tool, arguments, report=progress.report) as result:
-            return await asyncio.to_thread(content.answer, result, self._language)
-
-    async def _may_pay(self, ctx: Context, params: t.CallToolRequestParams, error: ConfirmationNeeded) -> bool:
-        question = Message("server.may-pay", price=error.facts["price"]).text(self._language)
-        return bool(await consents(ctx, params, question))
+        claimed: list[str] = []
+        try:
+            async with studio.make(
+                tool, arguments, report=progress.report, roots=roots, claimed=claimed.append
+            ) as result:
+                return await asyncio.to_thread(content.answer, result, self._language)
+        except SeedreamError:
+            raise
+        except Exception as error:
+            if not claimed:
+                raise
+            raise _AfterClaim(claimed[0]) from error
 
     async def _style(self, ctx: Context, arguments: dict[str, Any]) -> t.CallToolResult:
         from seedframe.mcp_server import content

@@ -42,9 +42,10 @@ def refusal(error: SeedreamError, language: Language) -> t.CallToolResult:
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 
-def defect(reference: str, language: Language) -> t.CallToolResult:
-    """A failure of ours: a reference into the log, nothing of the exception."""
-    text = Message("server.defect", reference=reference).text(language)
+def defect(reference: str, entry: str | None, language: Language) -> t.CallToolResult:
+    """A failure of ours: a reference into the log, nothing of the exception. `entry`: a payment that was noted."""
+    key = "server.defect" if entry is None else "server.defect-paid"
+    text = Message(key, reference=reference, entry=entry).text(language)
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 

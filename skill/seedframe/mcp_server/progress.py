@@ -72,14 +72,17 @@ class QuestionPending(Exception):
         self.result = result
 
 
-async def consents(ctx: Context, params: t.CallToolRequestParams, question: str) -> bool | None:
-    """The user's answer to a yes/no question; None when this host cannot ask (or nobody is there)."""
+async def consents(ctx: Context, params: t.CallToolRequestParams, question: str, state: str) -> bool | None:
+    """The user's answer to a yes/no question; None when this host cannot ask (or nobody is there).
+
+    `state` comes back with the answer where asking ends the call.
+    """
     capabilities = ctx.session.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
         return None
     schema = {"type": "object", "properties": {"pay": {"type": "boolean", "title": question}}, "required": ["pay"]}
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
-        return _modern_answer(params, question, schema)
+        return _modern_answer(params, question, schema, state)
     if not ctx.session.can_send_request:
         return None
     try:
@@ -88,12 +91,12 @@ async def consents(ctx: Context, params: t.CallToolRequestParams, question: str)
         return None
 
 
-def _modern_answer(params: t.CallToolRequestParams, question: str, schema: dict[str, Any]) -> bool:
+def _modern_answer(params: t.CallToolRequestParams, question: str, schema: dict[str, Any], state: str) -> bool:
     given = (params.input_responses or {}).get(CONSENT)
     if given is None:
         form = t.ElicitRequestFormParams(message=question, requested_schema=schema)
         request = t.ElicitRequest(params=form)
-        raise QuestionPending(t.InputRequiredResult(input_requests={CONSENT: request}, request_state=CONSENT))
+        raise QuestionPending(t.InputRequiredResult(input_requests={CONSENT: request}, request_state=state))
     return _agreed(t.ElicitResult.model_validate(given.model_dump(mode="json", by_alias=True, exclude_none=True)))
 
 

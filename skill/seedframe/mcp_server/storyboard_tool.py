@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Any
 
 import mcp.types as t
 
+from seedframe.confined_files import NoFile, Outside, is_file, locate, real_path
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Language, Message
 from seedframe.service.request import coerced
@@ -25,6 +27,7 @@ from seedframe.settings import Settings
 from seedframe.storyboard import actions, reports
 from seedframe.storyboard.board import Board, read_board
 from seedframe.storyboard.board_folder import BOARD_FILE, SHEET_FILE, board_in, keep_board
+from seedframe.storyboard.board_plan import BoardPlan
 from seedframe.storyboard.folder_links import leftovers
 from seedframe.storyboard.run import detached
 from seedframe.storyboard.run.run import BoardState, board_state, cancel_board
@@ -34,10 +37,13 @@ from seedframe.studio.store import PARTS_FOLDER, Store
 TOOL = "run_storyboard"
 GIVEN = "given"
 WAIT, LONGEST_WAIT = 20, 50
+REFERENCE_OUTSIDE = "boards.reference-outside"
 LOOK_SECONDS = 1.0
 PREVIEW_SIDE, PREVIEW_BYTES = 1_568, 300_000
 
 Tell = Callable[[Message], Awaitable[None]]
+Wider = Callable[[], Awaitable[Settings]]
+"""Ask the host for further folders to read from: the settings with them, or the same settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +54,11 @@ class _Call:
     settings: Settings
     language: Language
     report: Tell
+    wider: Wider
 
 
 async def answer(
-    arguments: Mapping[str, Any], settings: Settings, language: Language, report: Tell
+    arguments: Mapping[str, Any], settings: Settings, language: Language, report: Tell, wider: Wider
 ) -> t.CallToolResult:
     """The result of one call; a SeedreamError says what stands in the way."""
     board = arguments.get("board")
@@ -59,17 +66,24 @@ async def answer(
     known = {"plan": _plan, "run": _run, "status": _status, "pick": _pick, "sheet": _sheet, "cancel": _cancel}
     action = given.get("action")
     if action not in known:
+        shown = action if action is None else str(action)[:80]
         raise InvalidRequest(
-            Message("boards.action-unknown", got=action), field="action", got=action, allowed=list(known)
+            Message("boards.action-unknown", got=shown), field="action", got=shown, allowed=list(known)
         )
-    return await known[action](_Call(given, settings, language, report))
+    return await known[action](_Call(given, settings, language, report, wider))
 
 
 async def _plan(call: _Call) -> t.CallToolResult:
-    plan = await asyncio.to_thread(lambda: actions.plan_of(_board(call), call.settings))
+    plan = await asyncio.to_thread(_planned, call)
+    if any(finding.message.key == REFERENCE_OUTSIDE for finding in plan.all_findings()):
+        plan = await asyncio.to_thread(_planned, replace(call, settings=await call.wider()))
     noticed = reports.finding_lines(plan.all_findings(), call.language)
     lines = [reports.total_line(plan, call.language), *list(noticed)[: reports.MOST_LINES]]
     return _tool_result(lines, reports.plan_facts(plan, call.language))
+
+
+def _planned(call: _Call) -> BoardPlan:
+    return actions.plan_of(_board(call), call.settings)
 
 
 async def _run(call: _Call) -> t.CallToolResult:
@@ -182,10 +196,12 @@ def _board(call: _Call) -> Board:
     if "\n" in described.strip() or described.lstrip().startswith(("{", "[")):
         # Pictures of a text that lies nowhere are meant from where pictures are saved.
         return read_board(call.settings.output_dir / "board", text=described)
-    path = Path(described).expanduser()
-    path = path if path.is_absolute() else _first_there(path, call.settings)
-    real = path.resolve()
-    if not (real.is_file() and _is_inside(real, call.settings.input_roots, call.settings)):
+    roots = (*call.settings.input_roots, call.settings.output_dir)
+    try:
+        place = locate(_first_there(described, call.settings), roots)
+    except (Outside, NoFile):
+        place = None
+    if place is None or not is_file(place.path):
         raise InvalidRequest(
             Message("boards.board-outside", got=described[:200]),
             field="board",
@@ -193,21 +209,22 @@ def _board(call: _Call) -> Board:
             allowed=[str(root) for root in call.settings.input_roots],
             advice=Message("boards.board-outside-advice"),
         )
-    return read_board(real)
+    return read_board(place.path)
 
 
-def _first_there(path: Path, settings: Settings) -> Path:
+def _first_there(described: str, settings: Settings) -> Path:
     places = (Path.cwd(), settings.output_dir, *settings.input_roots)
-    return next((place / path for place in places if (place / path).is_file()), path)
+    found = [real_path(described, place) for place in places]
+    return next((path for path in found if is_file(path)), found[0])
 
 
 def _folder(call: _Call) -> Path:
     """The folder of a board that was run: by its id, or by its path inside the folders that may be read."""
     described = str(_needed(call, "id"))
-    path = (call.settings.output_dir / Path(described).expanduser()).resolve()
+    path = _output_path(described, call.settings)
     if not _is_inside(path, call.settings.input_roots, call.settings):
         raise _outside(described, call.settings)
-    if not any((path / name).exists() for name in (BOARD_FILE, PARTS_FOLDER)):
+    if not any(os.path.lexists(path / name) for name in (BOARD_FILE, PARTS_FOLDER)):
         raise InvalidRequest(
             Message("boards.no-board", out=path),
             field="id",
@@ -221,12 +238,19 @@ def _folder(call: _Call) -> Path:
 def _new_folder(call: _Call, board: Board) -> Path:
     """Where a run may write: inside the output folder, or wherever a board was run before."""
     described = str(call.given.get("id") or board.project)
-    path = (call.settings.output_dir / Path(described).expanduser()).resolve()
+    path = _output_path(described, call.settings)
     root = call.settings.output_dir.resolve()
-    begun = (path / BOARD_FILE).exists() and _is_inside(path, call.settings.input_roots, call.settings)
+    begun = os.path.lexists(path / BOARD_FILE) and _is_inside(path, call.settings.input_roots, call.settings)
     if not begun and (path == root or not path.is_relative_to(root)):
         raise _outside(described, call.settings)
     return path
+
+
+def _output_path(described: str, settings: Settings) -> Path:
+    try:
+        return real_path(described, settings.output_dir)
+    except NoFile:
+        raise _outside(described, settings) from None
 
 
 def _outside(described: str, settings: Settings) -> InvalidRequest:

@@ -117,14 +117,20 @@ Claim = Begin | Join | Replay | Fetch
 class Kept:
     """Where one paid picture can be fetched until `expires` (seconds since the epoch).
 
-    `address` is a signed URL, or `file:` and the path of a part that had arrived; it is for downloading only and must
-    not be shown. `facts` are what the reply said of the picture (`size`, `layer`), JSON-ready.
+    `address` is a signed URL, or the path of a part that had arrived where the facts say `arrived`; it is for
+    downloading only and must not be shown. `facts` are what the reply said of the picture (`size`, `layer`) and whether
+    it had arrived, JSON-ready; never taken from the address, which is somebody else's word.
     """
 
     slot: int
     address: str
     expires: float
     facts: Mapping[str, Any]
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the address is a file of ours."""
+        return bool(self.facts.get("arrived"))
 
 
 @dataclass(frozen=True, slots=True)

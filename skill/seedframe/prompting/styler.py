@@ -13,6 +13,7 @@ from seedframe.messages import Message
 from seedframe.prompting import rules_call, rules_marks, rules_terms, rules_wording, text_analysis
 from seedframe.prompting.assembly import fitted, measured
 from seedframe.prompting.brief import Brief, BriefWords, read_brief
+from seedframe.prompting.brief_language import spoken_sheet
 from seedframe.prompting.language import hollow, spoken
 from seedframe.prompting.lexicon import Term, lexicon
 from seedframe.prompting.lint_context import LintContext
@@ -20,7 +21,6 @@ from seedframe.prompting.lint_data import finding, order, rule_table, strict
 from seedframe.prompting.negative import Exclusion, Negative, decided
 from seedframe.prompting.pieces import Frame, Wording
 from seedframe.prompting.scene import SceneContent, scene_of
-from seedframe.prompting.spoken import spoken_sheet
 from seedframe.prompting.style_sheet import Sheet, sheet
 from seedframe.prompting.types import Finding, HostTask, PromptInput, StyledPrompt
 

@@ -131,7 +131,7 @@ class Client:
         configured = self._settings.first(self._backend.base_settings)
         if not configured or not self._backend.charges:
             return not self._backend.charges
-        parts = urlsplit(configured)
+        parts = urlsplit(base_url(self._settings, self._backend))
         if parts.scheme != "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
             return False
         address = parts._replace(path="/_emulator/ledger", query="", fragment="").geturl()

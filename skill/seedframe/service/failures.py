@@ -16,7 +16,6 @@ from typing import Any
 
 from seedframe.catalog import ApiErrorRow, api_errors, code_aliases, free_when_empty
 from seedframe.errors import ApiError
-from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.quoting import quoted, quoted_name
 from seedframe.redaction import redact
@@ -93,8 +92,7 @@ def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
     if inner is not None and inner.code:
         return inner
     code, param = str(document.get("code") or document.get("type") or ""), document.get("param")
-    most = limits().error_name
-    return Envelope(code[:most], message, str(param)[:most] if param else None)
+    return Envelope(code, message, str(param) if param else None)
 
 
 def find_row(envelope: Envelope, status: int) -> ApiErrorRow | None:
@@ -121,7 +119,7 @@ def _from_text(text: str, depth: int) -> Envelope | None:
     if start >= 0 and depth <= _NESTED_LEVELS:
         try:
             document, _ = json.JSONDecoder().raw_decode(text[start:])
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         inner = find_envelope(document, depth + 1)
         if inner is not None:

@@ -31,6 +31,12 @@ from seedframe.service.failures import (
     vendor_message,
 )
 
+_LARGEST = 2**53 - 1
+"""The largest whole number that JSON carries exactly."""
+
+_MOST_PICTURES = 1_000
+"""More pictures on one bill than any model makes by an order of magnitude."""
+
 
 @dataclass(frozen=True, slots=True)
 class SlotError:
@@ -196,7 +202,14 @@ def reply_facts(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def whole(value: Any) -> int | None:
     """A count; None for anything else, since a reply that was paid for must not fail on a detail."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    counted = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+    return value if counted else None
+
+
+def _billed(value: Any) -> int | None:
+    """Pictures on the bill; a number no answer can hold says nothing about money."""
+    count = whole(value)
+    return count if count is not None and count <= _MOST_PICTURES else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

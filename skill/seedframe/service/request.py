@@ -282,7 +282,7 @@ def _read_text(value: str, kind: str) -> Any:
         return words.get(value.strip().lower(), value)
     try:
         read = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
     return read if _is_kind(read, kind) or (kind == "integer" and isinstance(read, float)) else value
 
@@ -306,9 +306,6 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
     kept, warnings = {}, []
     for name, value in given.items():
         state = offer.parameters[name].state if name in offer.parameters else "supported"
-        if name in offer.parameters and value == offer.parameters[name].extra.get("off"):
-            warnings.append(Message("requests.off", name=name, value=value, model=offer.model.name))
-            continue
         if _is_neutral(name, value, state, offer):
             continue
         if state == "refused" and value is not False:

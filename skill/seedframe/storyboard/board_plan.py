@@ -19,8 +19,10 @@ from types import MappingProxyType
 from typing import Any
 
 from seedframe.catalog import Catalog, Price
+from seedframe.confined_files import NoFile, Outside, locate
 from seedframe.errors import SeedreamError
 from seedframe.messages import Message
+from seedframe.service.references import candidate
 from seedframe.service.request import ImageRequest, check
 from seedframe.settings import Settings
 from seedframe.storyboard.continuity import Cast, ShotReference, continuity_findings, face_visible
@@ -205,7 +207,7 @@ class _Planner:
         self._cast = Cast.of(board)
         self._settings = replace(settings, strict_prompts=settings.strict_prompts or board.strict)
         self._catalog = catalog
-        self._roots = [root.resolve() for root in (*settings.input_roots, settings.output_dir)]
+        self._roots = (*settings.input_roots, settings.output_dir)
         self._missing: dict[str, Message | None] = {}
         self._last: FramePlan | None = None
 
@@ -263,10 +265,13 @@ class _Planner:
         return self._missing[path]
 
     def _unreadable(self, path: str) -> Message | None:
-        real = Path(path).expanduser().absolute().resolve()
-        if not any(real.is_relative_to(root) for root in self._roots):
+        try:
+            place = locate(candidate(path), self._roots)
+        except Outside:
             return Message("boards.reference-outside", path=path, roots=[str(root) for root in self._roots])
-        return None if real.is_file() else Message("boards.reference-missing", path=path)
+        except NoFile:
+            return Message("boards.reference-missing", path=path)
+        return None if place.path.is_file() else Message("boards.reference-missing", path=path)
 
 
 def _refusal(error: SeedreamError, task: FrameTask) -> BoardFinding:

@@ -34,8 +34,6 @@ from seedframe.studio.store import Store, slug
 ADDRESS_SECONDS = 86_400.0
 """How long the service keeps a finished picture (vendor's image API reference, read 2026-11)."""
 
-FILE = "file:"
-
 Admit = Callable[[str | None, Offer, int], Awaitable[None]]
 """Asked before each POST with the wish's key, what is called and how many pictures: returns when it may leave."""
 
@@ -114,8 +112,9 @@ class Delivery:
             self.missing.append(Missing(index, error, slot.error.billed))
             return
         part = parts.path(slot.part if slot.part is not None else f"d{slot.index}")
-        address = slot.url if slot.url and slot.part is None else f"{FILE}{part}"
-        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _facts(slot))
+        arrived = slot.part is not None or not slot.url
+        address = str(part) if arrived else str(slot.url)
+        kept = Kept(index, address, self._context.now() + ADDRESS_SECONDS, _facts(slot, arrived=arrived))
         await self._context.payments.keep(self._entry.id, index, kept.address, kept.expires, kept.facts)
         await self.bring(kept, part)
 
@@ -135,7 +134,7 @@ class Delivery:
 
     async def _saved(self, kept: Kept, part: Path) -> postprocess.Picture:
         slot = _slot(kept)
-        if not kept.address.startswith(FILE):
+        if not kept.arrived:
             async with self._context.downloads:
                 seconds = f"{self._context.settings.download_timeout:g}"
                 self._say(Message("network.downloading", number=kept.slot + 1, seconds=seconds))
@@ -176,8 +175,8 @@ class Delivery:
         raise refused
 
     def _part_of(self, kept: Kept) -> Path:
-        if kept.address.startswith(FILE):
-            return Path(kept.address.removeprefix(FILE))
+        if kept.arrived:
+            return Path(kept.address)
         return self.folder / f"kept-{kept.slot}.part"
 
     def _place(self, index: int) -> Path:
@@ -197,8 +196,10 @@ def write_records(
     for described in facts["pictures"]:
         if described["id"] not in only:
             continue
+        path = Path(described["path"])
         try:
-            store.write_sidecar(Path(described["path"]), results.sidecar(facts, described, sent))
+            place = store if path.is_relative_to(store.root) else Store(path.parent)  # a rescued one lies elsewhere
+            place.write_sidecar(path, results.sidecar(facts, described, sent))
         except StoreError as error:
             warning = Message("pipeline.no-record", why=error.message).text(settings.language)
             facts["warnings"] = [*facts["warnings"], warning]
@@ -219,9 +220,9 @@ def _copied(part: Path, folder: Path) -> Path:
     return Path(shutil.copyfile(part, folder / part.name))
 
 
-def _facts(slot: Slot) -> dict[str, Any]:
+def _facts(slot: Slot, *, arrived: bool) -> dict[str, Any]:
     """What must be known of a slot to save its picture later."""
-    return {"size": slot.size, "layer": None if slot.layer is None else asdict(slot.layer)}
+    return {"arrived": arrived, "size": slot.size, "layer": None if slot.layer is None else asdict(slot.layer)}
 
 
 def _slot(kept: Kept) -> Slot:

@@ -149,21 +149,30 @@ class Studio:
 
     @asynccontextmanager
     async def make(
-        self, tool: str, arguments: Mapping[str, Any], *, report: ReportProgress = silent, key: str | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        report: ReportProgress = silent,
+        key: str | None = None,
+        roots: Sequence[Path] = (),
+        claimed: Callable[[str], object] = str,
     ) -> AsyncIterator[Result]:
         """All six rooms for one wish; the block hands the result over.
 
         A block that ends well has delivered it: it is never replayed unasked. One that is cancelled or fails has not:
         the next identical wish gets it at once. SeedreamError says what happened and what it cost; see `errors`.
+        References are read from the settings' folders and from `roots`, which a host may grant for one call.
+        `claimed` is given the journal entry before anything is sent; a failure without one has sent nothing.
         With a `key` only the same key is the same wish: takes of one frame are separate, and each is found again.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
-        prepared = replace(await self.prepare(request), key=key)
+        prepared = replace(await self.prepare(request, roots), key=key)
         if request.dry_run:
             yield Result(self._dry_run_result(prepared))
             return
         prepared = replace(prepared, emulated=await self._is_emulated())
-        result = self._claimed_result(prepared, arguments, report)
+        result = self._claimed_result(prepared, arguments, report, claimed)
         async with self._handed_over(result) as given:
             yield given
 
@@ -195,12 +204,13 @@ class Studio:
         await asyncio.shield(self.payments.delivered(entry))
 
     async def _claimed_result(
-        self, prepared: CallPlan, arguments: Mapping[str, Any], report: ReportProgress
+        self, prepared: CallPlan, arguments: Mapping[str, Any], report: ReportProgress, claimed: Callable[[str], object]
     ) -> tuple[str, Result]:
         fingerprint = prepared.fingerprint
         self._asking[fingerprint] += 1
         try:
             claim = await self._confirmed_claim(prepared, arguments)
+            claimed(claim.entry.id)
             work = self._started(claim, prepared)
         finally:
             self._asking -= Counter([fingerprint])
@@ -241,11 +251,12 @@ class Studio:
                 self._emulated = await self.client.is_emulated()
         return self._emulated and self.catalog.backend(self.settings.backend).charges
 
-    async def prepare(self, request: ImageRequest) -> CallPlan:
+    async def prepare(self, request: ImageRequest, roots: Sequence[Path] = ()) -> CallPlan:
         """Rooms 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend."""
         styled = style_request(request)
         await asyncio.to_thread(self.store.stem, request.save_as, "picture")
-        desk = ReferenceLoader(self._roots(), self.store, self.client, self._earlier)
+        readable = (*self.settings.input_roots, self.settings.output_dir, *roots)
+        desk = ReferenceLoader(readable, self.store, self.client, self.settings.keep_metadata, self._earlier)
         references = await gather(request, desk) if request.images else ()
         request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
@@ -398,9 +409,6 @@ class Studio:
             if there:
                 return there[-1]
         return None
-
-    def _roots(self) -> tuple[Path, ...]:
-        return (*self.settings.input_roots, self.settings.output_dir)
 
     def _missing_confirmation(self, request: ImageRequest) -> ConfirmationNeeded | None:
         limit = self.settings.confirm_above

@@ -18,6 +18,9 @@ from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 from seedframe.service.request import coerced
 from seedframe.settings import Settings
 
+MOST_PICTURES = 99
+"""Pictures in or out; how many a model really takes is a finding about the words."""
+
 
 def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Settings) -> dict[str, Any]:
     """Prompt, negative, findings, counts, dropped, needs_host and a size hint. InvalidRequest for wrong arguments.
@@ -29,6 +32,8 @@ def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Set
     if "prompt" not in given and "brief" not in given:
         raise InvalidRequest(Message("requests.words-missing"), field="prompt", got=None, allowed=["prompt", "brief"])
     offer = catalog.offer(given.get("model", settings.model), catalog.backend(settings.backend), settings.endpoints)
+    for name in ("references", "count"):
+        _check_count(name, given.get(name, 0), offer.model.name)
     ratio, count = given.get("ratio", settings.ratio), given.get("count", 1)
     asked = prompt_input(
         offer,
@@ -60,3 +65,13 @@ def _rewriting(styled: StyledPrompt, sheet: str) -> dict[str, Any]:
     if not codes:
         return {}
     return {"rewrite": {"because": list(codes), "rules": writing_rules(sheet)}}
+
+
+def _check_count(name: str, got: int, model: str) -> None:
+    """What no model comes near is a mistake, and would be written out one by one."""
+    if not 0 <= got <= MOST_PICTURES:
+        key, allowed = ("requests.too-large", MOST_PICTURES) if got > 0 else ("requests.too-small", 0)
+        shown = got if abs(got) < 1 << 63 else "…"
+        raise InvalidRequest(
+            Message(key, name=name, model=model, allowed=allowed, got=shown), field=name, got=shown, allowed=allowed
+        )

@@ -15,13 +15,15 @@ import re
 import shutil
 import unicodedata
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
-from seedframe.private_files import make_private_folder, open_private
+from seedframe.private_files import PRIVATE_FILE, make_private_folder
+from seedframe.studio.folder_handle import Folder, held, is_linked
 
 PARTS_FOLDER = ".seedframe"
 LEFTOVER_SECONDS = 86_400.0
@@ -30,6 +32,7 @@ _PICTURE_SUFFIX = re.compile(r"\.(jpe?g|png|webp|gif|tiff?|bmp)$", re.IGNORECASE
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\/]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 120
+_MOST_FOLDERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._real: Path | None = None
 
     def prepare(self, name: str = "") -> Path:
         """The folder for parts, on the same disk as the pictures; StoreError when it cannot be made.
@@ -61,6 +65,7 @@ class Store:
         With a `name` it is one's own: another process that tidies up cannot take it away.
         """
         folder = self.parts(name)
+        self._real_root()
         with _translate_errors(self.root):
             try:
                 self._make(folder)
@@ -84,11 +89,15 @@ class Store:
         absolute = wanted.startswith(("/", "\\", "~")) or re.match(r"[A-Za-z]:", wanted) is not None
         if absolute or ".." in parts or not parts or any(part.startswith(".") for part in parts):
             raise _outside(save_as, self.root)
-        target = self.root.joinpath(*(_safe_name(part) for part in parts))
-        with _translate_errors(target):
-            if not target.parent.resolve().is_relative_to(self.root.resolve()):
-                raise _outside(save_as, self.root)
-        return target
+        if len(parts) > _MOST_FOLDERS:
+            raise _too_deep(len(parts))
+        *folders, name = (_safe_name(part) for part in parts)
+        root = Path(os.path.realpath(self.root))
+        folder = Path(os.path.realpath(root.joinpath(*folders)))
+        if not folder.is_relative_to(root):
+            raise _outside(save_as, self.root)
+        # Links inside the output folder are resolved now, since none is followed when the picture is saved.
+        return self.root / folder.relative_to(root) / name
 
     def seal(self, part: Path) -> Seal:
         """See that a finished part is on the disk, and tell its bytes. Others may read it meanwhile."""
@@ -101,10 +110,36 @@ class Store:
         """Give a finished part its name. Taken names get -2, -3 …; the bytes are on the disk when this returns."""
         seal = seal or self.seal(part)
         with _translate_errors(stem):
-            stem.parent.mkdir(parents=True, exist_ok=True)
-            path = _link_free(part, stem, EXTENSIONS.get(format, f".{format}"))
-            _flush_folder(path.parent)
+            try:
+                path = self._commit(part, stem, format)
+            except OSError as error:
+                if not is_linked(error) or stem.parent == self.root:
+                    raise
+                # A link or a file has the folder's place. The picture is paid: it lands in the output folder itself.
+                path = self._commit(part, self.root / stem.name, format)
             return Saved(path, seal.bytes, seal.sha256)
+
+    def _commit(self, part: Path, stem: Path, format: str) -> Path:
+        with self._held(stem.parent) as folder:
+            path = _link_free(part, folder, stem.name, EXTENSIONS.get(format, f".{format}"))
+            with contextlib.suppress(PermissionError):
+                folder.flush()
+            return path
+
+    def _held(self, folder: Path) -> AbstractContextManager[Folder]:
+        return held(self.root, folder, self._real_root())
+
+    def _real_root(self) -> Path:
+        """Where the output folder really lies, as at its first use: StoreError when it leads elsewhere now."""
+        real = Path(os.path.realpath(self.root))
+        if self._real is None:
+            self._real = real
+        if real != self._real:
+            raise StoreError(
+                Message("store.leads-elsewhere", path=self.root, was=self._real, now=real),
+                advice=Message("store.leads-elsewhere-advice"),
+            )
+        return real
 
     def write_sidecar(self, picture: Path, content: Mapping[str, Any]) -> Path:
         """The JSON beside a picture."""
@@ -117,18 +152,8 @@ class Store:
 
     def write_text(self, path: Path, text: str) -> Path:
         """A text file that only its owner reads, whole or not at all."""
-        with _translate_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            try:
-                with open(part, "w", encoding="utf-8", opener=open_private) as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
-            except OSError:
-                part.unlink(missing_ok=True)
-                raise
+        with _translate_errors(path), self._held(path.parent) as folder:
+            folder.write(path.name, text.encode(), f".{path.name}.{os.getpid()}.part", PRIVATE_FILE)
             return path
 
     def discard(self, folder: Path) -> None:
@@ -174,42 +199,47 @@ def _outside(save_as: str | None, root: Path) -> InvalidRequest:
     )
 
 
+def _too_deep(got: int) -> InvalidRequest:
+    return InvalidRequest(
+        Message("store.too-deep", got=got, allowed=_MOST_FOLDERS), field="save_as", got=got, allowed=_MOST_FOLDERS
+    )
+
+
 def _hash(path: Path) -> tuple[str, int]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return digest, file.tell()
 
 
-def _link_free(part: Path, stem: Path, extension: str) -> Path:
-    """Link the part to the first free name, which never replaces a file; copy where the disk knows no links."""
+def _link_free(part: Path, folder: Folder, stem: str, extension: str) -> Path:
+    """Link the part to the first free name, which never replaces a file; move where the disk knows no links."""
     number = 1
     while True:
-        name = stem.name if number == 1 else f"{stem.name}-{number}"
-        path = stem.with_name(name + extension)
+        name = f"{stem}{extension}" if number == 1 else f"{stem}-{number}{extension}"
         number += 1
-        if path.with_suffix(f"{extension}.json").exists():
+        if folder.has(f"{name}.json"):
             continue
         try:
-            os.link(part, path)
+            folder.link(part, name)
         except FileExistsError:
             continue
         except OSError:
-            if not _claim(path):
+            if not _claim(folder, name):
                 continue
             try:
-                part.replace(path)
+                folder.move(part, name)
             except OSError:
-                path.unlink(missing_ok=True)  # an empty file must not stand where a picture is meant to be
+                folder.remove(name)  # an empty file must not stand where a picture is meant to be
                 raise
-            return path
+            return folder.path / name
         part.unlink()
-        return path
+        return folder.path / name
 
 
-def _claim(path: Path) -> bool:
+def _claim(folder: Folder, name: str) -> bool:
     """Take a name on a disk without hard links."""
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        folder.claim(name)
     except FileExistsError:
         return False
     return True
@@ -218,16 +248,6 @@ def _claim(path: Path) -> bool:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new name durable where the system lets folders be opened."""
-    with contextlib.suppress(PermissionError, IsADirectoryError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextlib.contextmanager

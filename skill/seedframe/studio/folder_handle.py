@@ -1,0 +1,110 @@
+"""A folder that is held while files are put into it: names are given inside the folder that was opened.
+
+In: a root that is ours and a folder below it. Out: a `Folder` to link, create and write in. A name below the root that
+has become a link is refused, so that nothing lands outside. Where the system has no handles of folders, the folder's
+real path is checked instead. Never in here: which names files get, what is in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from seedframe.confined_files import BY_HANDLE, open_folder
+
+_NEW = os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_STAY = getattr(os, "O_NOFOLLOW", 0)
+_LINKED = frozenset({errno.ELOOP, errno.ENOTDIR})
+"""What opening a folder says about a link in its place: systems differ, and Linux says the same of a file."""
+
+
+class Folder:
+    """An open folder; `path` is where it lies. All errors are OSError."""
+
+    def __init__(self, path: Path, handle: int | None) -> None:
+        self.path = path
+        self._handle = handle
+
+    def has(self, name: str) -> bool:
+        """Whether something has this name, be it a link that leads nowhere."""
+        try:
+            os.stat(self._at(name), dir_fd=self._handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def link(self, part: Path, name: str) -> None:
+        """A second name for a file; FileExistsError when the name is taken."""
+        os.link(part, self._at(name), dst_dir_fd=self._handle)
+
+    def move(self, part: Path, name: str) -> None:
+        """Give a file from elsewhere on this disk the name, taking it from whatever has it."""
+        os.replace(part, self._at(name), dst_dir_fd=self._handle)
+
+    def claim(self, name: str) -> None:
+        """Take a name with an empty file; FileExistsError when it is taken."""
+        os.close(os.open(self._at(name), _NEW | os.O_EXCL, 0o644, dir_fd=self._handle))
+
+    def write(self, name: str, content: bytes, part: str, mode: int = 0o666) -> None:
+        """Write a file whole, under the name `part` until it is on the disk; an older one of that name is replaced."""
+        descriptor = os.open(self._at(part), _NEW | os.O_TRUNC | _STAY, mode, dir_fd=self._handle)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(self._at(part), self._at(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        except OSError:
+            self.remove(part)
+            raise
+
+    def remove(self, name: str) -> None:
+        """Take a file away, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._at(name), dir_fd=self._handle)
+
+    def flush(self) -> None:
+        """Make new names durable where the system can."""
+        if self._handle is not None:
+            os.fsync(self._handle)
+
+    def _at(self, name: str) -> str | Path:
+        return name if self._handle is not None else self.path / name
+
+
+@contextlib.contextmanager
+def held(root: Path, folder: Path, real: Path) -> Iterator[Folder]:
+    """The folder `folder` below `root`, made where it is missing. OSError (ELOOP) where a link is in the way.
+
+    `real` is where `root` lies without links.
+    """
+    names = folder.relative_to(root).parts
+    if not BY_HANDLE:
+        folder.mkdir(parents=True, exist_ok=True)
+        if Path(os.path.realpath(folder)) != real.joinpath(*names):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
+        yield Folder(folder, None)
+        return
+    real.mkdir(parents=True, exist_ok=True)
+    with _opened(real, names) as handle:
+        yield Folder(folder, handle)
+
+
+@contextlib.contextmanager
+def _opened(root: Path, names: tuple[str, ...]) -> Iterator[int]:
+    """The handle, with the name of what stood in the way in any error of opening."""
+    with contextlib.ExitStack() as stack:
+        try:
+            handle = stack.enter_context(open_folder(root, names, make=True))
+        except OSError as error:
+            code = errno.ELOOP if error.errno in _LINKED else error.errno
+            raise OSError(code, os.strerror(code or errno.EIO), str(root.joinpath(*names))) from None
+        yield handle
+
+
+def is_linked(error: OSError) -> bool:
+    """Whether a folder could not be held because something else has its place."""
+    return error.errno == errno.ELOOP
