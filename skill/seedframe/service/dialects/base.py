@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from seedframe.catalog import Offer
     from seedframe.service.file_part import FilePart
     from seedframe.service.replies import Reply
     from seedframe.service.request import ImageRequest
@@ -96,3 +97,12 @@ def patience(timeout: float, weight: int) -> float:
 def one_or_many(images: Sequence[ImageValue]) -> ImageValue | list[ImageValue]:
     """One picture by itself, several as a list."""
     return images[0] if len(images) == 1 else list(images)
+
+
+def options_body(offer: Offer, values: Mapping[str, Any], outputs: int) -> dict[str, Any]:
+    """The part of a body for these parameters, by their wire names; what the offer does not support is left out."""
+    body: dict[str, Any] = {}
+    for name, value in values.items():
+        if offer.supports(name):
+            body |= offer.parameters[name].body(value, outputs)
+    return body
