@@ -242,15 +242,21 @@ async def until_finished(environ: Mapping[str, str]) -> None:
     assert finished.state == "saved"
 
 
+@pytest.mark.parametrize("version", [NEW[0], "2025-06-18"])
+@pytest.mark.parametrize("kept", [True, False], ids=["answers kept", "first start"])
 def test_a_worker_that_ends_unexpectedly_is_told_of_and_the_next_call_has_a_new_one(
+    kept: bool,
+    version: str,
+    environ: dict[str, str],
     warmed: Callable[..., dict[str, str]],
     started: Any,  # noqa: F811
 ):
     held = Held()
     app = emulator(paint="instant", sleep=held.sleep, script=scripted("latency"))
     with running(app) as base:
-        environ = warmed(SEEDFRAME_EMULATOR_BASE=base)
-        host = started("2025-06-18", environ)
+        environ = {**environ, "SEEDFRAME_EMULATOR_BASE": base}
+        environ = warmed(SEEDFRAME_EMULATOR_BASE=base) if kept else environ
+        host = started(version, environ)
         host.greet()
         number = host.send("tools/call", CALL)
         assert held.reached.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""Rules of the code: who imports whom, what is loaded when, sentences in both languages, a model is one file."""
+"""Rules of the code: who imports whom, what is loaded when, sentences in both languages."""
 
 from __future__ import annotations
 
@@ -331,79 +331,3 @@ def test_the_server_starts_without_what_only_pictures_need():
     worker = COMMAND.replace("[{words!r}]", "").replace("'seedframe', {words!r}", "'seedframe', *{words!r}")
     words = ["serve", "--keep-answers", os.devnull]
     assert loaded(worker.format(words=words), typed=typed) == {"mcp", "starlette", "uvicorn"}
-
-
-NEW_MODEL = """
-import asyncio, json, sys
-from importlib.resources import files
-from pathlib import Path
-import mcp.types as t
-from mcp import Client
-from seedframe.catalog import catalog
-from seedframe.emulator import transport
-from seedframe.studio.pipeline import Studio
-from seedframe.mcp_server.app import build_server
-from seedframe.settings import Settings
-
-folder = Path(sys.argv[1])
-assert Path(str(files("seedframe"))).is_relative_to(folder), "the copy is what runs"
-settings = Settings.read({
-    "SEEDFRAME_BACKEND": "emulator", "SEEDFRAME_LANG": "en",
-    "SEEDFRAME_OUTPUT_DIR": str(folder / "pictures"), "SEEDFRAME_JOURNAL": str(folder / "journal.sqlite3"),
-})
-
-async def main():
-    opened = lambda: Studio.open(settings, transport=transport(paint="instant"))
-    async with Client(build_server(opened, "en")) as host:
-        tools = {tool.name: tool for tool in (await host.list_tools()).tools}
-        wish = {"prompt": "雨后的江南小巷，灯笼的暖光映在积水里。", "model": "6.0", "ratio": "9:16", "save_as": "new"}
-        made = await host.call_tool("generate_image", wish)
-        far = await host.call_tool("generate_image", {**wish, "count": 9})
-    told = {
-        "models": [model.name for model in catalog().models],
-        "advertised": tools["generate_image"].input_schema["properties"]["model"]["description"],
-        "made": json.loads(made.content[0].text.rpartition("\\n")[2]),
-        "refused": far.content[0].text,
-    }
-    print(json.dumps(told))
-
-asyncio.run(main())
-"""
-
-
-def copied_with_a_new_model(tmp_path: Path) -> None:
-    """The package beside its texts, plus one file: a made-up model."""
-    import shutil
-
-    shutil.copytree(CODE, tmp_path / "skill" / "seedframe", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("prompts", "references"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    model = json.loads((CODE / "data" / "models" / "5.0-lite.json").read_text(encoding="utf-8"))
-    model |= {"name": "6.0", "title": "Seedream 6.0", "aliases": ["seedream-6.0"], "released": "2027-06-01"}
-    model["ids"] = {"ark": ["doubao-seedream-6-0-270601"]}
-    model["parameters"]["count"]["schema"]["maximum"] = 4
-    place = tmp_path / "skill" / "seedframe" / "data" / "models" / "6.0.json"
-    place.write_text(json.dumps(model, ensure_ascii=False), encoding="utf-8")
-
-
-def test_a_new_model_is_one_file(tmp_path: Path):
-    copied_with_a_new_model(tmp_path)
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-c", NEW_MODEL, str(tmp_path)],
-        env={**kept, "PYTHONPATH": str(tmp_path / "skill"), "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    described = json.loads(done.stdout)
-
-    (picture,) = described["made"]["pictures"]
-    assert described["models"][0] == "6.0"
-    assert described["advertised"].startswith("6.0 0.22, 5.5")
-    assert (described["made"]["model"], described["made"]["model_id"]) == ("6.0", "doubao-seedream-6-0-270601")
-    assert (picture["width"], picture["height"]) == (1440, 2560)
-    assert Path(picture["path"]).stat().st_size == picture["bytes"]
-    assert "count for 6.0 may be at most 4; got 9" in described["refused"]

@@ -27,6 +27,7 @@ from seedframe.settings import Settings
 
 pytestmark = pytest.mark.anyio
 
+PAGE = "https://app.example.com"
 FOX = {"prompt": "一只红狐狸坐在雪地里，清晨逆光", "ratio": "1:1"}
 
 
@@ -39,7 +40,8 @@ def service() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory, service: str) -> Iterator[Remote]:
     home = tmp_path_factory.mktemp("server")
-    with served(home, "alice", "bob", SEEDFRAME_EMULATOR_BASE=service) as found:
+    allowed = ("--allow-origin", PAGE)
+    with served(home, "alice", "bob", arguments=allowed, SEEDFRAME_EMULATOR_BASE=service) as found:
         yield found
 
 
@@ -86,6 +88,16 @@ async def test_who_is_not_known_is_refused(status: int, headers: dict[str, str],
 
     assert answer.status_code == status
     assert ("www-authenticate" in answer.headers) == (status == 401)
+
+
+async def test_a_page_that_is_allowed_may_call_and_read_the_answer(remote: Remote):
+    asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "mcp-method"}
+    preflight = await asyncio.to_thread(httpx.options, f"{remote.base}/mcp", headers=asked)
+    answer = posted(**remote.post("alice", {**FOX, "dry_run": True}, origin=PAGE))
+
+    assert (preflight.status_code, answer.status_code) == (200, 200)
+    assert preflight.headers["access-control-allow-origin"] == PAGE
+    assert answer.headers["access-control-allow-origin"] == PAGE
 
 
 async def test_a_request_above_the_limit_is_refused_unread(remote: Remote):

@@ -178,7 +178,8 @@ async def test_panels_fill_printed_pages(sheet: Path, browser: Chromium, panels:
 @pytest.mark.slow
 async def test_everything_has_a_name_for_a_screen_reader_in_the_language_shown(sheet: Path, browser: Chromium):
     unnamed = """() => [...document.querySelectorAll('button, a, select, textarea, input')]
-      .filter((found) => found.checkVisibility({ visibilityProperty: true }) && !found.ariaLabel && !found.innerText.trim()
+      .filter((found) => found.checkVisibility({ visibilityProperty: true }))
+      .filter((found) => !found.ariaLabel && !found.innerText.trim()
         && !found.querySelector('img[alt]') && !found.closest('label')).map((found) => found.outerHTML)"""
     async with browser.page() as (page, _):
         await page.goto(sheet.as_uri())

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.geometry import Limits, Size
@@ -25,6 +26,8 @@ from seedframe.messages import Message
 from seedframe.settings import Settings
 
 State = Literal["supported", "ignored", "refused"]
+STATES: tuple[State, ...] = get_args(State)
+T = TypeVar("T")
 UNASKED = ("response_format", "stream")
 """Parameters of the service that no tool has an argument for."""
 
@@ -369,9 +372,10 @@ def meet(model: Model, backend: Backend, *, id: str, assumed: bool = False) -> O
 @cache
 def catalog() -> Catalog:
     """The packaged data, read on first use. NotConfigured: a file names a backend, model or option there is not."""
-    models = sorted((_model(data) for data in _data("models")), key=lambda model: model.released, reverse=True)
-    known = Catalog(models=tuple(models), backends=tuple(_backend(data) for data in _data("backends")))
+    models = sorted(_read("models", _model), key=lambda model: model.released, reverse=True)
+    known = Catalog(models=tuple(models), backends=tuple(_read("backends", _backend)))
     _check_names(known)
+    _check_states(known)
     return known
 
 
@@ -452,6 +456,18 @@ def _check_names(known: Catalog) -> None:
         _known(f"backends/{backend.name}.json", "parameters", backend.parameters, options)
 
 
+def _check_states(known: Catalog) -> None:
+    """What is done with a parameter, wherever a file says it."""
+    for name, row in tool_rows()["arguments"].items():
+        _known("tools.json", f"arguments.{name}.state", [row.get("state", STATES[0])], STATES)
+    for model in known.models:
+        for name, parameter in model.parameters.items():
+            _known(f"models/{model.name}.json", f"parameters.{name}.state", [parameter.state], STATES)
+    for backend in known.backends:
+        for name, state in backend.parameters.items():
+            _known(f"backends/{backend.name}.json", f"parameters.{name}.state", [state], STATES)
+
+
 def _known(file: str, field: str, given: Iterable[str], allowed: Collection[str]) -> None:
     for name in given:
         if name not in allowed:
@@ -461,9 +477,21 @@ def _known(file: str, field: str, given: Iterable[str], allowed: Collection[str]
             )
 
 
-def _data(folder: str) -> list[dict[str, Any]]:
+def _read(folder: str, value_of: Callable[[Mapping[str, Any]], T]) -> list[T]:
+    """One value for each file of a folder. NotConfigured: a file lacks a fact that every one has."""
     entries = sorted((files("seedframe") / "data" / folder).iterdir(), key=lambda entry: entry.name)
-    return [json.loads(entry.read_text(encoding="utf-8")) for entry in entries if entry.name.endswith(".json")]
+    return [_value(f"{folder}/{entry.name}", entry, value_of) for entry in entries if entry.name.endswith(".json")]
+
+
+def _value(file: str, entry: Traversable, value_of: Callable[[Mapping[str, Any]], T]) -> T:
+    data = json.loads(entry.read_text(encoding="utf-8"))
+    try:
+        return value_of(data)
+    except KeyError as missing:
+        name = str(missing.args[0])
+        raise NotConfigured(
+            Message("catalog.missing-fact", file=file, field=name), facts={"file": file, "field": name}
+        ) from None
 
 
 def _model(data: Mapping[str, Any]) -> Model:

@@ -58,6 +58,7 @@ class Settings:
     strict_prompts: bool = False
     preview: str = "small"
     answer_within: float | None = None
+    decode_references: bool = False
     keep_metadata: bool = False
     gateway_keys: str | None = None
     gateway_token: str | None = field(default=None, repr=False)
@@ -255,6 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
     Setting("SEEDFRAME_PREVIEW", "preview", _choice("none", "small", "large"), "small"),
     Setting("SEEDFRAME_ANSWER_WITHIN", "answer_within", _positive(float, "50"), "–"),
+    Setting("SEEDFRAME_DECODE_REFERENCES", "decode_references", _switch, "0"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_GATEWAY_KEYS", "gateway_keys", _choice("own", "caller"), "–"),

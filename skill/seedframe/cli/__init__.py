@@ -34,7 +34,10 @@ def main() -> None:
     except NotConfigured as error:
         click.echo(error.text(language_of(environ)), err=True)
         sys.exit(2)
-    _program(settings.language)(obj=settings, prog_name="seedframe")
+    try:
+        _program(settings.language)(obj=settings, prog_name="seedframe")
+    except NotConfigured as error:  # outside of every command: the data files contradict each other
+        fail(error, settings, as_json=False)
 
 
 def _speak_utf8() -> None:

@@ -107,7 +107,7 @@ class Relay:
 
     def _answer(self, message: dict[str, Any], version: str) -> bool:
         kept = self._answers.get(version, {}).get(message.get("method", ""))
-        if kept is None or not isinstance(message["id"], int | str):
+        if kept is None or not isinstance(message.get("id"), int | str):
             return False
         self._write(b'{"jsonrpc":"2.0","id":' + _json(message["id"]) + b"," + kept.encode() + b"\n")
         return True
@@ -118,11 +118,21 @@ class Relay:
                 self._unread = True
             elif "method" in message and "id" in message:
                 self._open[repr(message["id"])] = _json(message["id"])
+            if message is not None and message.get("method") == _HELLO:
+                self._handshake = []
             worker = self._worker or self._started()
+            self._remember(line, message or {})
         try:
             _send(worker, line)
         except OSError:
             return  # it has ended; whoever copies its output answers for it
+
+    def _remember(self, line: bytes, message: dict[str, Any]) -> None:
+        """The handshake, for a worker that must be started after this one."""
+        if message.get("method") == _HELLO:
+            self._handshake, self._hidden = [line], message.get("id")
+        elif message.get("method") == _READY and self._handshake:
+            self._handshake.append(line)
 
     def _started(self) -> WorkerProcess:
         """The worker, told the handshake that was answered in its stead."""
@@ -144,7 +154,7 @@ class Relay:
 
     def _copy(self, worker: WorkerProcess, swallowed: Any) -> None:
         for line in iter(worker.stdout.readline, b""):
-            message = json.loads(line)
+            message = _parsed(line) or {}
             self._spoken = True
             if swallowed is not None and "method" not in message and message.get("id") == swallowed:
                 swallowed = None
@@ -156,15 +166,15 @@ class Relay:
         self._ended(worker)
 
     def _ended(self, worker: WorkerProcess) -> None:
-        """A worker that never spoke could not start: so do we end. Any other leaves its open calls to be answered."""
+        """A first worker that never spoke could not start: so do we end. Any other leaves its open calls to answer."""
         code = worker.exit_code()
-        if not self._spoken and code:
+        if code and not (self._spoken or self._answers):
             self._copying[1].join(1.0)
             os._exit(code)
         with self._lock:
             self._worker = None if self._worker is worker else self._worker
-            words = f"Seedframe's worker process ended (exit code {code}). A call that was paid for is in "
-            words += "`seedframe journal list`; the identical call brings its picture without paying again."
+            words = f"Seedframe's worker process ended (exit code {code}). A call that was sent is in "
+            words += "`seedframe journal list`; the identical call brings what was saved and pays nothing twice."
             error = _json({"code": INTERNAL_ERROR, "message": words})
             for id in self._open.values():
                 self._write(b'{"jsonrpc":"2.0","id":' + id + b',"error":' + error + b"}\n")

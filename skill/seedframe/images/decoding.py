@@ -10,7 +10,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from seedframe.errors import PictureError, SeedreamError, StoreError
 from seedframe.images.types import MAX_PIXELS, Header
@@ -65,14 +65,17 @@ def too_many_pixels(path: Path, got: str, allowed: int) -> PictureError:
     )
 
 
-def open_picture(path: Path, format: str) -> Image:
-    """Open with the one decoder its magic bytes name; pixels are not read yet. The caller closes it (`with`)."""
+def open_picture(path: Path, format: str, file: BinaryIO | None = None) -> Image:
+    """Open with the one decoder its magic bytes name; pixels are not read yet. The caller closes it (`with`).
+
+    An open `file` is read instead of the path, and stays open.
+    """
     from PIL import Image
 
     if format == "heic":
         _learn_heic(path)
     try:
-        return Image.open(path, formats=[_PLUGINS[format]])
+        return Image.open(file or path, formats=[_PLUGINS[format]])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureError(Message("pictures.pixel-bomb", name=path.name, allowed=MAX_PIXELS)) from error
 

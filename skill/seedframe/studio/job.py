@@ -89,7 +89,7 @@ class Job:
 
     def _make_ready(self) -> None:
         self._saving.prepare()
-        self._saving.check_ready(sum(len(reference.value) for reference in self._prepared.references))
+        self._saving.check_ready()
 
     async def _note_replies(self, bill: Bill) -> None:
         """Record the bill of all answers; the price of pictures that may have been billed besides stays reserved."""

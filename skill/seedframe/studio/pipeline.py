@@ -38,10 +38,11 @@ from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, 
 from seedframe.messages import Message
 from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, State
 from seedframe.payments.migrations import BUSY_SECONDS
+from seedframe.prompting import StyledPrompt
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
 from seedframe.service.key_place import misplaced
-from seedframe.service.lookup import LATEST
-from seedframe.service.references import ReferenceLoader, gather
+from seedframe.service.lookup import LATEST, places
+from seedframe.service.references import ReferenceLoader, ReferenceTools, gather
 from seedframe.service.request import ImageRequest, check, with_shape_of
 from seedframe.settings import Money, Settings
 from seedframe.studio import postprocess
@@ -51,6 +52,7 @@ from seedframe.studio.plan import CallPlan, build_calls, style_request
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.redelivery import Redelivery, delivery_of
 from seedframe.studio.results import cost_of_price, describe_failure, failure_of, summary
+from seedframe.studio.scratch import Scratch
 from seedframe.studio.store import Store
 from seedframe.studio.types import Mark, Picture, RequestSummary, Result
 
@@ -112,6 +114,7 @@ class Studio:
         images = shared.images if shared else ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
         at_once = shared.downloads if shared else asyncio.Semaphore(downloads)
         self._context = JobContext(settings, client, payments, self.store, now, images, at_once, free, admit)
+        self._reference_tools = ReferenceTools()
         self._emulated_asked = asyncio.Lock()
         self._emulated: bool | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
@@ -202,13 +205,16 @@ class Studio:
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         request = replace(request, verbatim=verbatim)
         prepared = replace(await self.prepare(request, roots), key=key)
-        if request.dry_run:
-            yield await self._dry_run_result(prepared)
-            return
-        prepared = replace(prepared, emulated=await self._is_emulated())
-        result = self._claimed_result(prepared, arguments, report, claimed)
-        async with self._handed_over(result) as given:
-            yield given
+        try:
+            if request.dry_run:
+                yield await self._dry_run_result(prepared)
+                return
+            prepared = replace(prepared, emulated=await self._is_emulated())
+            result = self._claimed_result(prepared, arguments, report, claimed)
+            async with self._handed_over(result) as given:
+                yield given
+        finally:
+            prepared.scratch.release()
 
     @asynccontextmanager
     async def fetch(self, entry: str, *, report: ReportProgress = silent) -> AsyncIterator[Result]:
@@ -287,17 +293,38 @@ class Studio:
         return self._emulated and self.catalog.backend(self.settings.backend).charges
 
     async def prepare(self, request: ImageRequest, roots: Sequence[Path] = ()) -> CallPlan:
-        """Stages 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend."""
+        """Stages 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend.
+
+        Whoever is given the plan releases its `scratch`.
+        """
         styled = style_request(request)
         await asyncio.to_thread(self.store.stem, request.save_as, "picture")
-        readable = (*self.settings.input_roots, self.settings.output_dir, *roots)
-        desk = ReferenceLoader(readable, self.store, self.client, self.settings.keep_metadata, self._earlier)
-        references = await gather(request, desk) if request.images else ()
+        scratch = Scratch(self.store)
+        try:
+            return await self._plan(request, styled, scratch, roots)
+        except BaseException:
+            scratch.release()
+            raise
+
+    async def _plan(
+        self, request: ImageRequest, styled: StyledPrompt, scratch: Scratch, roots: Sequence[Path]
+    ) -> CallPlan:
+        loader = ReferenceLoader(
+            (*self.settings.input_roots, self.settings.output_dir, *roots),
+            places(self.store.root),
+            scratch.folder,
+            self.client,
+            self._reference_tools,
+            self._earlier,
+            self.settings.keep_metadata,
+            self.settings.decode_references,
+        )
+        references = await gather(request, loader) if request.images else ()
         request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
         notes = tuple(note for reference in references for note in reference.notes)
         odd = misplaced(self.settings, request.offer.backend, self.catalog)
-        return CallPlan(request, styled, references, calls, (*odd, *request.warnings, *notes))
+        return CallPlan(request, styled, references, calls, (*odd, *request.warnings, *notes), scratch)
 
     async def _confirmed_claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         """Claim a request; confirmation is needed only for a new payment, not for what is under way or paid already."""
@@ -327,13 +354,18 @@ class Studio:
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
-            delivery=delivery_of(arguments, request, asked, ratio=self.settings.ratio, folder=parts),
+            delivery=delivery_of(
+                arguments, request, asked, prepared.references, ratio=self.settings.ratio, folder=parts
+            ),
         )
 
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
         """Start the work of a claim, if it is this caller's to do, in a task that outlives a cancelled caller."""
         if isinstance(claim, Begin):
-            return self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
+            started = self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
+            prepared.scratch.hold()
+            started[0].add_done_callback(lambda _: prepared.scratch.release())
+            return started
         if isinstance(claim, Fetch):
             asked = summary(prepared, self.settings.language)
             sent = prepared.shown(self.settings.secrets)

@@ -120,7 +120,13 @@ class Endpoint:
         browsers = [origin for origin in self.options.origins if not origin.endswith(":*")]
         found = [
             Middleware(KnownHosts, known, lambda: self.stopping),
-            Middleware(CORSMiddleware, allow_origins=browsers, allow_methods=["*"], allow_headers=list(MCP_HEADERS)),
+            Middleware(
+                CORSMiddleware,
+                allow_origins=browsers,
+                allow_methods=["POST", "GET"],
+                allow_headers=list(MCP_HEADERS),
+                expose_headers=["www-authenticate"],
+            ),
         ]
         if verifier is not None:
             found += [

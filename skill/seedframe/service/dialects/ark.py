@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seedframe.service.dialects.base import Call, one_or_many
+from seedframe.service.dialects.base import Call, ImageValue, one_or_many, options_body
 from seedframe.service.replies import read_reply as read
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def build(
     *,
     prompt: str,
     negative: str | None,
-    images: Sequence[str],
+    images: Sequence[ImageValue],
     outputs: int,
     response_format: str,
     seconds: float,
@@ -49,9 +49,7 @@ def build(
     body: dict[str, Any] = {"model": offer.id}
     if request.frame.asked is not None:
         body["size"] = request.frame.asked
-    for name, value in values.items():
-        if offer.supports(name):
-            body |= offer.parameters[name].body(value, outputs)
+    body |= options_body(offer, values, outputs)
     path = offer.backend.paths["edit" if images else "generate"]
     return Call(path, body, outputs, stream, weight=request.weight(outputs))
 

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seedframe.service.dialects.ark import auth, read
-from seedframe.service.dialects.base import Call, one_or_many
+from seedframe.service.dialects.base import Call, ImageValue, one_or_many, options_body
 
 if TYPE_CHECKING:
     from seedframe.service.request import ImageRequest
 
 __all__ = ["auth", "build", "calls", "read"]
+
+_OWN_SPELLING = frozenset({"prompt", "images", "count"})
+"""Parameters that the gateway takes in a field of its own, see `build`."""
 
 
 def calls(request: ImageRequest) -> Sequence[int]:
@@ -28,13 +31,15 @@ def build(
     *,
     prompt: str,
     negative: str | None,
-    images: Sequence[str],
+    images: Sequence[ImageValue],
     outputs: int,
     response_format: str,
     seconds: float,
 ) -> Call:
     """The POST; see `base.Dialect.build`."""
+    options = {name: value for name, value in request.options.items() if name not in _OWN_SPELLING}
     body: dict[str, Any] = {"model": request.offer.id, "prompt": prompt}
+    body |= options_body(request.offer, options, outputs)
     size = request.frame.expected
     if size is not None:
         body["custom_size"] = {"width": size.width, "height": size.height}
