@@ -23,8 +23,9 @@ slow: $(STAMP)  ## what needs its own environment, a browser or minutes
 	$(BIN)/python -m pytest -q -m slow -p no:randomly
 
 bench: $(STAMP)  ## the numbers behind every claim
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.prompts
 	$(BIN)/python -m bench.asks
+	$(BIN)/python -m bench
 
 bench-storyboard: $(STAMP)  ## 20,000 shots, several workers, kill -9
 	$(BIN)/python -m bench.storyboard
