@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import crowds, memory, pictures, startup, walls, words
+from bench import crowds, edits, gateway, memory, pictures, startup, walls, words
 from bench.figures import Ground, Report
 from bench.photos import save_photo
 from bench.service import serving
@@ -27,6 +27,8 @@ GROUPS: Mapping[str, Callable[[Report, Ground], None]] = {
     "walls": walls.report,
     "memory": memory.report,
     "crowds": crowds.report,
+    "edits": edits.report,
+    "gateway": gateway.report,
     "pictures": pictures.report,
     "words": words.report,
 }

@@ -70,6 +70,8 @@ async def _crowds(report: Report, ground: Ground) -> None:
                 if count == 4:
                     report.target("4 calls at once / one call", ratio, 1.2)
                     report.target("slowest ping meanwhile", ping.median, 50, "ms")
+                if count == 16:
+                    report.target("16 calls at once / one call", ratio, 1.25)
 
 
 async def _together(session: Any, count: int, number: Any) -> tuple[float, float]:

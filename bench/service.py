@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 _HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+_READ = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class _Provider:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                await reader.readexactly(_length(head))
+                await _drain(reader, _length(head))
                 await self._answer(head.split(" ", 2)[1], head, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -90,6 +91,12 @@ async def _send(writer: asyncio.StreamWriter, kind: str, pieces: list[bytes]) ->
         await writer.drain()
 
 
+async def _drain(reader: asyncio.StreamReader, length: int) -> None:
+    """Take a request's body and forget it."""
+    while length:
+        length -= len(await reader.read(min(length, _READ)))
+
+
 def _length(head: str) -> int:
     return next(
         (int(line[15:]) for line in head.split("\r\n") if line.lower().startswith("content-length:")),
@@ -98,7 +105,7 @@ def _length(head: str) -> int:
 
 
 async def _main(folder: Path) -> None:
-    server = await asyncio.start_server(_Provider(folder), "127.0.0.1", 0)
+    server = await asyncio.start_server(_Provider(folder), "127.0.0.1", 0, limit=_READ)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

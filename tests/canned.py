@@ -70,6 +70,7 @@ class Canned(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             return httpx.Response(200, headers={"content-type": "image/jpeg"}, content=jpeg())
+        await request.aread()
         self.posts.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         headers = {"content-type": answer.kind, "x-request-id": "02" + "0" * 51, **answer.headers}

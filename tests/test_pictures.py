@@ -24,7 +24,6 @@ from seedframe.geometry import Anchor, Box, Size, crop_box, mismatch, parse_rati
 from seedframe.images import (
     contact_strip,
     crop,
-    data_uri,
     fit_reference,
     inspect,
     preview,
@@ -618,14 +617,6 @@ def test_a_reference_that_can_never_fit_leaves_nothing_behind(tmp_path: Path) ->
     with pytest.raises(PictureError):
         fit_reference(saved(tmp_path), tmp_path / "fitted", ReferenceLimits(max_bytes=50))
     assert leftovers(tmp_path) == []
-
-
-def test_a_data_uri_names_the_type_of_the_bytes_in_lower_case(tmp_path: Path) -> None:
-    path = saved(tmp_path, "png").rename(tmp_path / "source.JPG")
-    assert data_uri(path).startswith("data:image/png;base64,iVBOR")
-    (tmp_path / "source.txt").write_bytes(b"hello")
-    with pytest.raises(PictureError):
-        data_uri(tmp_path / "source.txt")
 
 
 def test_heic_is_read_when_the_extra_is_installed_and_explained_when_not(tmp_path: Path) -> None:

@@ -30,10 +30,14 @@ class TooLarge(Exception):
 
 
 class HttpGuard:
-    """`app` behind checks of Host, Origin and length; `host` is what the server listens on."""
+    """`app` behind checks of Host, Origin and length.
 
-    def __init__(self, app: App, host: str, max_body: int) -> None:
+    `host` is what the server listens on; `names` are further names it answers to.
+    """
+
+    def __init__(self, app: App, host: str, max_body: int, names: frozenset[str] = frozenset()) -> None:
         self._app = app
+        self._names = frozenset(name.lower() for name in names)
         self._host = host.lower()
         self._loopback = is_loopback(host)
         self._max_body = max_body
@@ -84,6 +88,8 @@ class HttpGuard:
     def _answers_for(self, host: str) -> bool:
         """A name could lead anywhere, an address cannot: names are taken only when they are known to be ours."""
         name = _name_of(f"//{host}")
+        if name in self._names:
+            return True
         if self._loopback:
             return is_loopback(name)
         return name in {self._host, "localhost"} or _is_address(name)

@@ -100,7 +100,13 @@ def lost(connect: Connect, generate: Generate, base: str) -> dict[str, Any]:
 
 
 def walk(connect: Connect, generate: Generate) -> None:
+    """To the emulator itself; with a second address, to a gateway (the first) in front of it."""
     base = sys.argv[1]
+    if len(sys.argv) > 2:
+        import gateway_journey
+
+        sys.stdout.write(json.dumps(gateway_journey.walked(connect, generate, base, sys.argv[2])))
+        return
     client = connect(base, 0)
     met = {
         "picture": picture(generate, client, base),

@@ -1,7 +1,7 @@
 """The structure of PNG and WebP: their chunks, without decoding a pixel.
 
 In: an open file. Out: a Header, or the raw metadata chunks of a PNG for copying. Broken structure raises ValueError,
-struct.error or EOFError; `guard.guarded` makes them a PictureError. Never in here: Pillow.
+struct.error or EOFError; `decoding.guarded` makes them a PictureError. Never in here: Pillow.
 """
 
 from __future__ import annotations

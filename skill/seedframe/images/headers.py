@@ -1,4 +1,4 @@
-"""What kind of picture is it, and how large: told from the first bytes, before anything is decoded.
+"""Recognises the format and the size of a picture by its first bytes, before anything is decoded.
 
 In: bytes or a path. Out: a format name or a Header; PictureError otherwise. Never in here: pixels.
 """
@@ -6,6 +6,7 @@ In: bytes or a path. Out: a format name or a Header; PictureError otherwise. Nev
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
@@ -17,7 +18,7 @@ from seedframe.images.types import MAX_PIXELS, MIMES, Header, Metadata
 from seedframe.limits import limits
 from seedframe.messages import Message
 
-_WALKERS = {"jpeg": jpeg_header, "png": png_header, "webp": webp_header}
+_WALKERS = {"png": png_header, "webp": webp_header}
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
@@ -44,28 +45,43 @@ def read_header(path: Path, *, max_pixels: int = MAX_PIXELS, scaled: bool = Fals
 
     `scaled`: the caller reads a JPEG at a fraction of its size, so that a baseline one may be larger.
     """
-    with guarded(path):
-        with path.open("rb") as file:
-            kind = sniff(file.read(32))
-            if kind is None:
-                raise PictureError(
-                    Message("pictures.not-a-picture", name=path.name, known=list(MIMES)),
-                    facts={"allowed": list(MIMES)},
-                )
-            walker = _WALKERS.get(kind)
-            header = walker(file) if walker else None
-        header = header or _ask_pillow(path, kind)
-        if not header.size.pixels:
-            raise damaged(path)
-        fraction_does = scaled and max_pixels == MAX_PIXELS and header.format == "jpeg" and not header.progressive
-        allowed = limits().scaled_pixels if fraction_does else max_pixels
-        if header.size.pixels > allowed:
-            raise too_many_pixels(path, str(header.size), allowed)
-        return header
+    with guarded(path), path.open("rb") as file:
+        return header_of(file, path, max_pixels=max_pixels, scaled=scaled)
 
 
-def _ask_pillow(path: Path, format: str) -> Header:
-    with open_picture(path, format) as image:
+def header_of(
+    file: BinaryIO, path: Path, *, max_pixels: int = MAX_PIXELS, scaled: bool = False, scans: bool = True
+) -> Header:
+    """`read_header` of an open file, which errors call by its `path`; what decoders raise is left as it is.
+
+    Without `scans`, those of a progressive JPEG are not counted: the caller reads the file to its end anyway.
+    """
+    kind = sniff(file.read(32))
+    if kind is None:
+        raise PictureError(
+            Message("pictures.not-a-picture", name=path.name, known=list(MIMES)), facts={"allowed": list(MIMES)}
+        )
+    header = _header(file, path, kind, scans=scans)
+    if not header.size.pixels:
+        raise damaged(path)
+    fraction_does = scaled and max_pixels == MAX_PIXELS and header.format == "jpeg" and not header.progressive
+    allowed = limits().scaled_pixels if fraction_does else max_pixels
+    if header.size.pixels > allowed:
+        raise too_many_pixels(path, str(header.size), allowed)
+    return header
+
+
+def _header(file: BinaryIO, path: Path, kind: str, *, scans: bool) -> Header:
+    if kind == "jpeg":
+        return jpeg_header(file, scans=scans)
+    if walker := _WALKERS.get(kind):
+        return walker(file)
+    file.seek(0)
+    return _ask_pillow(file, path, kind)
+
+
+def _ask_pillow(file: BinaryIO, path: Path, format: str) -> Header:
+    with open_picture(path, format, file) as image:
         exif = image.info.get("exif") or b""
         return Header(
             format,

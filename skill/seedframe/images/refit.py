@@ -1,13 +1,11 @@
-"""Making an input picture one the service takes, and wrapping it for the wire.
+"""Converts an input picture to one the service accepts.
 
-In: a path and the limits. Out: a path (the source itself when it is fine) and a report; or a data URI. Never in here:
+In: a path and the limits. Out: a path (the source itself when it is fine) and a report. Never in here:
 which limits hold (the caller's data), uploading, enlarging, changing a ratio.
 """
 
 from __future__ import annotations
 
-import base64
-import importlib
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +13,10 @@ from typing import TYPE_CHECKING
 from seedframe.catalog import ReferenceLimits
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
-from seedframe.images.decoding import guarded, landing, load_within
-from seedframe.images.headers import read_header, sniff
-from seedframe.images.pixels import plain, rgb_profile, turned
-from seedframe.images.types import MAX_PIXELS, MIMES, FitReport, Header
+from seedframe.images.decoding import guarded, landing
+from seedframe.images.headers import read_header
+from seedframe.images.types import MAX_PIXELS, FitReport, Header
+from seedframe.images.upright import load_upright
 from seedframe.messages import Message
 
 if TYPE_CHECKING:
@@ -31,41 +29,21 @@ _SHRINK = 0.8
 def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pixels: int = MAX_PIXELS) -> FitReport:
     """Return the source unchanged when it fits, else write a JPEG (PNG when transparent) to `target` that does.
 
-    Too many bytes or pixels, a format the service does not read, or an EXIF turn it might ignore are mended. Too small
-    or too long a picture cannot be: PictureError.
+    Too many bytes or pixels, a format the service does not read, or an EXIF orientation it might ignore are
+    corrected. A picture that is too small or too long cannot be: PictureError.
     """
     header = read_header(source, max_pixels=max_pixels, scaled=True)
-    _check_shape(source, header.displayed, limits)
     size = source.stat().st_size
-    reasons = _reasons(header, size, limits)
+    reasons = refit_reasons(source, header, size, limits)
     if not reasons:
         return FitReport(source, changed=False, format=header.format, size=header.displayed, bytes=size)
     with guarded(source), landing(target) as part:
-        stored = load_within(source, header, max_pixels)
-        upright = turned(plain(stored), header.orientation)
-        written = _write_within(upright, rgb_profile(stored), part, limits)
+        upright, profile = load_upright(source, header, part.with_suffix(".bands"))
+        written = _write_within(upright, profile, part, limits)
         if written is None:
             raise PictureError(Message("pictures.cannot-fit", name=source.name, allowed=limits.max_bytes))
     kind, shown = written
     return FitReport(target, changed=True, format=kind, size=shown, bytes=target.stat().st_size, notes=reasons)
-
-
-def data_uri(path: Path) -> str:
-    """Wrap a file as `data:image/<format>;base64,…`; the format is told by its bytes, not by its name."""
-    with guarded(path):
-        data = path.read_bytes()
-    kind = sniff(data[:32])
-    if kind is None:
-        raise PictureError(Message("pictures.not-a-picture", name=path.name, known=list(MIMES)))
-    return f"data:{MIMES[kind]};base64,{_base64(data)}"
-
-
-def _base64(data: bytes) -> str:
-    try:
-        fast = importlib.import_module("pybase64")
-    except ImportError:
-        return base64.b64encode(data).decode("ascii")
-    return str(fast.b64encode_as_string(data))
 
 
 def _check_shape(source: Path, size: Size, limits: ReferenceLimits) -> None:
@@ -83,7 +61,12 @@ def _check_shape(source: Path, size: Size, limits: ReferenceLimits) -> None:
         )
 
 
-def _reasons(header: Header, bytes: int, limits: ReferenceLimits) -> tuple[Message, ...]:
+def refit_reasons(source: Path, header: Header, bytes: int, limits: ReferenceLimits) -> tuple[Message, ...]:
+    """Why a picture must be written anew before it is sent; empty where it goes as it is. PictureError: nothing helps.
+
+    `source` is only named.
+    """
+    _check_shape(source, header.displayed, limits)
     reasons = []
     if header.format not in limits.formats:
         reasons.append(Message("pictures.fit-format", got=header.format))

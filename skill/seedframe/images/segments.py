@@ -1,7 +1,7 @@
 """The structure of a JPEG: its segments up to the first scan, without decoding a pixel.
 
 In: an open file. Out: a Header, or the raw metadata segments for copying. Broken structure raises ValueError,
-struct.error or EOFError; `guard.guarded` makes them a PictureError. Never in here: Pillow, searching for bytes that
+struct.error or EOFError; `decoding.guarded` makes them a PictureError. Never in here: Pillow, searching for bytes that
 look like a marker (Seedream's C2PA manifest embeds a whole thumbnail JPEG with its own frame header).
 """
 
@@ -20,6 +20,7 @@ from seedframe.images.orientation import read_orientation
 from seedframe.images.types import Component, Header, Metadata
 
 _MOST_SEGMENTS = 4096
+_BLOCK = 1 << 18
 _MOST_SCANS = 40
 """Progressive files have about ten. Hundreds in a small file are an attack on the decoder's time."""
 
@@ -39,8 +40,8 @@ _AFTER_CODED_DATA = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 
 
-def jpeg_header(file: BinaryIO) -> Header:
-    """Walk to the first scan and tell the frame."""
+def jpeg_header(file: BinaryIO, *, scans: bool = True) -> Header:
+    """Read the segments up to the first scan. With `scans`, those that follow are counted: ValueError for many."""
     frame: Header | None = None
     metadata, orientation, planes_in_scan = Metadata(), 1, 0
     for marker, span in _segments(file):
@@ -55,7 +56,7 @@ def jpeg_header(file: BinaryIO) -> Header:
             planes_in_scan = payload(file, span)[0]
     if frame is None:
         raise ValueError("no frame before the first scan")
-    if frame.progressive or planes_in_scan < len(frame.components):
+    if scans and (frame.progressive or planes_in_scan < len(frame.components)):
         _check_scans(file)
     return replace(frame, metadata=metadata, orientation=orientation)
 
@@ -77,12 +78,16 @@ def after_scan(data: bytes | mmap, start: int) -> int:
 
 def _check_scans(file: BinaryIO) -> None:
     """Count the scans after the first: inside coded data an FF is always followed by 00, so each FF DA is a marker."""
-    if file.read().count(bytes((_FILL, _SOS))) > _MOST_SCANS:
-        raise ValueError("too many scans")
+    found, before = 0, b""
+    while block := file.read(_BLOCK):
+        found += (before + block).count(bytes((_FILL, _SOS)))
+        before = block[-1:]
+        if found > _MOST_SCANS:
+            raise ValueError("too many scans")
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, ByteSpan]]:
-    """Walk the segments up to and including the first start of scan; afterwards the file stands behind it."""
+    """Walk the segments up to and including the first start of scan; afterwards the file is positioned behind it."""
     file.seek(2)
     for _ in range(_MOST_SEGMENTS):
         marker = _marker(file)

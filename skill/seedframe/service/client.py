@@ -25,6 +25,7 @@ from seedframe.errors import ApiError, ConnectionFailed, InvalidRequest, NotConf
 from seedframe.limits import limits
 from seedframe.messages import Message
 from seedframe.quoting import quoted, quoted_values
+from seedframe.service.body import JsonBody
 from seedframe.service.dialects import Call, dialect_named
 from seedframe.service.dialects.base import patience
 from seedframe.service.documents import parse
@@ -241,7 +242,8 @@ class Client:
             await self._routed.prepare(base_url(self._settings, self._backend))
 
     async def _post(self, call: Call, offer: Offer, parts: Parts, arrived: SlotHandler, sent: ReportProgress) -> Reply:
-        headers = self._headers()
+        body = JsonBody(call.body)
+        headers = {**self._headers(), **body.headers}
         url = self._url(call.path)
         total = self.patience(call)
         arrival, departure = ResponseReader(parts, arrived, read=self._dialect.read), Departure()
@@ -252,7 +254,7 @@ class Client:
                 self._http.stream(
                     "POST",
                     url,
-                    json=call.body,
+                    content=body.content,
                     headers=headers,
                     timeout=self._timeout(total),
                     extensions={"trace": departure},
@@ -264,6 +266,8 @@ class Client:
         except (httpx.HTTPError, TimeoutError) as error:
             if isinstance(error, _NOT_CONNECTED) or departure.never_began:
                 raise _no_connection(error, self.proxy(url)) from error
+            if departure.began and not body.complete:
+                raise _cut_short(error) from error
             if (rest := arrival.rest()) is not None:
                 return rest
             raise unknown(_why(error)) from error
@@ -290,7 +294,7 @@ class Client:
         raise error
 
     async def _after_no_connection(self, error: ConnectionFailed, call: Call, retries: int) -> tuple[Call, Message]:
-        if retries >= MAX_RETRIES:
+        if retries >= MAX_RETRIES or isinstance(error, _UploadTooSlow):
             raise error
         await self._sleep(self._backoff(retries, 1.0))
         return call, Message("client.connected-again")
@@ -328,18 +332,18 @@ class Departure:
 
     def __init__(self) -> None:
         self._watching = False
-        self._began = False
+        self.began = False
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         """An event of httpcore: a CONNECT to a proxy is not the request yet."""
         self._watching = True
         if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            self._began = True
+            self.began = True
 
     @property
     def never_began(self) -> bool:
         """Whether it is certain that not one byte of the request was sent."""
-        return self._watching and not self._began
+        return self._watching and not self.began
 
 
 def base_url(settings: Settings, backend: Backend) -> str:
@@ -389,6 +393,18 @@ def _unreachable(url: str, why: str | Message) -> InvalidRequest:
 
 
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+
+
+class _UploadTooSlow(ConnectionFailed):
+    """The time was over before the request had left; another try would take as long."""
+
+
+def _cut_short(error: BaseException) -> ConnectionFailed:
+    """The error for a request of which only a part has left, so that nobody can have acted on it."""
+    slow = isinstance(error, (TimeoutError, httpx.TimeoutException))
+    message = Message("client.upload-cut", why=_why(error))
+    advice = Message("client.upload-cut-advice")
+    return (_UploadTooSlow if slow else ConnectionFailed)(message, advice=advice)
 
 
 def _no_connection(error: BaseException, proxy: Proxy | None) -> ConnectionFailed:

@@ -1,8 +1,8 @@
 """Input pictures: from the caller's names to values for the request, checked before anything is paid.
 
-In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each.
-Local files are opened once, only inside allowed folders, and sent only if they are pictures; the place where they were
-taken is not sent. Never in here: a prompt, a payment.
+In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each,
+whose file is read again while it is sent. Local files are opened once, only inside allowed folders, and sent only if
+they are pictures; the place where they were taken is not sent. Never in here: a prompt, a payment, a picture in memory.
 """
 
 from __future__ import annotations
@@ -10,38 +10,34 @@ from __future__ import annotations
 import asyncio
 import binascii
 import hashlib
-import os
-import shutil
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from seedframe import images
-from seedframe.catalog import ReferenceLimits, catalog
-from seedframe.confined_files import NoFile, Outside, open_confined
-from seedframe.errors import InvalidRequest, PictureError, StoreError
+from seedframe.errors import PictureError
 from seedframe.geometry import Size
 from seedframe.messages import Message
 from seedframe.service.client import Client
-from seedframe.service.lookup import LATEST, find, places
+from seedframe.service.file_part import FilePart
+from seedframe.service.lookup import LATEST, find
+from seedframe.service.reference_files import LONGEST_SHOWN, ReadyFile, ReferenceFile, ReferenceRules, refused
 from seedframe.service.request import ImageRequest
 
 EARLIER = "seedframe:"
 _REMOTE = ("https://", "http://")
-OUTSIDE = "references.outside"
-LONGEST_SHOWN = 200
-TRAILER_ALLOWANCE = 2
-"""How many times the limit a file may have when it is opened: what follows the picture's end is not sent."""
+_FILES_AT_ONCE = 2
+_TEXT_PIECE = 1 << 18
+"""Characters of a data URI that are decoded at a time: a multiple of 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One input picture: `value` for the wire (data URI or URL), `shown` and `sha256` for people and records."""
+    """One input picture: `value` for the wire (a file or a URL), `shown` and `sha256` for people and records."""
 
-    value: str
+    value: str | FilePart
     shown: str
     sha256: str
     notes: tuple[Message, ...] = ()
@@ -49,64 +45,62 @@ class Reference:
     """Width and height as displayed; None for a URL that is not read here."""
 
 
-class Scratch(Protocol):
-    """Where copies of references lie while a call is prepared; `root` is the output folder."""
+class ReferenceTools:
+    """What the references of all calls of a process share: what is known of files, and how many are read at a time."""
 
-    root: Path
-
-    def prepare(self, name: str) -> Path:
-        """A folder of that name, made. StoreError when it cannot be."""
-
-    def discard(self, folder: Path) -> None:
-        """Remove the folder with everything in it."""
+    def __init__(self) -> None:
+        self.checks = images.FileChecks()
+        self.reading = asyncio.Semaphore(_FILES_AT_ONCE)
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceLoader:
-    """Where references are prepared: allowed folders, a disk for copies, the network, how earlier results are found."""
+    """Where references are prepared: allowed folders, the network, how earlier results are found.
+
+    `folder` makes a folder for what is fetched, unpacked or changed, when it is first needed; it must stay until the
+    call has been sent. `places` are the folders where a relative path is looked up.
+    """
 
     roots: Sequence[Path]
-    scratch: Scratch
+    places: Sequence[Path]
+    folder: Callable[[], Path]
     client: Client
-    keep_metadata: bool
+    tools: ReferenceTools
     earlier: Callable[[str], Awaitable[Path | None]]
+    keep_metadata: bool = False
+    decode: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
-    """What one request's references must be."""
+async def gather(request: ImageRequest, loader: ReferenceLoader) -> tuple[Reference, ...]:
+    """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are.
 
-    limits: ReferenceLimits
-    fit: bool
-    alpha: bool
-    keep_metadata: bool
-
-
-async def gather(request: ImageRequest, desk: ReferenceLoader) -> tuple[Reference, ...]:
-    """Every reference, in order. A dry run downloads nothing and keeps https URLs as they are."""
+    Two are prepared at a time; of several errors the first reference's is raised, once nothing runs any more.
+    """
     offer = request.offer
-    rules = _Rules(offer.references, request.fit_references, _needs_alpha(request), desk.keep_metadata)
+    rules = ReferenceRules(
+        offer.references, request.fit_references, _needs_alpha(request), loader.keep_metadata, loader.decode
+    )
     stay = offer.references.by == "url" or request.dry_run
-    name = f"references-{uuid.uuid4().hex}"
-    folder = await asyncio.to_thread(desk.scratch.prepare, name)
-    try:
-        return tuple(
-            [
-                await _load_one(image.strip(), folder / f"image-{number}", rules, desk, stay=stay)
-                for number, image in enumerate(request.images, 1)
-            ]
-        )
-    finally:
-        await asyncio.to_thread(desk.scratch.discard, folder)
+    loading = [
+        _load_one(image.strip(), f"image-{number}", rules, loader, stay=stay)
+        for number, image in enumerate(request.images, 1)
+    ]
+    loaded = await asyncio.gather(*loading, return_exceptions=True)
+    for reference in loaded:
+        if isinstance(reference, BaseException):
+            raise reference
+    return tuple(reference for reference in loaded if isinstance(reference, Reference))
 
 
-async def _load_one(wanted: str, part: Path, rules: _Rules, desk: ReferenceLoader, *, stay: bool) -> Reference:
+async def _load_one(wanted: str, name: str, rules: ReferenceRules, loader: ReferenceLoader, *, stay: bool) -> Reference:
     plain = (Message("references.plain-http", url=_shown_url(wanted)),) if wanted.startswith("http://") else ()
     if stay and wanted.startswith(_REMOTE):
         return Reference(wanted, _shown_url(wanted), hashlib.sha256(wanted.encode()).hexdigest(), plain)
-    source, shown = await _local(wanted, part, rules, desk)
-    reference = await asyncio.to_thread(_inline, source, shown, part, rules)
-    return replace(reference, notes=(*plain, *reference.notes))
+    async with loader.tools.reading:
+        prepare = await _prepared(wanted, name, rules, loader)
+        ready = await asyncio.to_thread(prepare)
+    shown = _shown(wanted)
+    return Reference(ready.part, shown, ready.part.sha256, (*plain, *ready.notes), ready.shape)
 
 
 def _needs_alpha(request: ImageRequest) -> bool:
@@ -116,121 +110,58 @@ def _needs_alpha(request: ImageRequest) -> bool:
     return bool(request.offer.parameters["background"].extra["transparent_needs"] == "one-alpha-png")
 
 
-async def _local(wanted: str, part: Path, rules: _Rules, desk: ReferenceLoader) -> tuple[Path, str]:
-    """A file on this machine that holds the picture, and how to call it."""
+async def _prepared(wanted: str, name: str, rules: ReferenceRules, loader: ReferenceLoader) -> Callable[[], ReadyFile]:
+    """The work that makes a file ready that is on this machine now."""
+    one, shown = ReferenceFile(rules, loader.tools.checks, loader.folder, name), _shown(wanted)
     if wanted.startswith(EARLIER) or wanted == LATEST:
-        found = await desk.earlier(wanted)
+        found = await loader.earlier(wanted)
         if found is None and wanted == LATEST:
-            raise _refused("shapes.no-latest", wanted, "path, https URL, data URI, seedframe: id")
+            raise refused("shapes.no-latest", wanted, "path, https URL, data URI, seedframe: id")
         if found is None:
-            raise _refused("references.unknown-earlier", wanted[:LONGEST_SHOWN], "seedframe:<id>-<number>")
-        return found, wanted
-    if wanted.startswith("data:"):
-        await asyncio.to_thread(_write_data_uri, wanted, part)
-        return part, "data URI"
-    if wanted.startswith(_REMOTE):
-        shown = _shown_url(wanted)
-        await desk.client.fetch_reference(wanted, part, rules.limits.max_bytes)
-        return part, shown
-    named = await asyncio.to_thread(find, wanted, places(desk.scratch.root))
-    return await asyncio.to_thread(_copied, named, part, rules, desk.roots), wanted
-
-
-def _inline(source: Path, shown: str, part: Path, rules: _Rules) -> Reference:
-    limits = rules.limits
-    header = images.read_header(source, scaled=True)
-    removed = () if rules.keep_metadata else images.strip(source, stripped := part.with_suffix(".stripped"))
-    source = stripped if removed else source
-    size = source.stat().st_size
-    if not rules.fit and (size > limits.max_bytes or header.size.pixels > limits.max_pixels):
-        raise _too_big(shown, size, str(header.displayed), limits)
-    images.verify(source)
-    if rules.alpha and not (header.format == "png" and images.see_through(source)):
-        raise _opaque(shown)
-    fitted = images.fit_reference(source, part.with_suffix(".fitted"), limits)
-    notes = tuple(Message("references.fitted", name=shown, why=note) for note in fitted.notes)
-    if removed:
-        notes = (Message("privacy.removed", name=shown, what=list(removed)), *notes)
-    if fitted.bytes > limits.warn_bytes:
-        notes = (*notes, Message("references.heavy", name=shown, bytes=fitted.bytes, advised=limits.warn_bytes))
-    value = images.data_uri(fitted.path)
-    return Reference(value, shown, hashlib.sha256(value.encode("ascii")).hexdigest(), notes, header.displayed)
-
-
-def _opaque(shown: str) -> InvalidRequest:
-    return InvalidRequest(
-        Message("references.no-alpha", got=shown),
-        field="images",
-        got=shown,
-        allowed="image/png, alpha",
-        advice=Message("references.no-alpha-advice", models=catalog().freely_transparent),
-    )
-
-
-def _too_big(shown: str, bytes: int, size: str, limits: ReferenceLimits) -> InvalidRequest:
-    return InvalidRequest(
-        Message("references.too-big", name=shown, bytes=bytes, size=size),
-        field="images",
-        got={"bytes": bytes, "size": size},
-        allowed={"bytes": limits.max_bytes, "pixels": limits.max_pixels},
-        advice=Message("references.too-big-advice"),
-    )
-
-
-def candidate(wanted: str) -> Path:
-    """The path a name on this machine means, not yet checked. `NoFile` for one that means none."""
-    try:
-        text = unquote(urlsplit(wanted).path) if wanted.startswith("file://") else wanted
-        return Path(text).expanduser().absolute()
-    except (ValueError, RuntimeError):  # brackets in a file URL; the home of nobody
-        raise NoFile(wanted) from None
-
-
-def _copied(wanted: str, part: Path, rules: _Rules, roots: Sequence[Path]) -> Path:
-    """A private copy of a file inside an allowed folder: from here on nobody else can change it."""
-    try:
-        path = candidate(wanted)
-        file = open_confined(path, roots)
-    except NoFile:
-        allowed = "path, https URL, data URI, seedframe: id"
-        raise _refused("references.no-file", wanted[:LONGEST_SHOWN], allowed) from None
-    except Outside:
-        raise InvalidRequest(
-            Message(OUTSIDE, path=wanted[:LONGEST_SHOWN], roots=[str(root) for root in roots]),
-            field="images",
-            got=wanted[:LONGEST_SHOWN],
-            allowed=[str(root) for root in roots],
-            advice=Message("references.outside-advice"),
-        ) from None
-    with file:
-        size = os.fstat(file.fileno()).st_size
-        if not rules.fit and size > TRAILER_ALLOWANCE * rules.limits.max_bytes:
-            raise _too_big(wanted[:LONGEST_SHOWN], size, "?", rules.limits)
-        part.mkdir()
-        target = part / path.name  # its own name, since errors mention it
-        try:
-            with target.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-        except OSError as error:
-            why = error.strerror or type(error).__name__
-            raise StoreError(
-                Message("store.cannot-write", path=target, why=why), advice=Message("store.cannot-write-advice")
-            ) from error
-    return target
+            raise refused("references.unknown-earlier", wanted[:LONGEST_SHOWN], "seedframe:<id>-<number>")
+        return partial(one.at, found, shown)
+    if wanted.startswith(("data:", *_REMOTE)):
+        folder = await asyncio.to_thread(loader.folder)
+        part = folder / name
+        if wanted.startswith("data:"):
+            await asyncio.to_thread(_write_data_uri, wanted, part)
+        else:
+            await loader.client.fetch_reference(wanted, part, rules.limits.max_bytes)
+        return partial(one.at, part, shown)
+    named = await asyncio.to_thread(find, wanted, loader.places)
+    return partial(one.inside, named, shown, loader.roots)
 
 
 def _write_data_uri(uri: str, part: Path) -> None:
-    head, _, body = uri.partition(",")
+    """Decode into a file, piece by piece. InvalidRequest for another kind of URI, PictureError for damaged base64."""
+    start = uri.find(",") + 1
+    head = uri[:start].rstrip(",")
     if not head.startswith("data:image/") or not head.endswith(";base64"):
-        raise _refused("references.odd-data-uri", head[:60], "data:image/png;base64,…")
+        raise refused("references.odd-data-uri", uri[:60].partition(",")[0], "data:image/png;base64,…")
+    left = ""
     try:
-        part.write_bytes(binascii.a2b_base64("".join(body.split()).encode("ascii"), strict_mode=True))
+        with part.open("wb") as file:
+            for at in range(start, len(uri), _TEXT_PIECE):
+                text = left + "".join(uri[at : at + _TEXT_PIECE].split())
+                whole = len(text) if at + _TEXT_PIECE >= len(uri) else len(text) // 4 * 4
+                file.write(_decoded(text[:whole], last=whole == len(text) and at + _TEXT_PIECE >= len(uri)))
+                left = text[whole:]
     except (binascii.Error, UnicodeEncodeError):
         raise PictureError(Message("references.damaged-data-uri")) from None
 
 
-def _refused(key: str, got: str, allowed: str) -> InvalidRequest:
-    return InvalidRequest(Message(key, got=got), field="images", got=got, allowed=allowed)
+def _decoded(text: str, *, last: bool) -> bytes:
+    """The bytes of a piece; padding belongs into the last one only."""
+    if not last and "=" in text:
+        raise binascii.Error("padding before the end")
+    return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+
+
+def _shown(wanted: str) -> str:
+    """How a reference is called: an address without what may be secret in it, never a whole data URI."""
+    if wanted.startswith("data:"):
+        return "data URI"
+    return _shown_url(wanted) if wanted.startswith(_REMOTE) else wanted
 
 
 def _shown_url(url: str) -> str:
@@ -239,5 +170,5 @@ def _shown_url(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise _refused("references.odd-address", url[:LONGEST_SHOWN], "https://…") from None
+        raise refused("references.odd-address", url[:LONGEST_SHOWN], "https://…") from None
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

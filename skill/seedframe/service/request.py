@@ -39,6 +39,9 @@ from seedframe.service.dialects import dialect_named
 from seedframe.settings import Settings
 
 TOOLS = ("generate_image", "edit_image")
+ASSET = "asset://"
+"""How Seedance names a picture of its own library; Seedream answers 400 "invalid url specified" (recorded 2026)."""
+
 PRESET_SLACK = 1.1025
 """How much larger than its square a preset's picture may be: 1.05 per side, where the price tiers end too (2026)."""
 
@@ -92,6 +95,7 @@ class ImageRequest:
     warnings: tuple[Message, ...] = ()
     price_override: Decimal | None = None
     strict: bool = False
+    verbatim: bool = False
 
     @property
     def calls(self) -> int:
@@ -157,6 +161,11 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
     return _request(tool, offer, frame, given, tuple(warnings + notes), settings)
 
 
+def _preview(wanted: str | None, settings: Settings) -> str:
+    """The size of previews; a user whose model takes no pictures is not overruled by a call."""
+    return settings.preview if wanted is None or settings.preview == "none" else wanted
+
+
 def _request(
     tool: str,
     offer: Offer,
@@ -168,6 +177,7 @@ def _request(
     if given.get("seed", 0) < 0:
         given = {name: value for name, value in given.items() if name != "seed"}
     known = {one.name for one in fields(ImageRequest)}
+    given = {**given, "preview": _preview(given.get("preview"), settings)}
     return ImageRequest(
         tool=tool,
         offer=offer,
@@ -445,10 +455,20 @@ def _two_shapes(size: Size, ratio: Fraction, offer: Offer) -> InvalidRequest:
 
 
 def _check_reference_kind(given: Mapping[str, Any], offer: Offer) -> None:
-    """References by URL only: the gateway fetches them itself and takes nothing inline."""
+    """No asset ids, which only the video models read; addresses only, where a gateway fetches them itself."""
+    images = given.get("images", ())
+    asset = next((image for image in images if str(image).strip().lower().startswith(ASSET)), None)
+    if asset is not None:
+        raise InvalidRequest(
+            Message("references.asset", got=_short(asset)),
+            field="images",
+            got=_short(asset),
+            allowed="path, https URL, data URI, seedframe: id, latest",
+            advice=Message("references.asset-advice"),
+        )
     if offer.references.by != "url":
         return
-    for image in given.get("images", ()):
+    for image in images:
         if not str(image).strip().startswith(("https://", "http://")):
             raise InvalidRequest(
                 Message("requests.url-only", backend=offer.backend.title),

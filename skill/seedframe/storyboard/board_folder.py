@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from seedframe.errors import InvalidRequest, SeedreamError, StoreError
-from seedframe.messages import Language, Message
+from seedframe.messages import LANGUAGES, Language, Message
 from seedframe.private_files import make_private_folder, open_private
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.board_plan import FACE, face_matters
@@ -27,6 +27,7 @@ from seedframe.storyboard.frames import FrameResult, Status, frames_of
 from seedframe.storyboard.handoff.manifest import build_manifest
 from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.run.proof import made_for
 from seedframe.storyboard.run.state import BoardState, FrameState, State
 from seedframe.storyboard.sheet.page import PICK, render_sheets
 from seedframe.storyboard.types import Board, BoardPicture, Element
@@ -39,7 +40,7 @@ SHEET_FILE = "sheet.html"
 SHEET_PICTURE = "sheet.png"
 THUMBNAILS = "thumbnails"
 STATUS: Mapping[State, Status] = MappingProxyType(
-    {"done": "done", "failed": "failed", "unknown": "unknown", "cancelled": "skipped"}
+    {"done": "done", "failed": "failed", "unknown": "unknown", "lost": "failed", "cancelled": "skipped"}
 )
 THREADS = 2
 SIDES = ((200, 640), (2_000, 400))
@@ -91,10 +92,11 @@ def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, lang
         language=language,
         thumbnails=lambda keys: thumbnails({key: described[key] for key in keys if key in described}, out),
         pick_command=f"{PICK} {shlex.quote(str(out))}",
+        stale=stale_frames(board, described, out),
     )
     written = [store.write_text(out / name, page) for name, page in pages]
-    for stale in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
-        stale.unlink()  # of a time when the board was longer
+    for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
+        page.unlink()  # of a time when the board was longer
     return Published(manifest, written[0])
 
 
@@ -114,6 +116,19 @@ def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path,
     except OSError as error:
         raise StoreError(Message("store.cannot-write", path=path, why=error.strerror or "OSError")) from error
     return path
+
+
+def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) -> frozenset[str]:
+    """Frames whose picture was made for another brief or other references than the board and its picks ask for now.
+
+    A picture without a sidecar is not judged.
+    """
+    made = {
+        task.key: (task, described)
+        for task in frames_of(board, read_picks(out))
+        if (result := results.get(task.key)) and result.path and (described := _sidecar(out / result.path))
+    }
+    return frozenset(key for key, (task, described) in made.items() if not made_for(described, task))
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:
@@ -162,11 +177,20 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
         **{name: picture.get(name) for name in ("width", "height", "bytes", "mime", "sha256")},
         **{name: described.get(name) for name in ("prompt", "model", "backend")},
         "negative": described.get("negative_prompt"),
-        "findings": tuple(_noticed(finding) for finding in described.get("findings", ())),
+        "findings": (*_stale(frame, cost), *(_noticed(finding) for finding in described.get("findings", ()))),
         "trust": Trust(**picture["trust"]) if picture.get("trust") else None,
     }
     raw = None if frame.raw_path is None else str(frame.raw_path)
     return replace(result, path=str(frame.path), raw_path=raw, **known)
+
+
+def _stale(frame: FrameState, cost: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """That the picture is of other words than the shot has now."""
+    if frame.stale:
+        price = f"{cost['amount']:g} {cost['currency']}" if cost else "?"
+        words = Message("board_truth.stale", task=frame.task, price=price)
+        told = {language: words.text(language) for language in LANGUAGES}
+        yield {"code": "STALE", "severity": "warning", "message": told}
 
 
 def _sidecar(picture: Path) -> dict[str, Any]:

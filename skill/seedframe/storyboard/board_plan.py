@@ -22,7 +22,7 @@ from seedframe.catalog import Catalog, Price
 from seedframe.confined_files import NoFile, Outside, locate
 from seedframe.errors import SeedreamError
 from seedframe.messages import Message
-from seedframe.service.references import candidate
+from seedframe.service.reference_files import candidate
 from seedframe.service.request import ImageRequest, check
 from seedframe.settings import Settings
 from seedframe.storyboard.continuity import Cast, ShotReference, continuity_findings, face_visible

@@ -92,10 +92,10 @@ class Delivery:
         self.folder = store.prepare(self._entry.id)
         self.stem = store.stem(self._request.save_as, self._name())
 
-    def check_ready(self, reference_bytes: int) -> None:
+    def check_ready(self) -> None:
         """StoreError where the disk has no space for the pictures or the record; nothing has been sent then."""
         record = self._context.settings.journal
-        check_ready(self._request, self.folder, self.stem, record, self._context.free, reference_bytes)
+        check_ready(self._request, self.folder, self.stem, record, self._context.free)
 
     def parts(self, call: int) -> RescueParts:
         """The part files of the answer to one call."""

@@ -18,6 +18,7 @@ from seedframe.errors import NotConfigured, SeedreamError
 from seedframe.images import turbojpeg_version
 from seedframe.messages import Language, Message
 from seedframe.service.client import base_url, connected
+from seedframe.service.key_place import misplaced
 from seedframe.service.network.addresses import is_fake, is_public
 from seedframe.service.network.certificates import VARIABLES, Authorities, authorities
 from seedframe.service.network.fetch import NotFetched, resolved
@@ -43,6 +44,7 @@ async def examine(settings: Settings, transport: httpx.AsyncBaseTransport | None
     """Everything a first call needs, in the order it would fail."""
     backend = catalog().backend(settings.backend)
     found = [_key(settings, backend), _base(settings, backend), await asyncio.to_thread(_folder, settings)]
+    found += [Condition("key-place", True, message) for message in misplaced(settings, backend, catalog())]
     if transport is None and found[1].good:
         found += await _way_out(settings, backend)
     if all(condition.good for condition in found):

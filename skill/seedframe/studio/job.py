@@ -79,11 +79,17 @@ class Job:
         payments, partial = self._context.payments, result.status == "partial"
         await payments.saved(self._entry.id, result.as_dict(), partial=partial, fetchable=self._saving.fetchable)
         trouble = payments.trouble(self._entry.id)
+        result = replace(result, addresses=self._addresses())
         return results.with_trouble_warned(result, trouble, self._context.settings.language)
+
+    def _addresses(self) -> dict[int, str]:
+        """Where the service keeps what it sent by address, by number of the picture in the request."""
+        slots = ((reply, slot) for reply in self._replies for slot in reply.slots)
+        return {reply.first + slot.index: slot.url for reply, slot in slots if slot.url and slot.part is None}
 
     def _make_ready(self) -> None:
         self._saving.prepare()
-        self._saving.check_ready(sum(len(reference.value) for reference in self._prepared.references))
+        self._saving.check_ready()
 
     async def _note_replies(self, bill: Bill) -> None:
         """Record the bill of all answers; the price of pictures that may have been billed besides stays reserved."""

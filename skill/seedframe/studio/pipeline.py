@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +38,11 @@ from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, 
 from seedframe.messages import Message
 from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, State
 from seedframe.payments.migrations import BUSY_SECONDS
+from seedframe.prompting import StyledPrompt
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
-from seedframe.service.lookup import LATEST
-from seedframe.service.references import ReferenceLoader, gather
+from seedframe.service.key_place import misplaced
+from seedframe.service.lookup import LATEST, places
+from seedframe.service.references import ReferenceLoader, ReferenceTools, gather
 from seedframe.service.request import ImageRequest, check, with_shape_of
 from seedframe.settings import Money, Settings
 from seedframe.studio import postprocess
@@ -50,10 +52,11 @@ from seedframe.studio.plan import CallPlan, build_calls, style_request
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.redelivery import Redelivery, delivery_of
 from seedframe.studio.results import cost_of_price, describe_failure, failure_of, summary
+from seedframe.studio.scratch import Scratch
 from seedframe.studio.store import Store
 from seedframe.studio.types import Mark, Picture, RequestSummary, Result
 
-__all__ = ["Result", "Studio", "silent"]
+__all__ = ["Result", "SharedWork", "Studio", "silent"]
 
 IMAGE_THREADS = 2
 DAY_SECONDS = 86_400.0
@@ -77,13 +80,22 @@ async def silent(_message: Message) -> None:
     """Discard progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedWork:
+    """What the studios of one process may share: a client, the threads for pictures, the downloads at once."""
+
+    client: Client
+    images: ThreadPoolExecutor
+    downloads: asyncio.Semaphore
+
+
 class Studio:
     """What the picture calls of a process share: settings, client, payment record, store, image threads."""
 
     def __init__(
         self,
         settings: Settings,
-        facts: Catalog,
+        known: Catalog,
         client: Client,
         payments: Payments,
         now: Callable[[], float],
@@ -91,15 +103,18 @@ class Studio:
         admit: Admit | None = None,
         downloads: int = DOWNLOADS_AT_ONCE,
         free: Free = free_bytes,
+        shared: SharedWork | None = None,
     ) -> None:
         self.settings = settings
-        self.catalog = facts
+        self.catalog = known
         self.client = client
         self.payments = payments
         self.store = Store(settings.output_dir)
-        images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
-        at_once = asyncio.Semaphore(downloads)
+        self._owns_images = shared is None
+        images = shared.images if shared else ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
+        at_once = shared.downloads if shared else asyncio.Semaphore(downloads)
         self._context = JobContext(settings, client, payments, self.store, now, images, at_once, free, admit)
+        self._reference_tools = ReferenceTools()
         self._emulated_asked = asyncio.Lock()
         self._emulated: bool | None = None
         self._jobs: dict[str, asyncio.Task[Result]] = {}
@@ -120,26 +135,38 @@ class Studio:
         connections: int = CONNECTIONS,
         busy: float = BUSY_SECONDS,
         free: Free = free_bytes,
+        shared: SharedWork | None = None,
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
         `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
-        for, `busy` s at most. `free` gives the free bytes of a folder's disk.
+        for, `busy` s at most. `free` gives the free bytes of a folder's disk. With `shared`, client and threads
+        belong to somebody else, who also ends them.
         """
-        facts = catalog()
+        known = catalog()
         async with AsyncExitStack() as stack:
             payments = await Payments.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
             stack.push_async_callback(payments.close)
             if settings.keep_history is not None:
                 await payments.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
-            backend = facts.backend(settings.backend)
-            client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
-            stack.push_async_callback(client.close)
+            backend = known.backend(settings.backend)
+            if shared is None:
+                client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
+                stack.push_async_callback(client.close)
+            else:
+                client = shared.client
             downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
-            studio = cls(settings, facts, client, payments, now, admit=admit, downloads=downloads, free=free)
+            studio = cls(
+                settings, known, client, payments, now, admit=admit, downloads=downloads, free=free, shared=shared
+            )
             await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
+
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The entries of the payment record whose paid work this process is doing."""
+        return tuple(self._jobs)
 
     async def finish(self, grace: float) -> None:
         """Wait for paid calls, `grace` s at most; what is then still open stays in the payment record as unknown."""
@@ -149,7 +176,8 @@ class Studio:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, *self._departures, return_exceptions=True)
-        self._context.images.shutdown(wait=False, cancel_futures=True)
+        if self._owns_images:
+            self._context.images.shutdown(wait=False, cancel_futures=True)
         self.store.tidy()
 
     @asynccontextmanager
@@ -160,6 +188,7 @@ class Studio:
         *,
         report: ReportProgress = silent,
         key: str | None = None,
+        verbatim: bool = False,
         roots: Sequence[Path] = (),
         claimed: Callable[[str], object] = str,
     ) -> AsyncIterator[Result]:
@@ -171,16 +200,21 @@ class Studio:
         References are read from the settings' folders and from `roots`, which a host may grant for one call.
         `claimed` is given the id of the payment entry before anything is sent; a failure without one has sent nothing.
         With a `key` only the same key is the same request: takes of one frame are separate, and each is found again.
+        `verbatim`: the prompt leaves exactly as it came; nothing is added and nothing is judged.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
+        request = replace(request, verbatim=verbatim)
         prepared = replace(await self.prepare(request, roots), key=key)
-        if request.dry_run:
-            yield self._dry_run_result(prepared)
-            return
-        prepared = replace(prepared, emulated=await self._is_emulated())
-        result = self._claimed_result(prepared, arguments, report, claimed)
-        async with self._handed_over(result) as given:
-            yield given
+        try:
+            if request.dry_run:
+                yield await self._dry_run_result(prepared)
+                return
+            prepared = replace(prepared, emulated=await self._is_emulated())
+            result = self._claimed_result(prepared, arguments, report, claimed)
+            async with self._handed_over(result) as given:
+                yield given
+        finally:
+            prepared.scratch.release()
 
     @asynccontextmanager
     async def fetch(self, entry: str, *, report: ReportProgress = silent) -> AsyncIterator[Result]:
@@ -259,16 +293,38 @@ class Studio:
         return self._emulated and self.catalog.backend(self.settings.backend).charges
 
     async def prepare(self, request: ImageRequest, roots: Sequence[Path] = ()) -> CallPlan:
-        """Stages 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend."""
+        """Stages 2 and 3. PromptRejected, InvalidRequest or PictureError; nothing has been sent to the backend.
+
+        Whoever is given the plan releases its `scratch`.
+        """
         styled = style_request(request)
         await asyncio.to_thread(self.store.stem, request.save_as, "picture")
-        readable = (*self.settings.input_roots, self.settings.output_dir, *roots)
-        desk = ReferenceLoader(readable, self.store, self.client, self.settings.keep_metadata, self._earlier)
-        references = await gather(request, desk) if request.images else ()
+        scratch = Scratch(self.store)
+        try:
+            return await self._plan(request, styled, scratch, roots)
+        except BaseException:
+            scratch.release()
+            raise
+
+    async def _plan(
+        self, request: ImageRequest, styled: StyledPrompt, scratch: Scratch, roots: Sequence[Path]
+    ) -> CallPlan:
+        loader = ReferenceLoader(
+            (*self.settings.input_roots, self.settings.output_dir, *roots),
+            places(self.store.root),
+            scratch.folder,
+            self.client,
+            self._reference_tools,
+            self._earlier,
+            self.settings.keep_metadata,
+            self.settings.decode_references,
+        )
+        references = await gather(request, loader) if request.images else ()
         request = with_shape_of(request, references[0].shape if references else None)
         calls = build_calls(request, styled, references, self.settings)
         notes = tuple(note for reference in references for note in reference.notes)
-        return CallPlan(request, styled, references, calls, (*request.warnings, *notes))
+        odd = misplaced(self.settings, request.offer.backend, self.catalog)
+        return CallPlan(request, styled, references, calls, (*odd, *request.warnings, *notes), scratch)
 
     async def _confirmed_claim(self, prepared: CallPlan, arguments: Mapping[str, Any]) -> Claim:
         """Claim a request; confirmation is needed only for a new payment, not for what is under way or paid already."""
@@ -298,13 +354,18 @@ class Studio:
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
-            delivery=delivery_of(arguments, request, asked, ratio=self.settings.ratio, folder=parts),
+            delivery=delivery_of(
+                arguments, request, asked, prepared.references, ratio=self.settings.ratio, folder=parts
+            ),
         )
 
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
         """Start the work of a claim, if it is this caller's to do, in a task that outlives a cancelled caller."""
         if isinstance(claim, Begin):
-            return self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
+            started = self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
+            prepared.scratch.hold()
+            started[0].add_done_callback(lambda _: prepared.scratch.release())
+            return started
         if isinstance(claim, Fetch):
             asked = summary(prepared, self.settings.language)
             sent = prepared.shown(self.settings.secrets)
@@ -414,6 +475,15 @@ class Studio:
                 return there[-1]
         return None
 
+    async def _over_budget(self, request: ImageRequest) -> SeedreamError | None:
+        backend = request.offer.backend
+        budget = _budget(self.settings.budget, request.price.currency, self.catalog.same_budget(backend))
+        if budget is None:
+            return None
+        return await self.payments.over_budget(
+            backend.name, request.price, budget, price_confirmed=request.confirm_cost
+        )
+
     def _missing_confirmation(self, request: ImageRequest) -> ConfirmationNeeded | None:
         limit = self.settings.confirm_above
         if limit is None or request.confirm_cost:
@@ -427,11 +497,13 @@ class Studio:
             facts={"price": str(price), "limit": str(limit.amount)},
         )
 
-    def _dry_run_result(self, prepared: CallPlan) -> Result:
+    async def _dry_run_result(self, prepared: CallPlan) -> Result:
         request = prepared.request
+        refused = await self._over_budget(request)
+        more = () if refused is None else (Message("pipeline.would-refuse", why=refused.message),)
         return Result(
             status="dry_run",
-            request=summary(prepared, self.settings.language),
+            request=summary(prepared, self.settings.language, more=more),
             cost=cost_of_price(request.price, request, request.count),
             calls=len(prepared.calls),
             payload=prepared.shown(self.settings.secrets),

@@ -6,7 +6,7 @@ Never in here: a file, a network, money.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seedframe.geometry import ratio_text
@@ -16,11 +16,13 @@ from seedframe.prompting import StyledPrompt, check_style
 from seedframe.prompting.prompt_input import prompt_input
 from seedframe.prompting.prompt_input import style_prompt_of as worded_input
 from seedframe.redaction import redact
+from seedframe.service.body import described
 from seedframe.service.dialects import Call, dialect_named
 from seedframe.service.dialects.base import patience
 from seedframe.service.references import Reference
 from seedframe.service.request import ImageRequest
 from seedframe.settings import Settings
+from seedframe.studio.scratch import Scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class CallPlan:
     references: tuple[Reference, ...]
     calls: tuple[Call, ...]
     warnings: tuple[Message, ...]
+    scratch: Scratch
     key: str | None = None
     emulated: bool = False
 
@@ -60,7 +63,7 @@ class CallPlan:
 
     def shown(self, secrets: tuple[str, ...]) -> dict[str, Any]:
         """The body that is sent, fit to be shown and stored: pictures described, addresses and keys taken out."""
-        shown: dict[str, Any] = redact(dict(self.calls[0].body), secrets)
+        shown: dict[str, Any] = redact(described(self.calls[0].body), secrets)
         return shown
 
 
@@ -72,6 +75,8 @@ def fingerprint_of_key(key: str) -> str:
 def style_request(request: ImageRequest) -> StyledPrompt:
     """Stage 2. PromptRejected for a prompt that would waste the payment, InvalidRequest for a malformed brief."""
     styled = style_prompt_of(request)
+    if request.verbatim:
+        return replace(styled, prompt=request.prompt or "", negative=request.negative_prompt)
     check_prompt(styled, request)
     return styled
 

@@ -1,7 +1,7 @@
 """What a call needs before it is paid for: a writable folder, disk space for the pictures and for the record.
 
-In: a checked request, the bytes of its references, how much space a disk has. Out: nothing, or
-StoreError before anything is sent. Never in here: a network, a key (asked of the backend), the record itself.
+In: a checked request, how much space a disk has. Out: nothing, or StoreError before anything is sent.
+Never in here: a network, a key (asked of the backend), the record itself.
 """
 
 from __future__ import annotations
@@ -32,25 +32,23 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def expected_bytes(request: ImageRequest, reference_bytes: int = 0) -> int:
+def expected_bytes(request: ImageRequest) -> int:
     """The bytes that all pictures of a request may need: a cut picture keeps its original beside it."""
     pictures = request.count
     if request.layers:
         pictures = int(request.offer.parameters["layers"].extra["max_layers"]) + 1
     each = request.most_pixels * BYTES_PER_PIXEL.get(request.image_format, max(BYTES_PER_PIXEL.values()))
     copies = 2 if request.frame.ratio is not None or request.frame.frame is not None else 1
-    return int(pictures * each * copies) + reference_bytes + RECORD_BYTES
+    return int(pictures * each * copies) + RECORD_BYTES
 
 
-def check_ready(
-    request: ImageRequest, folder: Path, stem: Path, record: Path, free: Free, reference_bytes: int = 0
-) -> None:
+def check_ready(request: ImageRequest, folder: Path, stem: Path, record: Path, free: Free) -> None:
     """StoreError where the disk has no space for a picture or the record.
 
     `folder` exists and receives the part files; `stem` is where the pictures go; `record` is the payment record's file.
     """
     _check_folder(stem.parent)
-    _check_room(folder, expected_bytes(request, reference_bytes), request.count, free)
+    _check_room(folder, expected_bytes(request), request.count, free)
     _check_room(record.parent, RECORD_BYTES, request.count, free)
 
 

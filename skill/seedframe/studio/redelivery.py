@@ -17,6 +17,8 @@ from seedframe.catalog import Price
 from seedframe.errors import SeedreamError, StoreError
 from seedframe.messages import Message
 from seedframe.payments import Entry
+from seedframe.service.file_part import FilePart
+from seedframe.service.references import Reference
 from seedframe.service.request import ImageRequest
 from seedframe.studio import postprocess, results
 from seedframe.studio.delivery import Delivery, JobContext, write_records
@@ -123,16 +125,25 @@ class Redelivery:
         return results.cost_of_price(price, self._request, entry.billed_images or entry.images)
 
 
+def _noted(image: str, reference: Reference) -> str:
+    """How a reference is noted: a data URI by what it holds, without its text being searched."""
+    inline = image.lstrip().startswith("data:")
+    return reference.value.describe() if inline and isinstance(reference.value, FilePart) else image
+
+
 def delivery_of(
     arguments: Mapping[str, Any],
     request: ImageRequest,
     summary: RequestSummary,
+    references: Sequence[Reference],
     *,
     ratio: str | None,
     folder: Sequence[str],
 ) -> dict[str, Any]:
     """What is recorded before paying, so that any process can fetch the pictures. `folder`: its path, in parts."""
     small = {name: value for name, value in arguments.items() if name not in {"fresh", "dry_run"}}
+    if any(image.lstrip().startswith("data:") for image in request.images):
+        small["images"] = [_noted(image, one) for image, one in zip(request.images, references, strict=True)]
     chosen: dict[str, Any] = {"model": request.offer.model.name, "force": True}
     if "ratio" not in small and request.frame.expected is not None:  # an edit's shape came from its first picture
         chosen["size"] = request.frame.asked

@@ -288,6 +288,8 @@ class Result:
     `status` is `done`, `partial` (something is in `missing`), `wrong_size` (a picture is far from the asked size) or
     `dry_run` (nothing was sent: `calls` POSTs with `payload` would be, at `cost`). `mark` says where a result comes
     from that was not made by this call: `replayed`, `joined` or `fetched`. `previews` are small JPEGs, one a picture.
+    `addresses`: where the service keeps pictures it just made, by number from 0; signed, for the caller alone and
+    never recorded.
     """
 
     status: Status
@@ -305,6 +307,7 @@ class Result:
     payload: Mapping[str, Any] = field(default_factory=dict)
     mark: Mark | None = None
     previews: tuple[bytes, ...] = field(default=(), repr=False)
+    addresses: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def paths(self) -> tuple[Path, ...]:

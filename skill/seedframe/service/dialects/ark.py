@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from seedframe.service.dialects.base import Call, one_or_many, options_body
+from seedframe.service.dialects.base import Call, ImageValue, one_or_many, options_body
 from seedframe.service.replies import read_reply as read
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def build(
     *,
     prompt: str,
     negative: str | None,
-    images: Sequence[str],
+    images: Sequence[ImageValue],
     outputs: int,
     response_format: str,
     seconds: float,

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from seedframe.catalog import Offer
+    from seedframe.service.file_part import FilePart
     from seedframe.service.replies import Reply
     from seedframe.service.request import ImageRequest
+
+ImageValue: TypeAlias = "str | FilePart"
+"""An input picture in a body: a URL, or a file that is sent as a data URI."""
 
 ESSENTIAL = frozenset(
     {
@@ -36,7 +40,7 @@ FURTHER_PICTURE_SECONDS = 40.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One POST: which path of the backend, its JSON body, how many pictures it may return.
+    """One POST: which path of the backend, its JSON body (see `body`), how many pictures it may return.
 
     `weight` is how many pictures it counts for in time and in the rate limit.
     """
@@ -68,12 +72,12 @@ class Dialect(Protocol):
         *,
         prompt: str,
         negative: str | None,
-        images: Sequence[str],
+        images: Sequence[ImageValue],
         outputs: int,
         response_format: str,
         seconds: float,
     ) -> Call:
-        """The POST for `outputs` pictures. `images` are data URIs or URLs in the order the prompt counts them.
+        """The POST for `outputs` pictures. `images` are files or URLs in the order the prompt counts them.
 
         `seconds` is how long the answer is waited for, for services that want to know.
         """
@@ -90,7 +94,7 @@ def patience(timeout: float, weight: int) -> float:
     return timeout + FURTHER_PICTURE_SECONDS * (weight - 1)
 
 
-def one_or_many(images: Sequence[str]) -> str | list[str]:
+def one_or_many(images: Sequence[ImageValue]) -> ImageValue | list[ImageValue]:
     """One picture by itself, several as a list."""
     return images[0] if len(images) == 1 else list(images)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seedframe.service.dialects.ark import auth, read
-from seedframe.service.dialects.base import Call, one_or_many, options_body
+from seedframe.service.dialects.base import Call, ImageValue, one_or_many, options_body
 
 if TYPE_CHECKING:
     from seedframe.service.request import ImageRequest
@@ -31,7 +31,7 @@ def build(
     *,
     prompt: str,
     negative: str | None,
-    images: Sequence[str],
+    images: Sequence[ImageValue],
     outputs: int,
     response_format: str,
     seconds: float,

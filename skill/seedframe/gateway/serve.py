@@ -1,0 +1,45 @@
+"""The gateway on a socket, until it is asked to end.
+
+In: an app, a host and a port. Out: a running uvicorn. Never in here: an answer's content.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+from starlette.applications import Starlette
+
+CONNECTIONS = 96
+"""Open connections to the service: 64 callers at once, and their downloads."""
+
+_BACKLOG = 512
+
+
+def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Server:
+    """A server that is not running yet. `grace`: how many seconds requests under way get when it ends."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="h11",
+        lifespan="on",
+        log_level="warning",
+        server_header=False,
+        date_header=True,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=max(1, int(grace)),
+    )
+    return uvicorn.Server(config)
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes any free one. OSError when the address is taken or is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def serve_gateway(app: Starlette, listener: socket.socket, grace: float) -> None:
+    """Serve until interrupted."""
+    host, port = listener.getsockname()[:2]
+    server_for(app, host, port, grace).run([listener])

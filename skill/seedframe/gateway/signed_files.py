@@ -1,0 +1,68 @@
+"""Addresses of finished pictures that only whoever was told them can know, valid for a day.
+
+In: a file's path. Out: an address that names the path and its end, signed; and back again, for whoever shows it.
+Never in here: a file that was not signed by this installation, a list of files.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from seedframe.private_files import make_private_folder, open_private
+
+PREFIX = "/files/"
+LIFE_SECONDS = 86_400
+"""As long as the service keeps its own results."""
+
+_SECRET_BYTES = 32
+
+
+class SignedFiles:
+    """Makes and checks addresses under `PREFIX`; `root` is where pictures usually lie. `now` is in seconds."""
+
+    def __init__(self, secret: bytes, root: Path, now: Callable[[], float]) -> None:
+        self._secret, self._root, self._now = secret, root.absolute(), now
+
+    def path_of(self, path: Path) -> str:
+        """The address of a file, without scheme and host."""
+        ends = int(self._now()) + LIFE_SECONDS
+        shown = path.relative_to(self._root) if path.is_relative_to(self._root) else path
+        named = base64.urlsafe_b64encode(os.fsencode(shown)).decode("ascii").rstrip("=")
+        return f"{PREFIX}{ends}/{self._signature(named, ends)}/{named}/{quote(path.name)}"
+
+    def file(self, address: str) -> Path | None:
+        """The file behind an address or its path; None for one that is not ours, was changed or has ended."""
+        parts = urlsplit(address).path.removeprefix(PREFIX).split("/")
+        if not urlsplit(address).path.startswith(PREFIX) or len(parts) != 4 or not parts[0].isdecimal():
+            return None
+        ends, signature, named, _ = parts
+        good = hmac.compare_digest(signature.encode(), self._signature(named, int(ends[:12])).encode())
+        if not good or int(ends[:12]) < self._now():
+            return None
+        try:
+            path = self._root / Path(os.fsdecode(base64.urlsafe_b64decode(named + "=" * (-len(named) % 4))))
+        except (binascii.Error, ValueError):
+            return None
+        return path if path.is_file() else None
+
+    def _signature(self, named: str, ends: int) -> str:
+        return hmac.new(self._secret, f"{ends}/{named}".encode(), hashlib.sha256).hexdigest()
+
+
+def signing_secret(folder: Path) -> bytes:
+    """The secret of this installation, made on first use, so that addresses outlive a restart. OSError as `open`."""
+    path = make_private_folder(folder) / "gateway.secret"
+    try:
+        with open(path, "xb", opener=open_private) as file:
+            file.write(secrets.token_bytes(_SECRET_BYTES))
+    except FileExistsError:
+        pass
+    return path.read_bytes()

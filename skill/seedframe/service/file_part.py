@@ -1,0 +1,138 @@
+"""A picture file inside a request body: sent as a data URI while it is read, described everywhere else.
+
+In: a file that was checked. Out: the pieces of its data URI, or a line about it. A file that is no longer the one that
+was checked is InvalidRequest before its last piece is out, so that the service never gets a whole request with it.
+Never in here: JSON, a socket, what a picture is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import importlib
+import os
+import zlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from seedframe.errors import InvalidRequest
+from seedframe.images import FileStamp
+from seedframe.messages import Message
+
+PIECE_BYTES = 3 << 17
+"""Bytes read at a time: a multiple of 3, so that the base64 of the pieces is the base64 of the whole."""
+
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_SHOWN_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A checked picture file. `path` leads to it without links; the rest is as when it was checked.
+
+    `checksum` is the CRC-32 of its bytes: it is compared while they are sent, since a second sha256 would take longer
+    than sending them where the processor has no instruction for it. The stamp is compared before and after.
+    """
+
+    path: Path
+    mime: str
+    sha256: str
+    checksum: int
+    stamp: FileStamp
+
+    @property
+    def bytes(self) -> int:
+        """The length of the file."""
+        return self.stamp.bytes
+
+    @property
+    def head(self) -> str:
+        """What stands before the base64."""
+        return f"data:{self.mime};base64,"
+
+    @property
+    def sent_length(self) -> int:
+        """Characters of the data URI, all of them ASCII."""
+        return len(self.head) + (self.bytes + 2) // 3 * 4
+
+    def describe(self) -> str:
+        """The line that stands for the picture wherever a request is shown or recorded."""
+        return f"[{self.mime}, {self.bytes} bytes, sha256 {self.sha256[:_SHOWN_DIGITS]}]"
+
+
+class FilePartReader:
+    """One reading of a part. Blocking: its methods run in threads."""
+
+    def __init__(self, part: FilePart) -> None:
+        self._part = part
+        self._checksum = 0
+        self._encode = _encoder()
+        self._left = part.bytes
+        self._file = self._opened()
+
+    def _opened(self) -> BinaryIO:
+        try:
+            file = os.fdopen(os.open(self._part.path, _READ), "rb", buffering=0)
+        except OSError:
+            raise changed(self._part.path) from None
+        if FileStamp.of(file) != self._part.stamp:
+            file.close()
+            raise changed(self._part.path)
+        return file
+
+    def piece(self) -> bytes:
+        """The next piece as base64; empty at the end. The last one only where all were those that were checked."""
+        wanted = min(PIECE_BYTES, self._left)
+        data = b""
+        while len(data) < wanted and (more := self._file.read(wanted - len(data))):
+            data += more
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._left -= len(data)
+        if len(data) < wanted or (not self._left and not self._same()):
+            raise changed(self._part.path)
+        return self._encode(data)
+
+    def _same(self) -> bool:
+        return self._checksum == self._part.checksum and FileStamp.of(self._file) == self._part.stamp
+
+    def close(self, last: asyncio.Future[bytes]) -> None:
+        """Close the file; `last` is the reading that was under way, whose error nobody waits for any more."""
+        if not last.cancelled():
+            last.exception()
+        self._file.close()
+
+
+async def pieces(part: FilePart) -> AsyncIterator[bytes]:
+    """The data URI of a part, piece by piece; each is read and encoded in a thread."""
+    yield part.head.encode("ascii")
+    reader = await asyncio.to_thread(FilePartReader, part)
+    coming = asyncio.ensure_future(asyncio.to_thread(reader.piece))
+    try:
+        while piece := await asyncio.shield(coming):
+            coming = asyncio.ensure_future(asyncio.to_thread(reader.piece))  # while this one is on its way
+            yield piece
+    finally:
+        coming.add_done_callback(reader.close)
+
+
+def changed(path: Path) -> InvalidRequest:
+    """The error for a file that is another one than when it was checked."""
+    return InvalidRequest(
+        Message("references.changed", name=path.name),
+        field="images",
+        got=path.name,
+        allowed="a file that stays as it is until the call has left",
+        advice=Message("references.changed-advice"),
+    )
+
+
+def _encoder() -> Callable[[bytes], bytes]:
+    """The faster encoder where it is installed."""
+    try:
+        fast = importlib.import_module("pybase64")
+    except ImportError:
+        return base64.b64encode
+    encode: Callable[[bytes], bytes] = fast.b64encode
+    return encode

@@ -1,0 +1,42 @@
+"""A folder of one call for pictures that are fetched, unpacked or refitted before they are sent.
+
+In: a store. Out: a folder, made when it is first asked for and removed when its last holder lets go of it: the caller
+who prepared the call, or the job that outlives the caller. Never in here: what is in the files.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+
+from seedframe.studio.store import Store
+
+
+class Scratch:
+    """Held once from the beginning."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._folder: Path | None = None
+        self._holders = 1
+        self._lock = threading.Lock()
+
+    def folder(self) -> Path:
+        """The folder; StoreError when it cannot be made."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = self._store.prepare(f"references-{uuid.uuid4().hex}")
+            return self._folder
+
+    def hold(self) -> None:
+        """Keep the folder until one `release` more."""
+        with self._lock:
+            self._holders += 1
+
+    def release(self) -> None:
+        """Let go; the last one to do so removes the folder."""
+        with self._lock:
+            self._holders -= 1
+            if not self._holders and self._folder is not None:
+                self._store.discard(self._folder)

@@ -1,0 +1,85 @@
+"""The vendor's own SDKs, and OpenAI's, take the gateway for the service; their own repetitions cost nothing there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seedframe.emulator import emulator, running
+from test_strangers import ROOT, python
+
+__all__ = ["python"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@contextmanager
+def gateway(environ: dict[str, str], backend: str, service: str) -> Iterator[str]:
+    """`seedframe gateway` in front of a service; gives its address."""
+    name = {"ark": "ARK_API", "byteplus": "BYTEPLUS_API"}[backend]
+    own = {"SEEDFRAME_BACKEND": backend, f"{name}_KEY": "test-key", f"{name}_BASE": service, "SEEDFRAME_TIMEOUT": "3"}
+    command = [sys.executable, "-m", "seedframe", "gateway", "--port", "0"]
+    variables = {"PATH": os.environ["PATH"], **environ, **own}
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            yield "http://" + process.stderr.readline().partition("//")[2].partition("/")[0]
+        finally:
+            process.terminate()
+
+
+def walked(python: Path, sdk: str, environ: dict[str, str], backend: str) -> dict[str, Any]:
+    script = ROOT / "tests" / "strangers" / f"with_{sdk}.py"
+    app = emulator(profile=backend, paint="instant", keys=["test-key"])
+    with running(app) as service, gateway(environ, backend, service) as base:
+        done = subprocess.run(
+            [python, script, base, service], capture_output=True, text=True, encoding="utf-8", timeout=240, check=False
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(
+    ("sdk", "backend"),
+    [
+        pytest.param("volcengine", "ark", id="volcengine-python-sdk"),
+        pytest.param("byteplus", "byteplus", id="byteplus-python-sdk-v2"),
+        pytest.param("arkruntime", "ark", id="arkruntime"),
+        pytest.param("openai", "ark", id="openai"),
+    ],
+)
+def test_an_official_sdk_is_served_and_its_retries_are_not_paid(
+    python: Path, environ: dict[str, str], sdk: str, backend: str
+) -> None:
+    moderated = "OutputImageSensitiveContentDetected"
+    unknown = {"posts": 1, "billed": 1, "met": "InternalServiceError"}
+
+    met = walked(python, sdk, environ, backend)
+
+    assert met == {
+        "pictures": {
+            "head": "ffd8ff",
+            "inline": "ffd8ff",
+            "size": "1920x1920",
+            "usage": {"generated_images": 1, "output_tokens": 14400, "total_tokens": 14400},
+        },
+        "group": {"urls": [True, False, True], "code": moderated},
+        "stream": {"kinds": ["completed", *["partial_succeeded"] * 3], "images": 3, "error": None},
+        "errors": {
+            "access-denied": ["AccessDenied", 403, 0],
+            "model-not-open": ["ModelNotOpen", 404, 0],
+            "internal": ["InternalServiceError", 500, 0],
+            "input-text-sensitive": ["InputTextSensitiveContentDetected", 400, 0],
+        },
+        # Without the gateway each of these is two POSTs and two bills.
+        "lost": {"internal": unknown, "drop": unknown, "hang": unknown},
+        "slow": {"head": "ffd8ff", "posts": 1, "billed": 1},
+    }
