@@ -24,8 +24,9 @@ slow: $(DEV)  ## what needs its own environment, a browser or minutes
 	$(BIN)/python -m pytest -q -m slow -p no:randomly
 
 bench: $(DEV)  ## the numbers behind every claim
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench.prompts
 	$(BIN)/python -m bench.asks
+	$(BIN)/python -m bench
 
 bench-storyboard: $(DEV)  ## 20,000 shots, several workers, kill -9
 	$(BIN)/python -m bench.storyboard

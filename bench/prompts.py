@@ -1,8 +1,9 @@
-"""`python -m bench.prompts FILE… [--model NAME] [--show CODE]`: what the lint says about other people's prompts.
+"""`python -m bench.prompts [FILE…] [--model NAME] [--show CODE]`: what the lint says about people's prompts.
 
-A file is csv, tsv, json, jsonl or txt (a prompt a line); the column that holds the prompts is found by its name, else
-by its length. Every set is checked on the model that reads its language best, and on one of the other language, where
-nothing but advice about the language may come. Exit code 1 when a target is missed.
+Without a file the project's own sample sets are read, one of each language. A file is csv, tsv, json, jsonl or txt (a
+prompt a line); the column that holds the prompts is found by its name, else by its length. Every set is checked on the
+model that reads its language best, and on one of the other language, where nothing but advice about the language may
+come. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from seedframe.prompting import StyledPrompt, quotation, spoken
 from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 
 BACKEND = "ark"
+OWN_SETS = tuple(
+    Path(__file__).parents[1] / "tests" / "cases" / "prompts" / name for name in ("good_zh.txt", "good_en.tsv")
+)
 MODELS = {"zh": "5.0-lite", "en": "4.5"}
 LANGUAGE_CODES = frozenset({"LANG_5", "LANG_45"})
 MOST_REFUSED, MOST_WARNED = 0.005, 0.15
@@ -78,11 +82,11 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 1 when a target is missed."""
     options = argparse.ArgumentParser(prog="python -m bench.prompts", description=__doc__)
-    options.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    options.add_argument("files", nargs="*", type=Path, metavar="FILE", help="default: the project's own sets")
     options.add_argument("--model", help="check on this model only")
     options.add_argument("--show", metavar="CODE", help="print the prompts in which a code was found")
     given = options.parse_args(arguments)
-    rows = [row for path in given.files for row in measured(path, given.model)]
+    rows = [row for path in given.files or OWN_SETS for row in measured(path, given.model)]
     print("\n".join(table(rows)))
     for row in rows if given.show else ():
         for verdict in row.verdicts:

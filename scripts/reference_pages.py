@@ -1,7 +1,7 @@
 """Pages and tables computed from the data, so that no fact about a model or an error is written by hand.
 
 In: the catalog, the settings' table, the exception tree, the fault table of the tests. Out: Markdown. `main` rewrites
-`references/models.md`, `references/errors.md`, and in README.md and the pages written by hand the parts between
+`references/models.md`, `references/errors.md`, and in the pages written by hand the parts between
 `<!-- generated: NAME -->` and `<!-- end -->`. Never in here: a fact, a sentence about one model.
 """
 
@@ -68,7 +68,7 @@ def generated(root: Path) -> dict[Path, str]:
     """What each file of the checkout should hold."""
     faults = root / "tests" / "cases" / "fault_table.json"
     rows = json.loads(faults.read_text(encoding="utf-8")) if faults.is_file() else []
-    marked = (root / "README.md", root / "references" / "storyboards.md", root / "references" / "networks.md")
+    marked = tuple(root / "references" / f"{name}.md" for name in ("settings", "storyboards", "networks"))
     return {
         root / "references" / "models.md": models_page(),
         root / "references" / "errors.md": errors_page(rows),
@@ -82,9 +82,8 @@ def filled(text: str, tables: Mapping[str, str]) -> str:
 
 
 def marked_tables() -> dict[str, str]:
-    """Mark → Markdown, for README.md and the pages written by hand: one for each key."""
+    """Mark → Markdown, for the pages written by hand: one for each key."""
     return {
-        "models": _models_short(),
         "settings": settings_table(),
         "errors": _failures(),
         "seedance": seedance_table(),
@@ -142,6 +141,8 @@ def models_page() -> str:
     parts = [
         "# Models, backends, prices and sizes\n",
         _generated_from("skill/seedframe/data/models/*.json and backends/*.json"),
+        "## Choosing\n",
+        _models_short(),
         "## Limits\n",
         _limits(models),
         "## Input pictures\n",

@@ -27,7 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 SKILL = ROOT / "SKILL.md"
 PAGES = sorted((ROOT / "references").glob("*.md"))
 READ_BY_AGENTS = [SKILL, *PAGES, *sorted((ROOT / "prompts").glob("*.md"))]
-WITH_COMMANDS = [ROOT / "README.md", SKILL, *PAGES]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+FOR_PEOPLE = [
+    *READMES,
+    *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY", "docs/evidence")),
+]
+WITH_COMMANDS = [*READMES, SKILL, *PAGES]
 BLOCK = re.compile(r"^```sh *(norun)?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^(?:[A-Z_]+=\S+ )*seedframe\b")
 
@@ -58,11 +63,34 @@ def test_the_skill_is_short_enough_to_be_read_whole():
     assert len(text.encode()) < 16_000
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", *READ_BY_AGENTS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*FOR_PEOPLE, *READ_BY_AGENTS], ids=lambda path: path.name)
 def test_every_link_leads_to_a_file(path: Path):
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     local = [link for link in links if "://" not in link]
     assert [link for link in local if not (path.parent / link).is_file()] == []
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_a_readme_is_short_and_shows_one_picture(path: Path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 150
+    assert len(re.findall(r"!\[[^\]]{10,}\]\(docs/", text)) == 1
+
+
+def test_both_readmes_show_the_same_commands_settings_and_links():
+    def shown(path: Path) -> list[str]:
+        text = path.read_text(encoding="utf-8")
+        links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("README")]
+        return sorted({*commands(path), *links, *re.findall(r"`([A-Z_]{6,})[=`]", text)})
+
+    assert shown(READMES[0]) == shown(READMES[1])
+
+
+def test_the_picture_of_the_readme_is_the_size_of_the_first_command():
+    first = next(commands(READMES[0]))
+    with Image.open(ROOT / "docs" / "first.jpg") as picture:
+        assert "--ratio 16:9" in first
+        assert abs(picture.width / picture.height - 16 / 9) < 0.01
 
 
 def test_the_skill_says_when_to_open_each_page_and_each_prompt():
