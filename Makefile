@@ -3,51 +3,65 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.seedframe-installed
+DEV := $(VENV)/.seedframe-dev
 EXTRAS := .[storyboard,fast,heif,xlsx]
 
-.PHONY: demo test check slow bench bench-storyboard docs lock audit install
+.PHONY: demo test check slow bench bench-storyboard docs lock audit dist install
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)  ## three pictures through the MCP server, offline, free of charge
 	$(BIN)/seedframe demo
 
-test: $(STAMP)  ## the fast tests, in parallel and in random order
+test: $(DEV)  ## the fast tests, in parallel and in random order
 	$(BIN)/python -m pytest -q -n auto
 
-check: $(STAMP)  ## lint, format, types
+check: $(DEV)  ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-slow: $(STAMP)  ## what needs its own environment, a browser or minutes
+slow: $(DEV)  ## what needs its own environment, a browser or minutes
 	$(BIN)/python -m pytest -q -m slow -p no:randomly
 
-bench: $(STAMP)  ## the numbers behind every claim
+bench: $(DEV)  ## the numbers behind every claim
 	$(BIN)/python -m bench
 	$(BIN)/python -m bench.asks
 
-bench-storyboard: $(STAMP)  ## 20,000 shots, several workers, kill -9
+bench-storyboard: $(DEV)  ## 20,000 shots, several workers, kill -9
 	$(BIN)/python -m bench.storyboard
 
-docs: $(STAMP)  ## regenerate the pages computed from the data
+docs: $(DEV)  ## regenerate the pages computed from the data
 	$(BIN)/python -m scripts.reference_pages
 
-lock: $(STAMP)  ## lock every dependency with its hashes, from pypi.org alone, and list their licences
+lock: $(DEV)  ## lock every dependency with its hashes, from pypi.org alone, and list their licences
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv lock --no-config --default-index https://pypi.org/simple
 	$(BIN)/python scripts/licences.py
 
-audit: $(STAMP)  ## ask the index for known vulnerabilities of what is locked; says so where it does not answer
+audit: $(DEV)  ## ask the index for known vulnerabilities of what is locked; says so where it does not answer
 	$(BIN)/python scripts/audit.py
 
-install: $(STAMP)
+dist: $(DEV)  ## every package: wheel, plugin, Skill, bundle, registry entry, container
+	$(BIN)/python -m scripts.dist
+
+install: $(DEV)
+
+# An old Python is told in one sentence; the demo needs the package alone, the rest needs the tools of developers.
 
 $(STAMP): pyproject.toml hatch_build.py Makefile
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python ">=3.11" $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python -e .; \
+	else \
+		[ -x $(BIN)/python ] || { $(PYTHON) scripts/old_python.py && $(PYTHON) -m venv $(VENV); } && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .; \
+	fi
+	@touch $@
+
+$(DEV): $(STAMP)
+	@if command -v uv >/dev/null 2>&1; then \
 		uv pip install --quiet --python $(BIN)/python -e "$(EXTRAS)" --group dev; \
 	else \
-		{ [ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV); } && \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1" && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e "$(EXTRAS)" --group dev; \
 	fi
 	@touch $@

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from browsers import BROWSER, Chromium
 from seedframe.emulator import InProcess, transport
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Studio
@@ -30,6 +31,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "SEEDFRAME_JOURNAL": str(tmp_path / "journal.sqlite3"),
         "SEEDFRAME_INPUT_ROOTS": str(tmp_path),
         "SEEDFRAME_LANG": "en",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
     }
 
 
@@ -54,3 +57,12 @@ def open_studio(environ: dict[str, str], service: InProcess) -> OpenStudio:
             yield studio
 
     return opened
+
+
+@pytest.fixture
+def browser() -> Chromium:
+    """A real browser; a test that needs one is skipped where there is none."""
+    if BROWSER is None:
+        pytest.skip("chromium is not installed")
+    pytest.importorskip("playwright")
+    return Chromium(BROWSER)

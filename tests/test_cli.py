@@ -115,7 +115,7 @@ def test_every_command_that_answers_can_answer_in_json():
     talking = {path for path, command in walked(program("en")) if not isinstance(command, click.Group)}
     silent = {path for path in talking if not any("--json" in p.opts for p in dict(walked(program("en")))[path].params)}
 
-    assert silent <= {("serve",), ("emulate",), ("demo",)}, "those run until stopped, or talk while they work"
+    assert silent <= {("serve",), ("emulate",), ("demo",), ("completion",)}, "they run until stopped, or print a script"
 
 
 def test_help_of_every_command_works(shell: Shell):
@@ -200,7 +200,7 @@ def test_a_dry_run_sends_nothing(shell: Shell):
         (["edit", CHANGE, "--image", "nowhere.png"], "no file"),
         (["edit", CHANGE], "images"),
         (["style"], "prompt or a brief"),
-        (["crop", "nowhere.png"], "a ratio or a frame"),
+        (["crop", "nowhere.png"], "no readable file"),
         (["schema", "paint_house"], "generate_image"),
         (["schema", "--model", "4.6"], "Known models"),
         (["journal", "show", "nothing"], "no entry nothing"),
@@ -223,7 +223,7 @@ def test_a_mistake_ends_with_2_and_a_sentence_on_stderr(words: list[str], says: 
 def test_a_picture_that_is_not_there_is_named(words: list[str], shell: Shell):
     done = shell(*words)
 
-    assert (done.exit_code, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert "nowhere.png" in done.stderr
 
 

@@ -1,20 +1,16 @@
-"""The official conformance suite on the product server: every scenario that needs no fixture tools of its own."""
+"""The official conformance suite on `seedframe serve --http`: every scenario that needs no fixture tools of its own."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
-from seedframe.mcp_server.app import build_server
+from http_host import served
 
 pytestmark = pytest.mark.slow
 
@@ -59,23 +55,10 @@ def suite() -> Path:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The product server over HTTP; no scenario opens a studio."""
-
-    def no_studio():
-        raise AssertionError("listing must not open a studio")
-
-    app = build_server(no_studio, "en").streamable_http_app()
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/mcp"
-    server.should_exit = True
-    thread.join(20)
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`seedframe serve --http`, as an operator starts it."""
+    with served(tmp_path_factory.mktemp("conformance")) as remote:
+        yield f"{remote.base}/mcp"
 
 
 @pytest.mark.parametrize(

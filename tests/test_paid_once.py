@@ -457,10 +457,10 @@ def test_one_yuan_lets_exactly_four_pictures_through_from_ten_processes_at_once(
     [
         pytest.param(["close"], 0, id="closes stdin"),
         pytest.param(["terminate"], -15, id="sends SIGTERM"),
-        pytest.param(["close", "terminate"], 0, id="closes stdin, then sends SIGTERM"),
+        pytest.param(["close", "terminate"], -15, id="closes stdin, then sends SIGTERM"),
     ],
 )
-def test_a_server_whose_host_ends_it_finishes_what_is_paid_before_it_leaves(
+def test_what_is_paid_is_finished_however_its_host_ends_the_server(
     environ: dict[str, str], ends: list[str], code: int
 ) -> None:
     held = Held()
@@ -487,6 +487,7 @@ def test_a_server_whose_host_ends_it_finishes_what_is_paid_before_it_leaves(
         async def left() -> tuple[str, bool]:
             async with await Payments.open(Path(environ["SEEDFRAME_JOURNAL"])) as journal:
                 (entry,) = await journal.entries()
+                entry = await journal.finished(entry.id, timeout=30)
             assert entry.result is not None
             return entry.state, Path(entry.result["pictures"][0]["path"]).exists()
 

@@ -57,7 +57,7 @@ def test_every_example_of_the_page_prints_what_its_comments_say(script: tuple[Pa
     folder, environ = script
     example = EXAMPLES[number]
     done = subprocess.run(
-        [sys.executable, "-c", example], cwd=folder, env=environ, capture_output=True, encoding="utf-8", timeout=60
+        [sys.executable, "-c", example], cwd=folder, env=environ, capture_output=True, encoding="utf-8", timeout=110
     )
 
     assert done.stderr == ""

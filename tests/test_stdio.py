@@ -29,13 +29,13 @@ ENVELOPE = {
 class Host:
     """One server process. Every line it writes must be a JSON-RPC message, or the host says which was not."""
 
-    def __init__(self, era: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, era: str, environ: Mapping[str, str], *words: str) -> None:
         self.era = era
         self.notes: list[dict[str, Any]] = []
         self._lines: queue.Queue[bytes] = queue.Queue()
         self._asked = 0
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "seedframe", "serve"],
+            [sys.executable, "-m", "seedframe", "serve", *words],
             env=bare(environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -73,8 +73,11 @@ class Host:
         self.process.stdin.write(text.encode() + b"\n")
         self.process.stdin.flush()
 
+    def hear_line(self) -> bytes:
+        return self._lines.get(timeout=PATIENCE)
+
     def hear(self) -> dict[str, Any]:
-        message = json.loads(self._lines.get(timeout=PATIENCE))
+        message = json.loads(self.hear_line())
         assert message["jsonrpc"] == "2.0"
         return dict(message)
 
@@ -112,8 +115,8 @@ def started() -> Iterator[Any]:
     """Starts hosts; whatever still runs at the end is ended."""
     hosts: list[Host] = []
 
-    def start(era: str, environ: Mapping[str, str]) -> Host:
-        hosts.append(Host(era, environ))
+    def start(era: str, environ: Mapping[str, str], *words: str) -> Host:
+        hosts.append(Host(era, environ, *words))
         return hosts[-1]
 
     yield start

@@ -1,5 +1,74 @@
-"""`python -m seedframe` is `seedframe`."""
+"""The program: `seedframe`, `python -m seedframe`, and the worker that a front starts.
 
-from seedframe.cli import main
+In: the command line and the environment. Out: an exit code. What a host or a shell waits for, or may kill, takes a way
+that loads next to nothing and leaves the work to a worker; everything else is the CLI.
+"""
 
-main()
+from __future__ import annotations
+
+import os
+import sys
+
+_PAID = {"generate", "edit"}
+_AT_ONCE = {"-h", "--help", "--dry-run"}
+_BACKEND = "--backend"
+
+
+def main() -> None:
+    """Run the program with the words of the command line."""
+    words = sys.argv[1:]
+    plain, environ = _without_backend(words)
+    if plain == ["serve"]:
+        import signal
+
+        from seedframe.front import relay
+
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.exit(relay.serve(words, environ))
+    if os.name != "nt" and _PAID & set(plain[:1]) and not _AT_ONCE & set(plain):
+        from seedframe.front import command
+
+        sys.exit(command.run(words, environ))
+    _run_cli()
+
+
+def work(channel: int | None, arguments: list[str]) -> None:
+    """The worker: the CLI with these words; how it ends is reported through the channel."""
+    from seedframe.front.worker_process import detach
+
+    parent = detach(channel)
+    sys.argv = ["seedframe", *arguments]
+    code = 1
+    try:
+        _run_cli()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        raise
+    finally:
+        if parent is not None:
+            parent.report_end(code)
+
+
+def _run_cli() -> None:
+    from seedframe.cli import main as run
+
+    run()
+
+
+def _without_backend(words: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The words without `--backend`, and the environment with it."""
+    environ = dict(os.environ)
+    plain: list[str] = []
+    left = iter(words)
+    for word in left:
+        name, given, value = word.partition("=")
+        if name != _BACKEND:
+            plain.append(word)
+        elif (chosen := value if given else next(left, "")).strip():
+            environ["SEEDFRAME_BACKEND"] = chosen
+    return plain, environ
+
+
+if __name__ == "__main__":
+    main()

@@ -145,7 +145,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backend:
-    """One file of `backends/`: who is called, and in which dialect.
+    """One file of `backends/`: which address is called, in which dialect.
 
     `ids` and `price_list` name the columns of a model's ids and prices that hold here. `free_probe`: the service
     refuses a 1x1 picture without billing it, so that a key can be tried.
@@ -212,7 +212,7 @@ class Offer:
         return sold[0] if self.id in sold else self.id
 
     def supports(self, name: str) -> bool:
-        """Whether the parameter is sent when it is given. Absence from the data is the gate."""
+        """Whether the parameter is sent when it is given. What is not in the data is not sent."""
         return name in self.parameters and self.parameters[name].state == "supported"
 
     def price(self, *, pixels: int, outputs: int, references: int, layers: bool = False) -> Price:
@@ -232,7 +232,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class ApiErrorRow:
-    """One row of the error table: how the service says no and what that means for money and for the caller."""
+    """One row of the error table: a refusal of the service and what it means for money and for the caller."""
 
     name: str
     status: int
@@ -266,12 +266,12 @@ class Catalog:
         return [m.name for m in self.models if m.parameters["background"].extra.get("transparent_needs") == "nothing"]
 
     def same_budget(self, backend: Backend) -> tuple[str, ...]:
-        """The backends whose bills add up: those that charge, or those that rehearse with list prices for nothing."""
+        """The backends whose bills add up: those that charge, or those that only simulate list prices."""
         return tuple(other.name for other in self.backends if other.charges == backend.charges)
 
     @property
     def preview(self) -> Backend:
-        """The backend in whose name calls are recorded that an emulator answers."""
+        """The backend under which calls answered by an emulator are recorded."""
         return next(backend for backend in self.backends if not backend.charges)
 
     def backend(self, name: str) -> Backend:
@@ -339,7 +339,7 @@ class Catalog:
 
 @cache
 def meet(model: Model, backend: Backend, *, id: str, assumed: bool = False) -> Offer:
-    """Both files together: the tighter limit wins, the backend's word on a parameter wins."""
+    """Both files together: the tighter limit wins, the backend's statement on a parameter wins."""
     limits = backend.limits
     references = model.references
     merged_references = replace(
@@ -511,7 +511,7 @@ def _model(data: Mapping[str, Any]) -> Model:
 
 
 def _parameters(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Parameter]:
-    """Each parameter: the option's row, and over it what the model's file says."""
+    """Each parameter: the option's row, overridden by the model's file."""
     rows = tool_rows()["arguments"]
     everywhere = [name for name, row in rows.items() if "state" in row and name not in entries]
     return {name: _parameter(name, rows.get(name, {}), entries.get(name, {})) for name in (*entries, *everywhere)}

@@ -27,6 +27,13 @@ from typing import Any, Protocol
 from seedframe.messages import Language, Message
 from seedframe.redaction import redact
 
+_TEXTS = {
+    (True, True): "errors.failed-with-advice",
+    (True, False): "errors.failed",
+    (False, True): "errors.stopped-with-advice",
+    (False, False): "errors.stopped",
+}
+
 
 class SeedreamError(RuntimeError):
     """What happened (`message`), what to try (`advice`), and facts for machines (`facts`: JSON-ready)."""
@@ -46,9 +53,9 @@ class SeedreamError(RuntimeError):
         self.facts = redact(self.facts, known, long_words=True)
         self.args = (self.message, self.advice)
 
-    def text(self, language: Language = "en") -> str:
-        """The whole story in one language."""
-        key = "errors.failed-with-advice" if self.advice else "errors.failed"
+    def text(self, language: Language = "en", *, generating: bool = True) -> str:
+        """The whole story in one language; that a generation failed is said only where one was asked for."""
+        key = _TEXTS[generating, self.advice is not None]
         return Message(key, what=self.message, advice=self.advice).text(language)
 
     def __str__(self) -> str:

@@ -1,10 +1,10 @@
 """Ratios, legal pixel sizes, crop boxes: the arithmetic of frames, exact to the pixel.
 
 In: sizes, ratios, anchors (parsed from text where people write them) and a model's limits. Out: frozen values.
-Never in here: a picture, a file, a model's name or numbers (limits are handed in), floating-point ratios.
+Never in here: a picture, a file, a model's name or numbers (limits are arguments), floating-point ratios.
 
     exact_size   ratio + wanted area → the size to ask for        fit_limits   a size → the nearest legal one
-    frame_plan   what came back → what to cut and shrink          crop_box, align_box   the cut itself
+    frame_plan   the received size → what to cut and shrink         crop_box, align_box   the cut itself
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 
 TOLERANCE = 0.01
-"""A picture whose width/height is this near to the wanted ratio is left alone."""
+"""A picture whose width/height is this near to the wanted ratio is not cut."""
 
 EXACTNESS = 1e-3
-"""A cut leaves at most this error in width/height, wherever the sides allow it."""
+"""The largest error in width/height after a cut, wherever the sides allow it."""
 
 FAR_RATIO = Fraction(2, 100)
 FAR_PIXELS = Fraction(80, 100)
@@ -92,7 +92,7 @@ class Limits:
     max_side: int | None = None
 
     def allow(self, size: Size) -> bool:
-        """Tell whether this size may be asked for."""
+        """Whether this size may be asked for."""
         return (
             self.min_pixels <= size.pixels <= self.max_pixels
             and self.min_ratio <= size.ratio <= self.max_ratio
@@ -134,7 +134,7 @@ class Box:
         return self.left, self.top, self.left + self.width, self.top + self.height
 
     def inside(self, size: Size) -> bool:
-        """Tell whether the whole box lies on a picture of this size."""
+        """Whether the whole box is inside a picture of this size."""
         left, top, right, bottom = self.corners
         return 0 <= left < right <= size.width and 0 <= top < bottom <= size.height
 
@@ -199,7 +199,7 @@ class FrameGeometry:
 
     @property
     def untouched(self) -> bool:
-        """Whether the bytes may land as they came."""
+        """Whether the received bytes can be saved unchanged."""
         return self.crop is None and self.resize is None
 
 
@@ -236,7 +236,7 @@ def mismatch(size: Size, ratio: Fraction) -> float:
 
 
 def is_far(got: Size, asked: Size) -> bool:
-    """Whether a picture is another one than asked for: its shape is off by more than 2 %, or a fifth is missing."""
+    """Whether a picture is not the one that was asked for: its shape is off by more than 2 %, or a fifth is missing."""
     return abs(got.ratio / asked.ratio - 1) > FAR_RATIO or got.pixels < asked.pixels * FAR_PIXELS
 
 
@@ -247,7 +247,7 @@ def exact_size(ratio: Fraction, near_pixels: int, limits: Limits) -> Size:
     the closest in area is taken; the coarsest grid wins whose choice is within an eighth of the wanted area, or else
     the closest of all. So 9:16 near 2048x2048 is 1584x2816, near 1440x2560 or 2304x4096 exactly those.
     When no multiple is legal (997:1009 between 1.1 and 3 million pixels) it is the representable size with the
-    smallest error near the wanted area; `mismatch` tells the error. InvalidRequest on `ratio` outside the limits.
+    smallest error near the wanted area; `mismatch` gives the error. InvalidRequest on `ratio` outside the limits.
     """
     _check_ratio(ratio, limits, field="ratio", got=ratio_text(ratio))
     wanted = min(max(near_pixels, limits.min_pixels), limits.max_pixels)
@@ -268,7 +268,7 @@ def exact_size(ratio: Fraction, near_pixels: int, limits: Limits) -> Size:
 def fit_limits(size: Size, limits: Limits, *, field: str = "size") -> Size:
     """Find the legal size nearest to a wanted one, same ratio: unchanged if legal, else scaled up or down.
 
-    Too small: scaled by sqrt(min/area) and rounded *up*, so that it never lands under the minimum. Too large (area or
+    Too small: scaled by sqrt(min/area) and rounded *up*, so that it is never below the minimum. Too large (area or
     side): scaled down and rounded down. The ratio stays exact where a multiple of it costs at most a quarter of the
     area; otherwise it is off by less than a pixel. InvalidRequest on `field` when the ratio itself is illegal.
     """
@@ -300,7 +300,7 @@ def crop_box(size: Size, ratio: Fraction, anchor: Anchor = CENTER, *, tolerance:
 
 
 def align_box(box: Box, mcu: tuple[int, int], within: Size) -> tuple[Box, int]:
-    """Move a box to the nearest start on the grid of coding blocks (`mcu`: their width, height) and tell how far (px).
+    """Move a box to the nearest start on the grid of blocks (`mcu`: their width, height); also gives how far (px).
 
     Its size stays; it stays inside the picture. What moved is the larger of both directions.
     """
@@ -353,14 +353,14 @@ def _check_ratio(ratio: Fraction, limits: Limits, *, field: str, got: str) -> No
 
 
 def _ceiling(ratio: Fraction, limits: Limits) -> int:
-    """Compute the largest area a ratio can reach: the maximum, or what the longest side leaves."""
+    """Compute the largest area a ratio can reach: the maximum, or less where the longest side is limited."""
     if limits.max_side is None:
         return limits.max_pixels
     return min(limits.max_pixels, floor(limits.max_side**2 * min(ratio, 1 / ratio)))
 
 
 def _closest_multiple(ratio: Fraction, wanted: int, limits: Limits) -> Size | None:
-    """Find the best exact multiple of the ratio by the rule told at `exact_size`; None when none is legal."""
+    """Find the best exact multiple of the ratio by the rule of `exact_size`; None when none is legal."""
     found = [size for grid in GRIDS if (size := _on_step(ratio, wanted, limits, _step(ratio, grid)))]
     for size in found:
         if abs(size.pixels - wanted) <= GRID_SLACK * wanted:

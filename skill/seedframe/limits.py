@@ -36,6 +36,9 @@ class InputLimits:
     argument_characters: int
     argument_text: int
     board_text: int
+    http_request_bytes: int
+    upload_bytes: int
+    link_seconds: int
 
 
 @cache

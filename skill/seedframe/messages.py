@@ -1,7 +1,8 @@
-"""Everything a person or an agent reads, as a key and values, told in English or Chinese.
+"""Every text for people and agents, as a key and values, rendered in English or Chinese.
 
-In: a key (`<room>.<entry>`) and the values its sentence needs. Out: the sentence in the language a door asks for.
-The sentences are data: `messages/<language>/<room>.json`. Never in here: a decision, a default language, a sentence.
+In: a key (`<file>.<entry>`) and the values its sentence needs. Out: the sentence in the language asked for.
+The sentences are data: `data/messages/<language>/<file>.json`.
+Never in here: a decision, a default language, a sentence.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 class Message:
     """A sentence not yet put into a language. Frozen and comparable; `str()` is English.
 
-    A value that is itself a `Message` (or a list of them) is told in the same language.
+    A value that is itself a `Message` (or a list of them) is rendered in the same language.
     """
 
     __slots__ = ("key", "values")

@@ -1,9 +1,9 @@
-"""What must never be shown or stored, taken out: keys, signed addresses, pictures as text.
+"""Removes what must never be shown or stored: keys, signed addresses, pictures as text.
 
-In: any JSON-like value, free text, log records, and the secrets a door knows. Out: the same with marks in their place.
-It stands where text leaves the process: a tool's result and progress, the command line's output, the log, the payment
-record, sidecars and board files. What comes in is left as it is, since only whole texts show a key that arrived in
-pieces. Never in here: the environment, a decision about what is shown where.
+In: any JSON-like value, free text, log records, and the known secrets. Out: the same with marks in their place.
+Used where text is output: a tool's result and progress, the command line's output, the log, the payment record,
+sidecars and board files. Input is not redacted, since only whole texts show a key that arrived in pieces.
+Never in here: the environment, a decision about what is shown where.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 MARK = "[redacted]"
-# Shorter values are no keys, and blanking them would tear words apart.
+# Shorter values are no keys, and removing them would damage ordinary words.
 SHORTEST_SECRET = 4
 _LARGE = 1_000_000
-"""Characters that only our own texts have, those with pictures in them; what the service says never comes near."""
+"""Only our own texts with pictures in them have this many characters; texts of the service are far shorter."""
 
 _SHORTEST_HALF = 8
-"""A cut may leave the beginning of a key; shorter beginnings give nothing away."""
+"""A cut text may end in the beginning of a key; shorter beginnings reveal nothing."""
 
 # A run this long is no word and no path; a picture as text is thousands of characters.
 _LONGEST_WORD = 256
@@ -47,7 +47,7 @@ _SIGNED = re.compile(
 _HEADER = re.compile(
     r"(?P<name>\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:(?:Bearer|Basic)\s+)?(?:[^\s\"',;}\\]|\\[^\"'])+", re.IGNORECASE
 )
-# A digit tells a token from the words after "standard bearer".
+# A digit distinguishes a token from the words after "standard bearer".
 _BEARER = re.compile(r"(?P<scheme>\b(?:Bearer|Basic)\s+)(?=[\w.~+/=-]*\d)[\w.~+/=-]{12,}", re.IGNORECASE)
 _KEY_SHAPE = re.compile(r"\bsk-[\w-]{16,}")
 _SECRET_NAME = re.compile(
@@ -63,9 +63,9 @@ _MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", 
 def redact(value: Any, secrets: Iterable[str] = (), *, long_words: bool = False) -> Any:
     """The same value, safe to show and to store; tuples come back as lists, bytes as a description of them.
 
-    `secrets` are keys known to the caller; they go wherever they stand, also JSON-escaped, URL-encoded or cut off at
-    the end. Queries of addresses, bearer tokens, values under key-like names, data URIs and long base64 go without
-    being named. `long_words` keeps what only looks like base64: our own text, in which paths may be long.
+    `secrets` are keys known to the caller; they are removed everywhere, also JSON-escaped, URL-encoded or cut off at
+    the end. Queries of addresses, bearer tokens, values under key-like names, data URIs and long base64 are
+    removed in any case. `long_words` keeps what only looks like base64: our own text, in which paths may be long.
     """
     known = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
     return _redact(value, _Rules(tuple(known), long_words))
@@ -79,8 +79,20 @@ class _Rules:
     long_words: bool
 
 
+_SAMPLE = "图片 – …"
+"""What every stream is to take: a redirected one on Windows may have a code page that has no Chinese."""
+
+
+def _can_write(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class RedactedStream:
-    """A text stream from which nothing secret leaves; everything but writing is the stream's own.
+    """A text stream that redacts what is written; everything else is passed to the stream.
 
     It has no `buffer`: nothing can be written around it.
     """
@@ -88,7 +100,7 @@ class RedactedStream:
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
         self._stream = stream
         self._secrets = tuple(secrets)
-        if stream.encoding and stream.encoding.lower() in {"ascii", "us-ascii", "ansi_x3.4-1968"}:
+        if stream.encoding and not _can_write(_SAMPLE, stream.encoding):
             stream.reconfigure(encoding="utf-8")  # type: ignore[attr-defined]
 
     @property
@@ -97,7 +109,7 @@ class RedactedStream:
         return self._stream
 
     def write(self, text: str) -> int:
-        """Write the text without what must not be shown; gives its length as it was."""
+        """Write the redacted text; returns the length of the original."""
         if not isinstance(text, str):
             raise TypeError(f"text is written here, not {type(text).__name__}")
         self._stream.write(redact(text, self._secrets, long_words=True))
@@ -162,7 +174,7 @@ def _named(name: Any, value: Any, secrets: _Rules) -> Any:
 def _text(text: str, rules: _Rules) -> str:
     for secret in rules.secrets:
         text = text.replace(secret, MARK)
-    if len(text) < _LARGE:  # before anything is cut out that a key may reach into
+    if len(text) < _LARGE:  # before anything is removed that a key may overlap
         text = _without_spellings(text, rules.secrets)
     if not _TELLTALE.search(text):
         return text
@@ -190,7 +202,7 @@ _CUT = re.compile(r"(?:\\+[ux]?[0-9a-fA-F]{0,3}|%[0-9a-fA-F]?|&(?:#[xX]?[0-9a-fA
 
 
 def _without_spellings(text: str, secrets: Sequence[str]) -> str:
-    """The text without its keys in any spelling, and without the beginning of one that a cut has left."""
+    """The text without its keys in any spelling, and without the beginning of a key at a cut."""
     if not secrets:
         return text
     plain, starts, stops = _unescaped(text)

@@ -1,4 +1,4 @@
-"""The environment, read once by a door and frozen.
+"""The settings: environment variables, read once by an entry point and frozen.
 
 In: a mapping of environment variables. Out: `Settings`, or NotConfigured naming key, value and what is expected.
 Never in here: reading `os.environ` by itself, a secret in a message, a check that a key works.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
@@ -23,7 +24,7 @@ T = TypeVar("T")
 NetworkRange = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 FAKE_IPS = ("198.18.0.0/15", "fc00::/18", "fdfe:dcba:9876::/64")
-"""From where Clash, sing-box and their like answer names while they capture all traffic: their defaults."""
+"""The default ranges from which Clash, sing-box and similar programs answer names while they capture all traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,19 @@ class Settings:
     response_format: str | None = None
     strict_prompts: bool = False
     decode_references: bool = False
+    preview: str = "small"
+    answer_within: float | None = None
     keep_metadata: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
-        """Settings from the variables of `SETTINGS` and the keys that backends name; unset and empty are the same."""
-        given = {name: value.strip() for name, value in environ.items() if value.strip()}
+        """Settings from the variables of `SETTINGS` and the keys that backends name.
+
+        Unset, empty and an unfilled placeholder (`${user_config.key}`) are the same.
+        """
+        given = {name: value.strip() for name, value in environ.items() if not _is_unset(value.strip())}
         values = {row.field: row.parse(row.name, given[row.name]) for row in SETTINGS if row.name in given}
         folders = {name: default() for name, default in _FOLDERS.items() if name not in values}
         values = {**folders, "language": language_of(given), **values}
@@ -88,6 +94,14 @@ class Settings:
         """Values that must never be shown: what looks like a key among the variables, and passwords in addresses."""
         named = (value for name, value in self.environ.items() if name.upper().endswith(_SECRET_ENDINGS))
         return tuple(dict.fromkeys((*named, *filter(None, map(_password, self.environ.values())))))
+
+
+_PLACEHOLDER = re.compile(r"\$\{[\w.:-]+\}")
+
+
+def _is_unset(value: str) -> bool:
+    """Whether a variable says nothing: empty, or what a host passes on when its user left a field empty."""
+    return not value or _PLACEHOLDER.fullmatch(value) is not None
 
 
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASSWD", "PGPASSWORD")
@@ -233,6 +247,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
     Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
     Setting("SEEDFRAME_DECODE_REFERENCES", "decode_references", _switch, "0"),
+    Setting("SEEDFRAME_PREVIEW", "preview", _choice("none", "small", "large"), "small"),
+    Setting("SEEDFRAME_ANSWER_WITHIN", "answer_within", _positive(float, "50"), "–"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),
@@ -256,7 +272,7 @@ _FOLDERS: Mapping[str, Callable[[], Path]] = {"output_dir": _pictures_folder, "j
 
 
 def _default_roots(output_dir: Path) -> tuple[Path, ...]:
-    """Where we stand, where we save and where people keep pictures; never a whole home or disk, nothing hidden."""
+    """The working folder, the output folder and the usual folders of pictures; no whole home or disk, none hidden."""
     import platformdirs
 
     home = Path.home()
@@ -271,7 +287,7 @@ def _default_roots(output_dir: Path) -> tuple[Path, ...]:
 
 
 def _is_too_wide(root: Path, home: Path) -> bool:
-    """Hosts start servers at the root of the disk, at home or in their own hidden folder."""
+    """Whether a working folder is too wide or hidden: hosts start servers at the root, at home or in their own."""
     hidden = root.is_relative_to(home) and any(name.startswith(".") for name in root.relative_to(home).parts)
     return root in {home, Path(root.anchor)} or hidden
 

@@ -6,31 +6,44 @@ errors on stderr. Never in here: a rule about models, MCP (imported only by `ser
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
-from importlib import import_module
-from typing import Any
 
 import click
 
 from seedframe import __version__
-from seedframe.cli.common import fail, redacted_output, say
+from seedframe.cli.common import fail, say
+from seedframe.cli.completion import complete_backend
+from seedframe.cli.program import Program
 from seedframe.errors import NotConfigured
 from seedframe.messages import Language
 from seedframe.settings import Settings, language_of
+from seedframe.stored_settings import with_stored
 
 __all__ = ["main", "program"]
 
 
 def main() -> None:
     """The program `seedframe`."""
+    _speak_utf8()
+    environ = with_stored(os.environ)
     try:
-        settings = Settings.read(os.environ)
+        settings = Settings.read(environ)
     except NotConfigured as error:
-        click.echo(error.text(language_of(os.environ)), err=True)
+        click.echo(error.text(language_of(environ)), err=True)
         sys.exit(2)
     _program(settings.language)(obj=settings, prog_name="seedframe")
+
+
+def _speak_utf8() -> None:
+    """Whatever the console says: a picture may be paid for by the time a letter cannot be written."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                encoding="utf-8", errors="surrogateescape" if stream is sys.stdin else "backslashreplace"
+            )
 
 
 def program(language: Language) -> click.Group:
@@ -42,49 +55,10 @@ def program(language: Language) -> click.Group:
 
 def _program(language: Language) -> click.Group:
     options = [
-        click.Option(["--backend"], help=say("cli.option-backend", language)),
+        click.Option(["--backend"], help=say("cli.option-backend", language), shell_complete=complete_backend),
         click.Option(["--version"], is_flag=True, is_eager=True, callback=_version, expose_value=False),
     ]
-    return _Program(language, name="seedframe", params=[*options], callback=_begin, help=say("cli.help", language))
-
-
-class _Program(click.Group):
-    """Modules are asked one after the other: a host waits for `serve`, which needs the first of them only."""
-
-    def __init__(self, language: Language, **options: Any) -> None:
-        super().__init__(no_args_is_help=True, **options)
-        self._language = language
-        self._unasked = [
-            "service_commands",
-            "image_commands",
-            "payment_commands",
-            "fetch_commands",
-            "storyboard_commands",
-            "local_commands",
-        ]
-
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run it; whatever is written meanwhile, also by an error nobody caught, leaves without keys."""
-        settings = extra.get("obj")
-        with redacted_output(settings.secrets if isinstance(settings, Settings) else ()):
-            return super().main(*args, **extra)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, from the first module that has it."""
-        while cmd_name not in self.commands and self._unasked:
-            self._ask_next()
-        return super().get_command(ctx, cmd_name)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command."""
-        while self._unasked:
-            self._ask_next()
-        return super().list_commands(ctx)
-
-    def _ask_next(self) -> None:
-        module = import_module(f"seedframe.cli.{self._unasked.pop(0)}")
-        for command in module.commands(self._language):
-            self.add_command(command)
+    return Program(language, name="seedframe", params=[*options], callback=_begin, help=say("cli.help", language))
 
 
 def _begin(backend: str | None) -> None:

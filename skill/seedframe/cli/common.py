@@ -1,8 +1,8 @@
-"""What every command shares: running async work, telling errors, opening a studio, reading JSON.
+"""What every command shares: running async work, printing errors, opening a studio, reading JSON.
 
 In: settings, a coroutine, an error. Out: text on stdout or stderr and an exit code. Never in here: a command.
-Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 money stands in
-the way · 5 unknown · 6 paid, and the picture is still to be fetched.
+Exit codes: 0 done · 1 failed · 2 wrong arguments or settings · 3 not as asked (partial, wrong size) · 4 refused for
+money · 5 unknown · 6 paid, and the picture is still to be fetched · 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from seedframe.studio.pipeline import Studio
 
 EXIT_PARTIAL = 3
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+_GENERATING = frozenset({"generate", "edit", "fetch", "demo"})
 _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
     (EarlierOutcomeUnknown, 5),
     (OutcomeUnknown, 5),
@@ -71,7 +74,7 @@ def plain_output() -> Iterator[None]:
 
 
 def say(key: str, language: Language, **values: Any) -> str:
-    """A sentence of the CLI's own."""
+    """A sentence of the command line."""
     return Message(key, **values).text(language)
 
 
@@ -81,16 +84,18 @@ def run(work: Coroutine[Any, Any, Any], settings: Settings, *, as_json: bool = F
         return asyncio.run(work)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(say("cli.interrupted", settings.language), err=True)
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def fail(error: SeedreamError, settings: Settings, *, as_json: bool) -> None:
-    """Tell an error and leave with its code."""
+    """Print an error and exit with its code."""
     from seedframe.studio import render
 
-    text = render.error_text(error, settings.language)
+    context = click.get_current_context(silent=True)
+    generating = context is not None and context.info_name in _GENERATING
+    text = render.error_text(error, settings.language, generating=generating)
     if as_json:
         click.echo(render.machine_text({**render.error_facts(error, settings.language), "message": text}))
     else:
@@ -121,6 +126,13 @@ def show(result: Result, settings: Settings, *, as_json: bool) -> None:
 
     text = render.machine_text(result.as_dict()) if as_json else render.sentence(result, settings.language)
     click.echo(text)
+
+
+def existing_file(path: Path) -> Path:
+    """The file that a command is about; InvalidRequest where there is none, in every command."""
+    if not path.is_file():
+        raise InvalidRequest(Message("cli.no-file", got=str(path)), field="source", got=str(path), allowed="FILE")
+    return path
 
 
 def read_json(given: str, field: str) -> Any:

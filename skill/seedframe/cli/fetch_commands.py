@@ -1,7 +1,7 @@
-"""`fetch`: bring pictures that are paid and still lie at the service; nothing is paid.
+"""`fetch`: download pictures that are paid and still at the service; nothing is paid.
 
-In: an entry of the payment record, or all of them. Out: results told, each as after `generate`.
-Never in here: how a picture is brought, a payment.
+In: an entry of the payment record, or all of them. Out: printed results, each as after `generate`.
+Never in here: how a picture is downloaded, a payment.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _say(described: Sequence[Result | _Failure], language: Language) -> None:
 async def _fetched(
     settings: Settings, entry: str | None, every: bool, out: Path | None
 ) -> tuple[list[Result | _Failure], int]:
-    """What became of each, and the gravest exit code."""
+    """The result or failure of each entry, and the gravest exit code."""
     if (entry is None) is not every:
         raise InvalidRequest(Message("cli_fetch.which"), field="entry", got=entry or "-", allowed="ENTRY | --all")
     described: list[Result | _Failure] = []

@@ -1,6 +1,6 @@
-"""`generate` and `edit`: the tools' wishes typed by hand.
+"""`generate` and `edit`: the picture tools on the command line.
 
-In: options, which come from `arguments.json`, so a new argument needs no line here. Out: a result told.
+In: options, which come from `tools.json`, so that a new argument needs no line here. Out: a printed result.
 Never in here: a rule about models.
 """
 
@@ -14,6 +14,8 @@ from typing import Any
 import click
 
 from seedframe.cli.common import EXIT_PARTIAL, json_option, read_json, run, say, show, studio
+from seedframe.cli.completion import complete_file, complete_model
+from seedframe.cli.interruption import heeding_the_parent
 from seedframe.messages import Language, Message
 from seedframe.service import schemas
 from seedframe.settings import Settings
@@ -37,7 +39,7 @@ def _picture_command(tool: str, name: str, language: Language) -> click.Command:
 def _option(tool: str, name: str) -> click.Option:
     """An option from an argument's schema, with the very words the tool advertises."""
     if name == "brief":
-        return click.Option(["--brief"], help="JSON file, or JSON.", metavar="FILE|JSON")
+        return click.Option(["--brief"], help="JSON file, or JSON.", metavar="FILE|JSON", shell_complete=complete_file)
     from seedframe.catalog import tool_rows
 
     entry = tool_rows()["arguments"][name]
@@ -45,11 +47,12 @@ def _option(tool: str, name: str) -> click.Option:
     help_text = _descriptions(tool)[name]
     schema = entry["schema"]
     if schema["type"] == "array":
-        return click.Option([flag.removesuffix("s"), name], multiple=True, help=help_text)
+        return click.Option([flag.removesuffix("s"), name], multiple=True, help=help_text, shell_complete=complete_file)
     if schema["type"] == "boolean":
         return click.Option([f"{flag}/--no{flag[1:]}"], default=None, help=help_text)
     kind = click.Choice(schema["enum"]) if "enum" in schema else _KINDS[schema["type"]]
-    return click.Option([flag], type=kind, help=help_text)
+    completion = complete_model if name == "model" else None
+    return click.Option([flag], type=kind, help=help_text, shell_complete=completion)
 
 
 @cache
@@ -78,6 +81,10 @@ async def _run_tool(settings: Settings, tool: str, arguments: dict[str, Any], *,
     async def report(message: Message) -> None:
         click.echo(message.text(settings.language), err=True)
 
-    async with studio(settings) as corridor, corridor.make(tool, arguments, report=report) as result:
+    async with (
+        studio(settings) as opened,
+        heeding_the_parent(opened, settings),
+        opened.make(tool, arguments, report=report) as result,
+    ):
         show(result, settings, as_json=as_json)
         return str(result.status)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seedframe.cli.common import fail, json_option, read_json, say
+from seedframe.cli.common import existing_file, fail, json_option, read_json, say
+from seedframe.cli.completion import complete_file, complete_model
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
 from seedframe.settings import Settings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from seedframe.studio.preview_prompt import PromptPreview
 
 UNUSABLE = 2
-"""The exit code for words that would be refused."""
+"""The exit code for a prompt that would be refused."""
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -32,8 +33,8 @@ def commands(language: Language) -> tuple[click.Command, ...]:
 def _style(language: Language) -> click.Command:
     options = [
         click.Argument(["prompt"], required=False),
-        click.Option(["--brief"], metavar="FILE|JSON"),
-        click.Option(["--model"]),
+        click.Option(["--brief"], metavar="FILE|JSON", shell_complete=complete_file),
+        click.Option(["--model"], shell_complete=complete_model),
         click.Option(["--ratio"]),
         click.Option(["--negative-prompt"]),
         click.Option(["--references"], type=int),
@@ -105,7 +106,9 @@ def _cut(
     from seedframe.studio.crop_file import cut
 
     try:
-        described = cut(source, output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
+        described = cut(
+            existing_file(source), output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language
+        )
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     click.echo(json.dumps(described, ensure_ascii=False) if as_json else described["path"])
@@ -121,7 +124,7 @@ def _describe(settings: Settings, as_json: bool, source: Path) -> None:
     from seedframe.images import inspect
 
     try:
-        described = inspect(source, language=settings.language)
+        described = inspect(existing_file(source), language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     if as_json:

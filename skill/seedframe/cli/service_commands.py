@@ -6,9 +6,11 @@ In: options. Out: tables, JSON, or a server that runs until it is stopped. Never
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,18 @@ import click
 
 from seedframe.api import in_process_backend
 from seedframe.cli.common import fail, json_option, plain_output, run, say, studio
+from seedframe.cli.completion import complete_model
+from seedframe.cli.doctor_command import doctor_command
+from seedframe.cli.serve_options import http_params, serve_remote
 from seedframe.errors import SeedreamError
 from seedframe.messages import Language
-from seedframe.settings import SETTINGS, Settings
+from seedframe.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+
+
+_HOST_WAITS_SECONDS = 1.0
+"""Only then, with the host served, the answers are written down for the next start."""
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -34,20 +43,25 @@ def commands(language: Language) -> tuple[click.Command, ...]:
             _schema,
             language,
             click.Argument(["tool"], required=False, default="generate_image"),
-            click.Option(["--model"], help=say("cli.schema-model", language)),
+            click.Option(["--model"], help=say("cli.schema-model", language), shell_complete=complete_model),
         ),
-        _command("doctor", _doctor, language),
+        doctor_command(language),
         click.Command(
             "emulate",
             callback=_emulate,
             help=say("cli.emulate", language),
             params=[
-                click.Option(["--port"], type=int, default=8900, show_default=True),
+                click.Option(["--port"], type=click.IntRange(0, 65_535), default=8900, show_default=True),
                 click.Option(["--profile"], default="ark", show_default=True),
                 click.Option(["--host"], default=LOOPBACK, show_default=True, help=say("cli.emulate-host", language)),
             ],
         ),
-        click.Command("serve", callback=_serve, help=say("cli.serve", language)),
+        click.Command(
+            "serve",
+            callback=_serve,
+            help=say("cli.serve", language),
+            params=[*http_params(language), click.Option(["--keep-answers"], hidden=True)],
+        ),
         click.Command(
             "demo",
             callback=_demo,
@@ -137,30 +151,6 @@ def _unknown_tool(tool: str) -> SeedreamError:
 
 
 @click.pass_obj
-def _doctor(settings: Settings, as_json: bool) -> None:
-    from seedframe.studio.doctor import examine
-
-    findings = run(examine(settings, in_process_backend(settings)), settings, as_json=as_json)
-    if as_json:
-        click.echo(json.dumps([finding.as_dict(settings.language) for finding in findings], ensure_ascii=False))
-    else:
-        for finding in findings:
-            click.echo(f"{'ok ' if finding.good else '!! '} {finding.message.text(settings.language)}")
-        click.echo(say("cli.settings-head", settings.language))
-        for row in SETTINGS:
-            value = settings.environ.get(row.name) or _plain(getattr(settings, row.field))
-            click.echo(f"    {row.name:<26} {value:<40.60} {row.meaning.text(settings.language)}")
-    sys.exit(0 if all(finding.good for finding in findings) else 1)
-
-
-def _plain(value: Any) -> str:
-    """A default as a person would write it."""
-    if value is None or value == {}:
-        return "–"
-    return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-@click.pass_obj
 def _emulate(settings: Settings, port: int, profile: str, host: str) -> None:
     from seedframe.catalog import catalog
     from seedframe.emulator import serve
@@ -189,8 +179,21 @@ def _no_port(host: str, port: int, error: Exception) -> SeedreamError:
 
 
 @click.pass_obj
-def _serve(settings: Settings) -> None:
-    """Serve MCP on stdio. The collector rests while the SDK is imported: start-up is what a host waits for."""
+def _serve(settings: Settings, /, http: str | None, keep_answers: str | None, **remote: Any) -> None:
+    """MCP over HTTP; or the front of the stdio server; or, with a place for the answers, the worker behind it."""
+    if http is not None:
+        serve_remote(settings, http, **remote)
+        return
+    if keep_answers is None:
+        from seedframe.front import relay
+
+        environ = {**os.environ, "SEEDFRAME_BACKEND": settings.backend}
+        sys.exit(relay.serve(["--backend", settings.backend, "serve"], environ))
+    _serve_behind(settings, keep_answers)
+
+
+def _serve_behind(settings: Settings, place: str) -> None:
+    """The collector rests while the SDK is imported: start-up is what a host waits for."""
     import gc
 
     gc.disable()
@@ -198,9 +201,30 @@ def _serve(settings: Settings) -> None:
 
     gc.freeze()
     gc.enable()
-    server = build_server(lambda: studio(settings), settings.language, settings)
+
+    def build() -> Any:
+        return build_server(lambda: studio(settings), settings.language, settings)
+
+    async def serve() -> None:
+        serving = asyncio.create_task(serve_stdio(build()))
+        await asyncio.wait([serving], timeout=_HOST_WAITS_SECONDS)
+        await _keep_answers(build, place)
+        await serving
+
     with plain_output():
-        asyncio.run(serve_stdio(server))
+        asyncio.run(serve())
+
+
+async def _keep_answers(build: Callable[[], Any], place: str) -> None:
+    """What the next front answers at once."""
+    if os.path.exists(place):  # noqa: PTH110, ASYNC240
+        return
+    from seedframe.front.kept_answers import keep_answers
+    from seedframe.mcp_server.spoken_answers import spoken_answers
+
+    answers = await spoken_answers(build())
+    with contextlib.suppress(OSError):  # then the next start is as slow as this one
+        await asyncio.to_thread(keep_answers, place, answers)
 
 
 @click.pass_obj

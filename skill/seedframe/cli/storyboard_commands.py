@@ -80,11 +80,11 @@ def _of_runs(language: Language) -> tuple[click.Command, ...]:
 
 
 def _of_folders(language: Language) -> tuple[click.Command, ...]:
-    choices = click.Argument(["choices"], nargs=-1, required=True, metavar="SHOT TAKE | KEY…")
+    choices = click.Argument(["choices"], nargs=-1, metavar="SHOT TAKE | SHOT none | KEY…")
     return (
         _command("status", _status, language, _folder(), _database(language)),
         _command("cancel", _cancel, language, _folder(), _database(language)),
-        _command("pick", _pick, language, _folder(), choices, _database(language)),
+        _command("pick", _pick, language, _folder(), choices, _approvals(language), _database(language)),
         _command("sheet", _sheet, language, _folder(), _database(language)),
     )
 
@@ -105,6 +105,12 @@ def _folder() -> click.Argument:
 
 def _database(language: Language) -> click.Option:
     return click.Option(["--database"], metavar="URL", help=say("cli_storyboard.option-database", language))
+
+
+def _approvals(language: Language) -> click.Option:
+    return click.Option(
+        ["--file", "approvals"], type=click.Path(path_type=Path), help=say("sheet.option-approvals", language)
+    )
 
 
 def _takeover(language: Language) -> click.Option:
@@ -310,16 +316,26 @@ def _show(state: BoardState, settings: Settings, *, as_json: bool) -> None:
 
 
 @click.pass_obj
-def _pick(settings: Settings, as_json: bool, folder: Path, choices: tuple[str, ...], database: str | None) -> None:
+def _pick(
+    settings: Settings,
+    as_json: bool,
+    folder: Path,
+    choices: tuple[str, ...],
+    approvals: Path | None,
+    database: str | None,
+) -> None:
     from seedframe.storyboard.actions import pick
+    from seedframe.storyboard.picks import read_approvals
 
     with _translate_errors(settings, as_json=as_json):
-        picked = pick(folder.absolute(), choices, database=database, settings=settings)
+        words = [*(read_approvals(approvals) if approvals else ()), *choices]
+        picked = pick(folder.absolute(), words, database=database, settings=settings)
     if as_json:
         click.echo(_json({"picked": picked}))
         return
     for slot, key in picked.items():
-        click.echo(say("boards.picked", settings.language, slot=slot, frame=key))
+        sentence = "sheet.unpicked" if key is None else "boards.picked"
+        click.echo(say(sentence, settings.language, slot=slot, frame=key))
 
 
 @click.pass_obj

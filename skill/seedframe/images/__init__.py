@@ -1,4 +1,4 @@
-"""Picture files: what they are, whether they decode, cutting and shrinking them gently, previews.
+"""Picture files: format, verification, cutting and shrinking with little loss, previews.
 
 In: bytes and paths. Out: values and files. Everything is synchronous (callers run it in threads) and imports Pillow
 only when it is needed. Failures are PictureError, or StoreError when the disk is to blame.

@@ -1,4 +1,4 @@
-"""Reading parts of a file whose structure is being walked.
+"""Reads parts of a file while its structure is parsed.
 
 In: an open file. Out: bytes, or EOFError when the file ends early. Never in here: what the bytes mean.
 """
@@ -16,7 +16,7 @@ class ByteSpan(NamedTuple):
 
 
 def exactly(file: BinaryIO, count: int) -> bytes:
-    """Read `count` bytes from where the file stands; EOFError when there are fewer."""
+    """Read `count` bytes from the current position; EOFError when there are fewer."""
     data = file.read(count)
     if len(data) != count:
         raise EOFError("file ends early")

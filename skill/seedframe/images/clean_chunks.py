@@ -1,4 +1,4 @@
-"""What a PNG or a WebP must not carry along: chunks that name a place, and whatever follows its end.
+"""Removes from a PNG or WebP the chunks that name a place, and everything after its end.
 
 In: a picture being copied. Out: the same without them, pixel data bit for bit. Broken structure raises EOFError,
 IndexError or struct.error. Never in here: pixels.
@@ -53,7 +53,7 @@ def _copy_png_chunk(copy: PartialCopy, name: bytes, start: int, end: int) -> Non
 
 
 def _text_names_place(name: bytes, content: bytes) -> bool:
-    """Whether a text chunk names a place; one that cannot be looked into counts as if it did."""
+    """Whether a text chunk names a place; one that cannot be read counts as if it did."""
     keyword, _, rest = content.partition(b"\0")
     if keyword.startswith(_RAW):
         return keyword.removeprefix(_RAW).lower() not in _HARMLESS_RAW
@@ -101,7 +101,7 @@ def _copy_webp_chunk(copy: PartialCopy, name: bytes, start: int, end: int, lengt
 
 
 def _mend_webp_head(copy: PartialCopy) -> None:
-    """Write what is true now over the length and the flags of the source, which stand in the first piece."""
+    """Correct the length and the flags, which are in the first piece."""
     first = copy.pieces[0]
     assert isinstance(first, tuple)
     head = bytearray(copy.source[: min(_WEBP_CANVAS_END, first[1])])

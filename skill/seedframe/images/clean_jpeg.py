@@ -1,4 +1,4 @@
-"""What a JPEG must not carry along: segments that name a place, and whatever follows its last marker.
+"""Removes from a JPEG the segments that name a place, and everything after its last marker.
 
 In: a JPEG being copied. Out: the same without them, coded data bit for bit. Broken structure raises ValueError,
 IndexError or struct.error. Never in here: pixels.
@@ -84,9 +84,9 @@ def _segments(data: mmap) -> Iterator[_Segment]:
 
 
 def _unwanted(copy: PartialCopy, segments: list[_Segment], *, cut: bool) -> set[int]:
-    """Where the segments begin that must go. A packet may be spread over several, which go together.
+    """The offsets of the segments to remove. A packet may span several, which are removed together.
 
-    The index of further pictures goes with them when they are `cut` off.
+    The index of further pictures is removed when these are `cut` off.
     """
     blocks: dict[str, list[tuple[int, bytes]]] = {kind: [] for kind in _NAMES_PLACE}
     unwanted: set[int] = set()

@@ -1,4 +1,4 @@
-"""What a GIF, BMP or TIFF must not carry along: blocks that name a place, and whatever follows its end.
+"""Removes from a GIF, BMP or TIFF the blocks that name a place, and everything after its end.
 
 In: a picture being copied. Out: the same without them. Broken structure raises ValueError, IndexError, KeyError or
 struct.error. Never in here: pixels.
@@ -58,7 +58,7 @@ def _copy_gif_block(copy: PartialCopy, start: int, end: int) -> None:
 
 
 def clean_bmp(copy: PartialCopy) -> None:
-    """Cut behind the size the file gives, where that size holds all pixels: some writers leave it at 0."""
+    """Cut behind the size the file gives, where that size holds all pixels: some programs write 0."""
     described, pixels = struct.unpack_from("<I4xI", copy.source, 2)
     width, height, bits, packing, coded = struct.unpack_from("<ii2xHII", copy.source, 18)
     plain = (abs(width) * bits + 31) // 32 * 4 * abs(height)

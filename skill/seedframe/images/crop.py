@@ -1,4 +1,4 @@
-"""Cutting a picture, as gently as its format allows, and shrinking it to an exact frame.
+"""Cuts a picture with as little loss as its format allows, and shrinks it to an exact frame.
 
 In: a source path, a target path, a box as displayed. Out: the target (whole or not at all) and a report that says how
 it was made. Never in here: where to cut (geometry), previews, anything that enlarges.
@@ -103,7 +103,7 @@ def _cut_pixels(source: Path, header: Header, box: Box, part: Path) -> Image:
 
 
 def _loses(header: Header) -> bool:
-    """Tell whether writing this picture again costs detail."""
+    """Whether writing this picture again loses detail."""
     match written_format(header.format):
         case "jpeg":
             return True
@@ -138,7 +138,7 @@ def _save(image: Image, source: Path, header: Header, part: Path) -> None:
 
 
 def _report_fields(header: Header, moved: int = 0) -> dict[str, Any]:
-    """Tell what any change does to this kind of file."""
+    """The notes that hold for any change to this kind of file."""
     c2pa = header.metadata.c2pa
     effects = (
         (moved, Message("pictures.crop-moved", pixels=moved)),

@@ -1,6 +1,6 @@
-"""The edge between Pillow, the disk and us: strangers' files open, errors get a name, targets land whole.
+"""The border to Pillow and the disk: opens untrusted files, translates errors, writes targets whole.
 
-In: paths. Out: opened Pillow images, part files that become their target only when complete. Every failure leaves here
+In: paths. Out: opened Pillow images, part files that become their target only when complete. Every failure is raised
 as PictureError (the picture) or StoreError (the disk). Never in here: what to do with the pixels.
 """
 
@@ -35,7 +35,7 @@ _PLUGINS = {
 
 @contextmanager
 def guarded(path: Path) -> Iterator[None]:
-    """Name whatever goes wrong while a picture is read or written."""
+    """Translate the errors of reading or writing a picture."""
     try:
         yield
     except SeedreamError:
@@ -44,7 +44,7 @@ def guarded(path: Path) -> Iterator[None]:
         raise _disk(path, error) from error
     except MemoryError as error:
         raise PictureError(Message("pictures.no-memory", name=path.name)) from error
-    # Nine decoders meet bytes nobody vouches for; what they raise is not a closed list (struct.error, KeyError,
+    # Nine decoders read untrusted bytes; what they raise is not a closed list (struct.error, KeyError,
     # SyntaxError, zlib.error …). All of it means one thing: this is not a picture that can be used.
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK:
@@ -100,7 +100,7 @@ def load_within(path: Path, header: Header, max_pixels: int) -> Image:
 
 @contextmanager
 def landing(target: Path) -> Iterator[Path]:
-    """Lend a part file beside the target; it takes the target's place when the block ends well, else it is gone."""
+    """Give a part file beside the target; it replaces the target when the block succeeds, else it is removed."""
     part = target.with_name(target.name + ".part")
     try:
         yield part
@@ -115,7 +115,7 @@ def _disk(path: Path, error: OSError) -> StoreError:
 
 
 def _learn_heic(path: Path) -> None:
-    """Register the HEIC decoder with Pillow (again and again does no harm); PictureError when it is not installed."""
+    """Register the HEIC decoder with Pillow (repeating it does no harm); PictureError when it is not installed."""
     try:
         import pillow_heif
     except ImportError as error:

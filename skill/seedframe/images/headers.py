@@ -1,4 +1,4 @@
-"""What kind of picture is it, and how large: told from the first bytes, before anything is decoded.
+"""Recognises the format and the size of a picture by its first bytes, before anything is decoded.
 
 In: bytes or a path. Out: a format name or a Header; PictureError otherwise. Never in here: pixels.
 """

@@ -1,4 +1,4 @@
-"""Everything that can be said about a picture file without a service.
+"""Describes a picture file as far as that is possible without a service.
 
 In: a path. Out: a JSON-ready dict. Never in here: printing, changing the file.
 """
@@ -69,7 +69,7 @@ def inspect(path: Path, *, language: Language = "en", max_pixels: int = MAX_PIXE
 
 
 def seedance_problems(header: Header, bytes: int) -> tuple[Message, ...]:
-    """Tell why Seedance would refuse this picture as a keyframe or reference; empty when it would not."""
+    """Say why Seedance would refuse this picture as a keyframe or reference; empty when it would not."""
     shown, (least, most), (low, high) = header.displayed, _SEEDANCE_SIDES, _SEEDANCE_RATIOS
     problems = []
     if min(shown.width, shown.height) < least or max(shown.width, shown.height) > most:
@@ -82,7 +82,7 @@ def seedance_problems(header: Header, bytes: int) -> tuple[Message, ...]:
 
 
 def see_through(path: Path, *, max_pixels: int = MAX_PIXELS) -> bool:
-    """Tell whether any pixel is less than opaque; an alpha channel that hides nothing is none. PictureError as always.
+    """Whether any pixel is less than opaque; an alpha channel without effect does not count. PictureError as always.
 
     A file whose header knows no transparency is not decoded.
     """

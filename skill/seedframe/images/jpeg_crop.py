@@ -1,4 +1,4 @@
-"""Cutting a JPEG: its coefficients where a library can, otherwise its pixels, coded again with the source's own tables.
+"""Cuts a JPEG: its coefficients where a library can, else its pixels, coded again with the source's own tables.
 
 In: a source path, its header, a box on the block grid of the stored picture, a path to write. Out: the file and, where
 pixels were decoded, the pixels. Never in here: alignment, orientation, other formats.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _JFIF = b"\xff\xe0"
 _STRIP = 256
-"""Rows put together at once."""
+"""Rows processed together."""
 
 _SAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (2, 2): "4:2:0"}
 
@@ -33,7 +33,7 @@ def cut_coefficients(source: Path, box: Box, part: Path) -> bool:
     try:
         cut = lossless_crop(source.read_bytes(), box)
     except TurboError:
-        # No library, a sampling it does not know, or damage: the way through pixels will tell.
+        # No library, a sampling it does not know, or damage: the cut through pixels will show which.
         return False
     with source.open("rb") as before, part.open("wb") as file:
         start = _after_density(cut)

@@ -1,4 +1,4 @@
-"""Where a picture says where it was taken: EXIF directories, XMP packets, IPTC records, text.
+"""Finds and removes the place where a picture was taken: EXIF directories, XMP packets, IPTC records, text.
 
 In: the bytes of one metadata block. Out: whether it names a place, or the same block without it. EXIF is edited in
 place, so that every offset in it stays true. Broken structure raises ValueError, struct.error or IndexError.
@@ -33,7 +33,7 @@ _PLACE_RECORDS = re.compile(rb"\x1c\x02[\x1a\x1b\x5a\x5c\x5f\x64\x65]")
 
 
 class _Entry(NamedTuple):
-    """One field of a directory: where it stands, its tag, and where its value lies."""
+    """One field of a directory: its offset, its tag, and the offset of its value."""
 
     at: int
     tag: int
@@ -100,7 +100,7 @@ def _further(tiff: bytearray, order: str, directory: int, entries: list[_Entry])
 
 
 def _kind(tiff: bytearray, entry: _Entry) -> str | None:
-    """Why an entry must go; None when it may stay."""
+    """Why an entry must be removed; None when it may stay."""
     if entry.tag == _GPS:
         return "gps"
     if entry.tag == _MAKER_NOTE:

@@ -1,4 +1,4 @@
-"""A copy of a file made of ranges of its source and of new bytes, with a list of what was left out.
+"""Copies ranges of a source file and new bytes, with a list of what was left out.
 
 In: a mapped file and what to keep, put or take. Out: the pieces to write. Never in here: what a range means.
 """
@@ -44,7 +44,7 @@ class PartialCopy:
         self.taken |= dict.fromkeys(kinds, 0)
 
     def end_at(self, end: int) -> None:
-        """Note that the picture is over; what follows stays behind."""
+        """Note the end of the picture; the rest is not copied."""
         if end < len(self.source):
             self.taken["trailer"] = len(self.source) - end
 

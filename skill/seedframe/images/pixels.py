@@ -1,4 +1,4 @@
-"""Small steps on Pillow images that several rooms take: plain modes, white ground, turning upright.
+"""Small operations on Pillow images: plain modes, a white background, turning upright.
 
 In: a Pillow image. Out: another. Never in here: files, formats, sizes.
 """

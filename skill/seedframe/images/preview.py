@@ -31,7 +31,7 @@ _SMALLEST_SIDE = 32
 _WHITE = (255, 255, 255)
 _GAP = 8
 _GAP_OF_REDUCTION = 1.5
-"""Shrink by whole pixels first, down to 1.5 times the wanted size: three times faster, not to be seen."""
+"""Shrink by whole pixels first, down to 1.5 times the wanted size: three times faster, with no visible difference."""
 
 _WHOLE_PARTS = (2, 4, 8)
 _NEARLY = 0.75
@@ -48,7 +48,7 @@ def preview(
 
     Without `max_bytes`: 100 KB up to 640 px, growing with the area to 500 KB.
 
-    All coded data is read on the way, so that a cut-off file is found out: PictureError.
+    All coded data is read on the way, so that a cut-off file is detected: PictureError.
     """
     header = read_header(source, max_pixels=max_pixels, scaled=True)
     with guarded(source):
@@ -131,7 +131,7 @@ def _budget(long_side: int) -> int:
 
 
 def _encode(image: Image, max_bytes: int) -> bytes:
-    """Step down until it fits; the smallest version is returned even if the budget is absurd."""
+    """Step down until it fits; the smallest version is returned even if it exceeds the budget."""
     while True:
         for quality in _QUALITIES:
             data = BytesIO()

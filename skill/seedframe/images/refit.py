@@ -29,8 +29,8 @@ _SHRINK = 0.8
 def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pixels: int = MAX_PIXELS) -> FitReport:
     """Return the source unchanged when it fits, else write a JPEG (PNG when transparent) to `target` that does.
 
-    Too many bytes or pixels, a format the service does not read, or an EXIF turn it might ignore are mended. Too small
-    or too long a picture cannot be: PictureError.
+    Too many bytes or pixels, a format the service does not read, or an EXIF orientation it might ignore are
+    corrected. A picture that is too small or too long cannot be: PictureError.
     """
     header = read_header(source, max_pixels=max_pixels, scaled=True)
     size = source.stat().st_size

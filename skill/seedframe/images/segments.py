@@ -87,7 +87,7 @@ def _check_scans(file: BinaryIO) -> None:
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, ByteSpan]]:
-    """Walk the segments up to and including the first start of scan; afterwards the file stands behind it."""
+    """Walk the segments up to and including the first start of scan; afterwards the file is positioned behind it."""
     file.seek(2)
     for _ in range(_MOST_SEGMENTS):
         marker = _marker(file)

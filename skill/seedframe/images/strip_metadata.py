@@ -1,6 +1,6 @@
-"""A copy of a picture that does not say where it was taken and ends where the picture ends.
+"""Copies a picture without the place where it was taken and without trailing bytes.
 
-In: a path. Out: a file at another path and what was taken away, or nothing where there was nothing to take. Pixels,
+In: a path. Out: a file at another path and what was removed, or nothing where there was nothing to remove. Pixels,
 coded data, colour profile and orientation stay bit for bit: blocks are left out or blanked, nothing is encoded again.
 Never in here: whether it is wanted (the caller's settings), a network, Pillow.
 """
@@ -30,9 +30,9 @@ _CLEANERS: Mapping[str | None, Callable[[PartialCopy], None]] = {
 
 
 def strip(source: Path, target: Path) -> Sequence[Message]:
-    """Write `source` without places and trailing bytes to `target`, and say what was taken; empty: nothing written.
+    """Write `source` without places and trailing bytes to `target`; gives what was removed, empty: nothing written.
 
-    PictureError for a file whose structure is broken. Formats that are always converted (HEIC, AVIF) are left to that.
+    PictureError for a file whose structure is broken. Formats that are always converted (HEIC, AVIF) are not handled.
     """
     with guarded(source), source.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         clean = _CLEANERS.get(sniff(data[:32]))

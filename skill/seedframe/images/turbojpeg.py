@@ -1,4 +1,4 @@
-"""Cutting a JPEG without decoding it to pixels, through libturbojpeg where the machine has one.
+"""Cuts a JPEG without decoding it to pixels, with libturbojpeg where it is installed.
 
 In: JPEG bytes and a box on the block grid. Out: JPEG bytes, all coefficients as they were; TurboError when the library
 refuses, None from `turbojpeg_version` when there is no library. Never in here: Pillow, alignment, metadata, files other
@@ -33,7 +33,7 @@ _NAMES = {
 
 
 class TurboError(Exception):
-    """The library did not take this file; the caller goes the way through pixels."""
+    """The library refused this file; the caller cuts its pixels instead."""
 
 
 class _Transform(ctypes.Structure):
@@ -52,7 +52,7 @@ class _Transform(ctypes.Structure):
 
 
 def turbojpeg_version() -> str | None:
-    """Tell the generation of the library found (`2.x` or `3.x`), None when there is none."""
+    """The generation of the library found (`2.x` or `3.x`), None when there is none."""
     library = _library()
     if library is None:
         return None

@@ -1,4 +1,4 @@
-"""What the picture tools tell: headers, reports, and the limits they are given.
+"""The values of the picture tools: headers, reports and limits.
 
 In: nothing. Out: frozen values. Never in here: bytes of a picture, a decision, a file.
 """
@@ -29,7 +29,7 @@ MIMES = {
 """Format name → media type, lower case as the service demands it."""
 
 Method = Literal["lossless", "requantised", "pixels", "resampled"]
-"""How a cut was made, from gentle to harsh.
+"""How a cut was made, from no loss to most loss.
 
 `lossless`: no JPEG coefficient changed. `pixels`: every pixel kept, file written anew (PNG, lossless WebP).
 `requantised`: decoded and coded again with the source's own tables on its own block grid (JPEG), or at high quality
@@ -48,7 +48,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file says about itself. `c2pa`: a signed provenance manifest. `aigc`: the label that AI made it."""
+    """The metadata a file carries. `c2pa`: a signed provenance manifest. `aigc`: the label that AI made it."""
 
     exif: bool = False
     icc: bool = False
@@ -60,7 +60,7 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first bytes of a picture tell, before any pixel is decoded.
+    """What the first bytes of a picture say, before any pixel is decoded.
 
     `size` is as stored; `displayed` as seen, with the EXIF `orientation` (1..8) applied. `progressive` is None unless
     JPEG, `lossless` None where the format allows both and does not say.
@@ -90,7 +90,7 @@ class Header:
 
     @property
     def sideways(self) -> bool:
-        """Whether width and height trade places when displayed (EXIF orientations 5 to 8)."""
+        """Whether width and height are swapped when displayed (EXIF orientations 5 to 8)."""
         return self.orientation in {5, 6, 7, 8}
 
     @property
@@ -105,7 +105,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A picture that really decodes. `notes`: where it is not what was said. `preview`: JPEG bytes when asked for."""
+    """A picture that decodes. `notes`: where it differs from the promise. `preview`: JPEG bytes when asked for."""
 
     header: Header
     notes: tuple[Message, ...] = ()

@@ -1,4 +1,4 @@
-"""Proving that a file is the picture it should be.
+"""Verifies that a file is the expected picture.
 
 In: a path and what was promised about it. Out: Verified, with a note for each broken promise; PictureError for bytes
 that do not decode. Never in here: changing the file.
@@ -45,7 +45,7 @@ def verify(
 def differences(
     header: Header, *, expected: Size | None = None, expected_format: str | None = None
 ) -> tuple[Message, ...]:
-    """Tell where a picture is not what was asked for; empty when it is. `expected` is compared as displayed."""
+    """Notes where a picture differs from the request; empty where it does not. `expected` is compared as displayed."""
     notes = []
     if expected is not None and header.displayed != expected:
         notes.append(Message("pictures.other-size", got=str(header.displayed), expected=str(expected)))

@@ -1,6 +1,6 @@
 """The MCP server: both protocol eras over stdio, everything heavy imported by the first call that needs it.
 
-In: how to open a studio (the door that starts us knows). Out: a low-level `Server`, or a loop on stdio.
+In: a function that opens a studio (from the entry point). Out: a low-level `Server`, or a loop on stdio.
 Never in here: a key check or a network at start, anything on stdout but MCP, the text of a foreign exception.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -25,6 +25,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
 
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, SeedreamError
+from seedframe.mcp_server.hosts import seconds_to_answer
 from seedframe.mcp_server.lines import OVERSIZED, host_lines
 from seedframe.mcp_server.progress import Context, Progress, QuestionPending, consents
 from seedframe.mcp_server.roots import granted_roots, kept_roots, state_of
@@ -45,6 +46,8 @@ INSTRUCTIONS = (
     "English keywords for 4.x. The full-size file is at the path in the text; the inline image is only a preview. "
     "Never repeat a call whose outcome is unknown without asking."
 )
+_GENERATING = frozenset({"generate_image", "edit_image"})
+_CLAIM_LOOK_SECONDS = 0.5
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 OUTSIDE = frozenset({"references.outside", "boards.board-outside", "boards.blocked"})
@@ -90,6 +93,9 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
     """
     from seedframe import __version__
     from seedframe.mcp_server import resources
+    from seedframe.mcp_server.gallery_view import EXTENSION, GalleryView
+
+    gallery = GalleryView(language)
 
     @asynccontextmanager
     async def lifespan(_server: Server[AppContext]) -> AsyncIterator[AppContext]:
@@ -107,14 +113,15 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
         lifespan=lifespan,
         on_list_tools=_Lister(settings),
         on_call_tool=_Caller(language),
-        on_list_resources=resources.list_resources,
-        on_list_resource_templates=resources.list_templates,
-        on_read_resource=resources.read_resource,
+        on_list_resources=gallery.list_resources,
+        on_list_resource_templates=gallery.list_templates,
+        on_read_resource=gallery.read_resource,
         on_list_prompts=resources.list_prompts,
         on_get_prompt=resources.get_prompt,
         on_completion=resources.complete,
         cache_hints=dict.fromkeys(("tools/list", "prompts/list", "resources/list", "server/discover"), HOUR),
     )
+    server.extensions[EXTENSION] = {}
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     return server
 
@@ -180,7 +187,7 @@ class _Caller:
         self._language = language
 
     async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
-        """The only way out of a tool: whatever it says leaves without keys."""
+        """The only exit of a tool: everything it returns is redacted."""
         from seedframe.mcp_server import content
 
         try:
@@ -197,7 +204,7 @@ class _Caller:
         except QuestionPending:
             raise
         except SeedreamError as error:
-            return content.refusal(error, self._language)
+            return content.refusal(error, self._language, generating=params.name in _GENERATING)
         except MCPError:
             raise
         except Exception as error:
@@ -226,8 +233,13 @@ class _Caller:
         studio = await ctx.lifespan_context.studio()
         progress = Progress(ctx, self._language, studio.settings.secrets)
 
+        began = asyncio.get_running_loop().time()
+        limit = seconds_to_answer(ctx, studio.settings)
+
         async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
-            return await self._hand_over(studio, params.name, given, progress, roots)
+            claimed: list[str] = []
+            making = self._hand_over(studio, params.name, given, progress, roots, claimed)
+            return await making if limit is None else await self._in_time(making, claimed, began, limit)
 
         async with progress.beating():
             return await self._asking(ctx, params, arguments, once)
@@ -274,12 +286,36 @@ class _Caller:
                 raise
             return await once({**arguments, "confirm_cost": True}, roots)
 
+    async def _in_time(
+        self, making: Coroutine[Any, Any, t.CallToolResult], claimed: list[str], began: float, limit: float
+    ) -> t.CallToolResult:
+        """Its result; or a ticket once the host's patience ends and there is something to collect."""
+        from seedframe.mcp_server import content
+
+        loop = asyncio.get_running_loop()
+        call = asyncio.create_task(making)
+        try:
+            await asyncio.wait([call], timeout=max(0.0, began + limit - loop.time()))
+            while not call.done() and not claimed:
+                await asyncio.wait([call], timeout=_CLAIM_LOOK_SECONDS)
+            if call.done():
+                return call.result()
+            return content.ticket(claimed[0], round(loop.time() - began), self._language)
+        finally:
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+
     async def _hand_over(
-        self, studio: Studio, tool: str, arguments: dict[str, Any], progress: Progress, roots: tuple[Path, ...]
+        self,
+        studio: Studio,
+        tool: str,
+        arguments: dict[str, Any],
+        progress: Progress,
+        roots: tuple[Path, ...],
+        claimed: list[str],
     ) -> t.CallToolResult:
         from seedframe.mcp_server import content
 
-        claimed: list[str] = []
         try:
             async with studio.make(
                 tool, arguments, report=progress.report, roots=roots, claimed=claimed.append

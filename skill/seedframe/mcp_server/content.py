@@ -35,10 +35,18 @@ def answer(result: Result, language: Language) -> t.CallToolResult:
     return t.CallToolResult(content=blocks)
 
 
-def refusal(error: SeedreamError, language: Language) -> t.CallToolResult:
+def refusal(error: SeedreamError, language: Language, *, generating: bool = True) -> t.CallToolResult:
     """An error the caller can act on."""
-    text = render.error_text(error, language) + "\n" + render.machine_text(render.error_facts(error, language))
+    described = render.error_text(error, language, generating=generating)
+    text = described + "\n" + render.machine_text(render.error_facts(error, language))
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
+
+
+def ticket(entry: str, seconds: int, language: Language) -> t.CallToolResult:
+    """A paid call that goes on after its host stops waiting: where it stands and how it is collected."""
+    facts = {"status": "under_way", "entry": entry, "seconds": seconds, "collect": "same_call"}
+    text = Message("hosts.ticket", entry=entry, seconds=seconds).text(language)
+    return plain(text + "\n" + render.machine_text(facts))
 
 
 def defect(reference: str, entry: str | None, language: Language) -> t.CallToolResult:

@@ -165,7 +165,10 @@ async def _pick(call: _Call) -> t.CallToolResult:
     settings = replace(call.settings, language=call.language)
     words = [word for described in _needed(call, "picks") for word in described.split()]
     picked = await asyncio.to_thread(actions.pick, out, words, database=None, settings=settings)
-    lines = [_say(call, "picked", slot=slot, frame=key) for slot, key in picked.items()]
+    lines = [
+        Message("boards.picked" if key else "sheet.unpicked", slot=slot, frame=key).text(call.language)
+        for slot, key in picked.items()
+    ]
     return _tool_result(lines, {"status": "picked", **_place(call, out), "picked": picked}, [out / SHEET_FILE])
 
 
@@ -175,9 +178,11 @@ async def _sheet(call: _Call) -> t.CallToolResult:
     out, settings = _folder(call), replace(call.settings, language=call.language)
     drawn = await asyncio.to_thread(actions.draw_sheet, out, database=None, settings=settings)
     facts = {"status": "drawn", **_place(call, out), "sheet": str(drawn.sheet), "picture": str(drawn.picture)}
-    small = await asyncio.to_thread(preview, drawn.picture, long_side=PREVIEW_SIDE, max_bytes=PREVIEW_BYTES)
     lines = [_say(call, "sheet", sheet=drawn.sheet)]
     result = _tool_result(lines, facts, [drawn.sheet, drawn.manifest])
+    if settings.preview == "none":
+        return result
+    small = await asyncio.to_thread(preview, drawn.picture, long_side=PREVIEW_SIDE, max_bytes=PREVIEW_BYTES)
     data = base64.b64encode(small).decode("ascii")
     result.content.insert(1, t.ImageContent(type="image", data=data, mime_type="image/jpeg"))
     return result

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mcp.types as t
 
 from seedframe.catalog import catalog, tool_rows
+from seedframe.mcp_server.gallery_view import TOOL_META
 from seedframe.prompting import brief_schema
 from seedframe.service import schemas
 from seedframe.settings import Settings
@@ -38,5 +39,5 @@ def _tool(name: str, settings: Settings | None) -> t.Tool:
             idempotent_hint=hints["idempotent"],
             open_world_hint=hints["openWorld"],
         ),
-        _meta={"anthropic/alwaysLoad": True} if name in PICTURE_TOOLS else None,
+        _meta={"anthropic/alwaysLoad": True, **TOOL_META} if name in PICTURE_TOOLS else None,
     )

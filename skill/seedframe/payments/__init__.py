@@ -1,17 +1,17 @@
 """The durable record that makes every paid call happen at most once and keeps the day's budget.
 
-In: a request's fingerprint, its price and a budget; then what became of the call, step by step. Out: leave to begin,
-a call to join, a finished result nobody got, or a refusal that says what is known about the money.
+In: a request's fingerprint, its price and a budget; then each step of the call. Out: permission to begin, a call to
+join, a finished result that no caller received, or a refusal that says what is known about the money.
 Never in here: a picture, a key, a network, a decision to pay again.
 
-    intent ── sent ── replied ── saved ── delivered        saved ⇄ delivering: handed to one later, identical request
-       └─ failed  │      │        └─ partial-unknown       some pictures came, others are in doubt
+    intent ── sent ── replied ── saved ── delivered        saved ⇄ delivering: given to one later, identical request
+       └─ failed  │      │        └─ partial-unknown       some pictures arrived, others are in doubt
                   │      └─ undelivered ── replied …       paid, at the service for 24 h: fetched without a payment
                   └──────┴─ unknown | lost                 perhaps billed | paid, nothing usable
-    `settle`, a person's word: unknown, undelivered, lost → failed | lost     partial-unknown → delivered
+    `settle`, a person's decision: unknown, undelivered, lost → failed | lost     partial-unknown → delivered
 
-`entries` values · `money` · `slots` single pictures · `settling` a person's word · `schema` the file · `spool` what the
-file did not take · `owners` who is alive · `ledger` the rules, synchronous · `face` async
+`entries` values · `money` · `slots` single pictures · `settlement` of open payments · `migrations` of its file ·
+`spool` for steps not yet in it · `owners` that are alive · `records` the rules, synchronous · `payments` async
 """
 
 from __future__ import annotations

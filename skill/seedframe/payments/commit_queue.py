@@ -1,7 +1,7 @@
-"""One thread that keeps a database: what waits there together shares one transaction, hence one flush of the disk.
+"""Group commit: one thread owns a database, and all work that waits shares one transaction and one disk flush.
 
-In: pieces of work, from any task. Out: what each gives, once it is committed. Work that has been asked for is done,
-also when the asking task is cancelled meanwhile. Never in here: SQL, a rule, an event loop that waits for a disk.
+In: functions, from any task. Out: the result of each, once it is committed. Accepted work is done even when the task
+that asked for it is cancelled. Never in here: SQL, a rule, an event loop that waits for a disk.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 TOGETHER = 100
-"""At most so many pieces of work share one commit."""
+"""The most functions that share one commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class _Asked:
 
 
 class CommitQueue(Generic[C]):
-    """`transaction` is entered around the work that shares it, and gives what work is handed.
+    """`transaction` is entered around the functions that share it; its value is their argument.
 
-    When one of several fails, nothing of any of them is kept, and each is done once more in a transaction of its own.
+    When one of several fails, all are rolled back, and each runs again in a transaction of its own.
     """
 
     def __init__(self, name: str, transaction: Callable[[], AbstractContextManager[C]]) -> None:
@@ -44,15 +44,15 @@ class CommitQueue(Generic[C]):
         self._busy = False
 
     def ask(self, work: Callable[[C], T]) -> asyncio.Future[T]:
-        """Have it done in a transaction."""
+        """Run it in a transaction."""
         return self._ask(work, shares=True)
 
     def ask_alone(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Have it done by the same thread, outside of any transaction."""
+        """Run it in the same thread, outside of any transaction."""
         return self._ask(lambda _: work(), shares=False)
 
     def close(self) -> None:
-        """No more work; what was asked for is still done."""
+        """Accept no more work; finish what was accepted."""
         self._thread.shutdown(wait=False)
 
     def _ask(self, work: Callable[[Any], T], *, shares: bool) -> asyncio.Future[T]:
@@ -69,7 +69,7 @@ class CommitQueue(Generic[C]):
             self._do(batch)
 
     def _next(self) -> Sequence[_Asked]:
-        """What can be done at once, in the order it was asked for."""
+        """The next functions to run together, in order."""
         with self._lock:
             batch: list[_Asked] = []
             while self._waiting and len(batch) < TOGETHER and self._waiting[0].shares:
@@ -99,12 +99,12 @@ class CommitQueue(Generic[C]):
 
 
 def _report(batch: Sequence[_Asked], results: Sequence[Any], *, failed: bool = False) -> None:
-    """Wake each loop once for all that was done."""
+    """Wake each event loop once for all finished work."""
     described: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
     for asked, result in zip(batch, results, strict=True):
         described.setdefault(asked.answer.get_loop(), []).append((asked.answer, result))
     for loop, answers in described.items():
-        # A loop that has ended has nobody left who waits.
+        # A closed event loop has no more waiting tasks.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_answer, answers, failed)
 

@@ -1,4 +1,4 @@
-"""The values of the journal: an entry, what a claim may become, what a day cost.
+"""The values of the payment record: an entry, the outcomes of a claim, the costs of a day.
 
 In: rows and requests. Out: frozen values, ids, fingerprints. Never in here: a file, a clock, a rule.
 """
@@ -40,9 +40,9 @@ class Entry:
     """One paid call.
 
     `price` is what was expected at most, `reserved` what is held back for it, `booked` what it is known or taken to
-    have cost; times are seconds since the epoch, `day` is the local calendar day whose budget it burdens.
+    have cost; times are seconds since the epoch, `day` is the local calendar day whose budget it counts against.
     `doubtful` and `fetchable` are picture numbers counted from 0: perhaps billed, and paid but not yet on the disk,
-    the latter until `fetch_until`. `settled`: a person has said what became of the money.
+    the latter until `fetch_until`. `settled`: a person has decided what became of the money.
     """
 
     id: str
@@ -73,12 +73,12 @@ class Entry:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come of the call by itself."""
+        """Whether the call has ended."""
         return self.state in FINISHED
 
     @property
     def at_stake(self) -> Decimal | None:
-        """What it has cost or may yet have cost; None when nobody knows."""
+        """What it has cost or may have cost; None when that is not known."""
         return None if self.price is None and not self.booked else self.booked + self.reserved
 
 
@@ -91,21 +91,21 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """The identical request is under way in a living process: wait with `Journal.finished(entry.id)`."""
+    """The identical request is under way in a running process: wait with `Payments.finished(entry.id)`."""
 
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Paid and saved, but nobody got it: the caller alone has it now, and says `delivered` or `undelivered`."""
+    """Paid and saved, but no caller received it: this caller alone has it, and reports `delivered` or `undelivered`."""
 
     entry: Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Paid earlier, its pictures still lie at the service: the caller brings them, and nothing is sent or paid."""
+    """Paid earlier, its pictures are still at the service: the caller fetches them, and nothing is sent or paid."""
 
     entry: Entry
 
@@ -119,7 +119,7 @@ class Kept:
 
     `address` is a signed URL, or the path of a part that had arrived where the facts say `arrived`; it is for
     downloading only and must not be shown. `facts` are what the reply said of the picture (`size`, `layer`) and whether
-    it had arrived, JSON-ready; never taken from the address, which is somebody else's word.
+    it had arrived, JSON-ready; never taken from the address, which others wrote.
     """
 
     slot: int
@@ -135,7 +135,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a person's word does to an entry: how it stood before and how it stands after."""
+    """The effect of settling an entry: the entry before and after."""
 
     before: Entry
     after: Entry
@@ -169,7 +169,7 @@ def new_id(now: float, last: str | None) -> str:
     """An id that sorts after `last`: 42 bits of milliseconds, 18 of chance, in 12 url-safe characters."""
     number = int(now * 1000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     if last is not None:
-        # Also when the clock was set back.
+        # Even when the clock was set back.
         number = max(number, _number(last) + 1)
     return "".join(_DIGITS[number >> 5 * place & 31] for place in reversed(range(_ID_LENGTH)))
 

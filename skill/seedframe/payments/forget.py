@@ -1,8 +1,8 @@
-"""What a person wants forgotten: texts and details go out of the record, money stays.
+"""Deletes texts and details of entries on request; the money stays.
 
-In: an open record, which entries. Out: how many were cleared and which could not be yet.
+In: an open record, which entries. Out: how many were cleared and which could not be cleared yet.
 What keeps a call from being paid twice stays: its fingerprint (a SHA-256), its state, its day and its amounts. An entry
-that is under way, or whose pictures nobody was handed yet, keeps its details until that has ended.
+that is under way, or whose pictures no caller received yet, keeps its details until that has ended.
 Never in here: a picture, a sidecar, a rule about money.
 """
 
@@ -18,7 +18,7 @@ from seedframe.payments.migrations import immediate
 
 _SETTLED = ("delivered", "failed", "lost")
 _OPEN = ("unknown", "partial-unknown")
-"""Nobody knows how it ended: what kind of end it was stays, because the next identical call is refused with it."""
+"""Its end is unknown: the kind of its error stays, because the next identical call is refused with it."""
 
 _CHOSEN = """(:ids IS NULL OR id IN (SELECT value FROM json_each(:ids))) AND (:before IS NULL OR changed < :before)"""
 _HAS_WORDS = "(request <> '{}' OR result IS NOT NULL OR request_id IS NOT NULL OR error IS NOT NULL)"
@@ -34,7 +34,7 @@ _KEPT = f"""SELECT id FROM entries WHERE state NOT IN (SELECT value FROM json_ea
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """`cleared` entries lost their texts; `kept` are the ids of those that are still needed as they are."""
+    """`cleared` entries lost their texts; `kept` are the ids of those whose details are still needed."""
 
     cleared: int
     kept: tuple[str, ...] = ()
@@ -52,9 +52,9 @@ def forget(db: sqlite3.Connection, *, ids: Collection[str] | None, before: float
 
 @contextlib.contextmanager
 def erasing(db: sqlite3.Connection, *, thorough: bool) -> Iterator[None]:
-    """What is deleted inside the block is overwritten in the file, and the write-ahead log is emptied after it.
+    """Overwrite in the file whatever is deleted inside the block, and then empty the write-ahead log.
 
-    `thorough`: also what was deleted at earlier times, which rewrites the file and waits for others who write.
+    `thorough`: also what was deleted earlier, which rewrites the file and waits for other writers.
     """
     before = db.execute("PRAGMA secure_delete").fetchone()[0]
     db.execute("PRAGMA secure_delete = ON")

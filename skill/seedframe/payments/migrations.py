@@ -1,4 +1,4 @@
-"""The journal's file: how it is opened, what its tables are, how older files become newer.
+"""The file of the payment record: opening it, its tables, and the migration of older files.
 
 In: a path. Out: a connection to a checked SQLite file (3.38 or newer) in WAL mode, every commit on the disk.
 Never in here: a rule about entries.
@@ -60,7 +60,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
     ),
     (
-        # SQLite cannot change a CHECK, so the table is made anew around two more states.
+        # SQLite cannot change a CHECK, so the table is rebuilt with two more states.
         """CREATE TABLE entries_2 (
             number        INTEGER PRIMARY KEY,
             id            TEXT NOT NULL UNIQUE,
@@ -89,7 +89,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             settled       INTEGER NOT NULL DEFAULT 0,
             delivery      TEXT
         )""",
-        # What was lost before this version asked no question, and is not made one now.
+        # Payments lost before this version raised no question, and raise none now.
         """INSERT INTO entries_2 (number, id, fingerprint, state, owner, backend, model, images, currency, price,
                 reserved, booked, day, created, changed, tries, partial, billed_images, request_id, request, result,
                 error, settled)
@@ -138,9 +138,9 @@ def open_database(path: Path, *, busy: float = BUSY_SECONDS) -> sqlite3.Connecti
         db.row_factory = sqlite3.Row
         _check(db, path)
         db.execute("PRAGMA journal_mode = WAL")
-        # Without it a power cut could forget an intent whose call has left.
+        # Without it a power cut could lose an intent whose call was sent.
         db.execute("PRAGMA synchronous = FULL")
-        # An address that has served is not left behind in a free page.
+        # A used address does not stay in a free page.
         db.execute("PRAGMA secure_delete = ON")
         _migrate(db)
     except BaseException:
@@ -153,7 +153,7 @@ def open_database(path: Path, *, busy: float = BUSY_SECONDS) -> sqlite3.Connecti
 def immediate(db: sqlite3.Connection) -> Iterator[None]:
     """A transaction that excludes other writers from its first statement on; rolled back by any exception.
 
-    Inside another one it is a part of that.
+    Inside another transaction it is part of that one.
     """
     if db.in_transaction:
         yield

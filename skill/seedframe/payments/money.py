@@ -1,6 +1,6 @@
-"""Money as the journal counts it: whole millionths inside, Decimal outside.
+"""Money in the payment record: whole millionths in the file, Decimal outside.
 
-In: amounts in a currency. Out: integers for the file, words for people. Never in here: a rate between currencies.
+In: amounts in a currency. Out: integers for the file, text for people. Never in here: a rate between currencies.
 """
 
 from __future__ import annotations
@@ -47,5 +47,5 @@ def decimal(amount: int) -> Decimal:
 
 
 def format_money(amount: Decimal | None, currency: str) -> str | Message:
-    """An amount for a sentence; None says that it is not known."""
+    """An amount for a sentence; None: it is not known."""
     return Message("journal.price-unknown") if amount is None else f"{amount:f} {currency}"

@@ -1,8 +1,8 @@
-"""Which of the processes that share a journal are alive.
+"""Which of the processes that share a payment record are running.
 
-In: a folder. Out: a name of one's own, and whether another's bearer lives. Each holds an exclusive lock on
-`<name>.lock` for as long as it has the journal open; the system lets go of it when the process ends, however it ends.
-Never in here: the journal's file, a process id as evidence (they are used again).
+In: a folder. Out: a name for this process, and whether the process of another name is running. Each holds an exclusive
+lock on `<name>.lock` while it has the record open; the system releases it when the process ends, however it ends.
+Never in here: the file of the record, a process id as evidence (they are reused).
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ _OPENING_SECONDS = 30.0
 
 
 class Owners:
-    """The folder of locks. Making and sweeping locks happens only inside `opening`, so nobody sweeps a newborn."""
+    """The folder of locks. Locks are made and swept only inside `opening`, so that no new one is swept."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
-        """One process at a time. OSError when the folder cannot be made or somebody stays in for 30 s."""
+        """One process at a time. OSError when the folder cannot be made or another process stays inside for 30 s."""
         make_private_folder(self._folder)
         with self._lock(_OPENING).acquire(timeout=_OPENING_SECONDS):
             yield
 
     def enter(self) -> tuple[str, FileLock]:
-        """A name never used before and the held lock that keeps its bearer alive until released."""
+        """A new name and its lock: the process counts as running until the lock is released."""
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         lock = self._lock(name)
         lock.acquire(timeout=0)
         return name, lock
 
     def alive(self, name: str) -> bool:
-        """Whether somebody holds that name. Two who ask at once may see each other; asking again tells."""
+        """Whether a running process has that name. Two simultaneous checks may see each other; check again then."""
         from filelock import Timeout
 
         path = self._path(name)
@@ -59,7 +59,7 @@ class Owners:
         return False
 
     def sweep(self) -> None:
-        """Remove the locks of the dead."""
+        """Remove the locks of processes that have ended."""
         for path in self._folder.glob("*.lock"):
             if path.stem != _OPENING and not self.alive(path.stem):
                 # Where an open file cannot be removed (Windows), the next sweep does it.
@@ -72,5 +72,5 @@ class Owners:
     def _lock(self, name: str) -> FileLock:
         from filelock import FileLock
 
-        # Held by the journal's thread but released by whoever closes it.
+        # Held by the thread of the record but released by the thread that closes it.
         return FileLock(self._path(name), thread_local=False)

@@ -1,9 +1,9 @@
-"""The journal as the pipeline sees it: async, a scribe behind it, the event loop never waits for a disk.
+"""The payment record for async code: a commit queue behind it, so that the event loop never waits for a disk.
 
-In: claims and steps. Out: what the ledger says; whatever the disk refuses becomes StoreError.
-A step that has been asked for is always written, also when the task that asked is cancelled meanwhile. A step after the
-POST that the record does not take is no error: it is spooled, `trouble` says so, and the record learns it later.
-Never in here: a rule; they are the ledger's.
+In: claims and steps. Out: the decisions of `records`; errors of the disk become StoreError.
+An accepted step is always written, even when its task is cancelled. A step after the POST that cannot be written is no
+error: it is spooled, `trouble` says so, and it is entered in the record later.
+Never in here: a rule; `records` has them.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ _ENDS: Mapping[str, State] = {
     "spent_anyway": "lost",
     "unfetched": "undelivered",
 }
-"""What an entry is after a step."""
+"""The state of an entry after each step."""
 
 
 class Payments:
-    """One process's hold on the journal that all processes of a user share. Make it with `open`, end it with `close`.
+    """The connection of one process to the payment record of a user. Make it with `open`, end it with `close`.
 
-    Every method before the POST may raise StoreError, and so may those that only look. After `sent` raised, nothing
-    may leave.
+    Every method before the POST may raise StoreError, and so may those that only read. When `sent` raises, nothing
+    may be sent.
     """
 
     _records: PaymentRecords
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # The ledger itself is opened by the scribe's thread.
+        # The record itself is opened in the thread of the queue.
         self._scribe: CommitQueue[None] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
         self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
         self._taking_back: set[asyncio.Task[None]] = set()
@@ -73,9 +73,9 @@ class Payments:
         secrets: Iterable[str] = (),
         busy: float = BUSY_SECONDS,
     ) -> Payments:
-        """The journal at `path`, made or brought up to date. StoreError when it is damaged, foreign or unwritable.
+        """The record at `path`, created or migrated. StoreError when it is damaged, foreign or unwritable.
 
-        `now` is seconds since the epoch; `secrets` are keys that are taken out of whatever is stored; a file that
+        `now` is seconds since the epoch; `secrets` are keys that are redacted from everything stored; a file that
         another process has locked is waited for, `busy` seconds at most.
         """
         payments = cls(path)
@@ -87,7 +87,7 @@ class Payments:
         return payments
 
     async def close(self) -> None:
-        """Let go of the journal. What this process leaves under way is then decided as after its death."""
+        """Close the record. Entries still under way are then decided as after the end of the process."""
         await asyncio.gather(*self._taking_back, *self._writing)
         await self._take_in()
         await self._look(self._records.close)
@@ -115,14 +115,14 @@ class Payments:
         price_confirmed: bool = False,
         delivery: Mapping[str, Any] | None = None,
     ) -> Claim:
-        """Ask to pay. `Begin`: make the call. `Join`: await `finished`. `Replay`: hand the result over, it is paid.
+        """Ask to pay. `Begin`: make the call. `Join`: await `finished`. `Replay`: give the result, it is paid.
 
-        `Fetch`: it is paid and lies at the service; bring what `kept` names, then say `saved` or `unfetched`.
-        `price` is the most the call can cost. `fresh` passes over an earlier identical call whose money is in doubt or
-        whose pictures were not brought; it still joins one under way and still takes a result nobody got.
+        `Fetch`: it is paid and at the service; download what `kept` names, then report `saved` or `unfetched`.
+        `price` is the most the call can cost. `fresh` ignores an earlier identical call whose money is in doubt or
+        whose pictures were not fetched; it still joins one under way and still takes a result no caller received.
         `price_confirmed` lets a call with unknown price pass a budget. `delivery` is what another process must know to
-        bring the pictures (`delivery` gives it back). Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
-        NotConfigured (budget in another currency). When the asking task is cancelled meanwhile, it is taken back.
+        fetch the pictures (`delivery` gives it back). Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
+        NotConfigured (budget in another currency). When the calling task is cancelled, the claim is taken back.
         """
         await self._take_in()
         payment = PaymentRequest(
@@ -132,7 +132,7 @@ class Payments:
         return claimed
 
     async def claim_fetch(self, id: str) -> Fetch | Join:
-        """Ask to bring the pictures of an entry that is `undelivered`; InvalidRequest for any other."""
+        """Ask to fetch the pictures of an entry that is `undelivered`; InvalidRequest for any other."""
         await self._take_in()
         claimed: Fetch | Join = await self._claimed(lambda: self._records.claim_fetch(id), None)
         return claimed
@@ -142,7 +142,7 @@ class Payments:
         return await self._look(self._records.kept, id)
 
     async def delivery(self, id: str) -> Mapping[str, Any]:
-        """What was noted for bringing an entry's pictures."""
+        """What was recorded for fetching an entry's pictures."""
         return await self._look(self._records.delivery, id)
 
     @property
@@ -151,7 +151,7 @@ class Payments:
         return self._records.owner
 
     def trouble(self, id: str) -> Message | None:
-        """Why the record does not know all of an entry yet, and where the facts are meanwhile."""
+        """Why the record of an entry is not complete yet, and where the missing steps are."""
         return self._trouble.get(id)
 
     async def _claimed(self, claim: Callable[[], Any], delivery: Mapping[str, Any] | None) -> Any:
@@ -169,11 +169,11 @@ class Payments:
         return claimed
 
     async def sent(self, id: str) -> None:
-        """Call before each try of the POST. When it raises, the POST must not leave."""
+        """Call before each try of the POST. When it raises, the POST must not be sent."""
         await self._do(self._records.sent, id)
 
     async def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
-        """A paid picture (`slot`, from 0) can be fetched at this address until `expires`. Before it is fetched."""
+        """A paid picture (`slot`, from 0) can be fetched at this address until `expires`. Call before the download."""
         await self._note(id, "keep", slot=slot, address=address, expires=expires, facts=facts)
 
     async def replied(
@@ -196,29 +196,29 @@ class Payments:
     async def saved(
         self, id: str, result: Mapping[str, Any], *, partial: bool = False, fetchable: Collection[int] = ()
     ) -> None:
-        """The files are on the disk; `result` (JSON-ready) is what callers are handed. Wakes who joined.
+        """The files are on the disk; `result` (JSON-ready) is what callers get. Wakes callers that joined.
 
-        Addresses are forgotten, but for those of `fetchable`, which could not be brought.
+        Addresses are deleted, except those of `fetchable`, which could not be downloaded.
         """
         await self._note(id, "saved", result=result, partial=partial, fetchable=sorted(fetchable))
 
     async def delivered(self, id: str) -> None:
-        """A caller (the first, one who joined, or one with a replay) has the result: it is never handed out again.
+        """A caller (the first, one who joined, or one with a replay) has the result: it is never given out again.
 
-        What is left to fetch or in doubt then stays as `undelivered` or `partial-unknown`.
+        What can still be fetched or is in doubt then stays as `undelivered` or `partial-unknown`.
         """
         await self._note(id, "delivered")
 
     async def undelivered(self, id: str) -> None:
-        """One caller who claimed this is gone. At any time after the claim; the call itself goes on."""
+        """One caller with a claim on this was cancelled. At any time after the claim; the call itself continues."""
         await self._do(self._records.undelivered, id)
 
     async def failed(self, id: str, error: Mapping[str, Any]) -> None:
-        """It failed and was not billed. Releases the reservation; who joined gets the same `error`."""
+        """It failed and was not billed. Releases the reservation; callers that joined get the same `error`."""
         await self._note(id, "failed", error=error)
 
     async def unknown(self, id: str, error: Mapping[str, Any]) -> None:
-        """It left and its end is not known. Keeps the reservation; identical requests are refused from now on."""
+        """It was sent and its end is not known. Keeps the reservation; identical requests are refused from now on."""
         await self._note(id, "unknown", error=error)
 
     async def spent_anyway(self, id: str, error: Mapping[str, Any], amount: Decimal | None = None) -> None:
@@ -226,17 +226,17 @@ class Payments:
         await self._note(id, "spent_anyway", error=error, amount=amount)
 
     async def unfetched(self, id: str, error: Mapping[str, Any]) -> None:
-        """It is paid and its pictures could not be brought; identical requests bring them, without a payment."""
+        """It is paid and its pictures could not be fetched; identical requests fetch them, without a payment."""
         await self._note(id, "unfetched", error=error)
 
     async def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
-        """For a `finally`: the driver stops here. Not sent: failed; sent: unknown; finished: nothing."""
+        """For a `finally`: the call ends here. Not sent: failed; sent: unknown; finished: no change."""
         await self._change(id, self._records.abandon, error)
 
     async def finished(self, id: str, *, poll: float = 0.2, timeout: float | None = None) -> Entry:  # noqa: ASYNC109
-        """The entry once nothing more will come of its call, also by its process's death. TimeoutError after `timeout`.
+        """The entry once its call has ended, be it with its process. TimeoutError after `timeout` seconds.
 
-        In seconds. `poll` is how often the journal is looked at; what this process itself writes is noticed at once.
+        `poll` is the interval of reading, in seconds; steps of this process are noticed at once.
         """
         change = self._changes.setdefault(id, asyncio.Event())
         await self._take_in()
@@ -246,7 +246,7 @@ class Payments:
         return entry
 
     async def _now(self, id: str) -> Entry:
-        """The entry as this process knows it, which may be more than the record does."""
+        """The entry as this process knows it, which may be newer than the record."""
         spooled = self._spooled.get(id)
         return spooled if spooled and spooled.finished else await self._look(self._records.look, id)
 
@@ -270,13 +270,19 @@ class Payments:
         return await self._look(self._records.entries, states=states, limit=limit, **wanted)
 
     async def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
-        """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are left out."""
+        """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are not counted."""
         return await self._look(self._records.costs, since, until)
+
+    async def over_budget(
+        self, backend: str, price: Priced, budget: Budget, *, price_confirmed: bool = False
+    ) -> SeedreamError | None:
+        """Why a call at this price would be refused today, without asking to pay; None: it would not."""
+        return await self._look(self._records.over_budget, backend, price, budget, price_confirmed)
 
     async def settle(
         self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None
     ) -> Settlement:
-        """A person's word on money in doubt: books or releases it. InvalidRequest where nothing is open.
+        """Settle money in doubt by a person's decision: book or release it. InvalidRequest where nothing is open.
 
         `slot` is one picture, counted from 0, else all of the entry.
         """
@@ -292,10 +298,10 @@ class Payments:
     async def forget(
         self, *, ids: Collection[str] | None = None, before: float | None = None, thorough: bool = True
     ) -> Forgotten:
-        """Prompts, other texts and details go out of finished entries; amounts, days and fingerprints stay.
+        """Delete prompts, other texts and details of finished entries; amounts, days and fingerprints stay.
 
         `ids`: of these entries only; `before`: of those that have not changed since then, seconds since the epoch.
-        `thorough` rewrites the file, so that nothing deleted earlier is left in it either.
+        `thorough` rewrites the file, so that nothing deleted earlier remains in it either.
         """
         return await self._look(self._records.forget, ids=ids, before=before, thorough=thorough)
 
@@ -314,9 +320,9 @@ class Payments:
             await asyncio.shield(asked)
 
     async def _note(self, id: str, step: str, **given: Any) -> None:
-        """A fact after the POST, in the record or else beside it; written also when the asking task is cancelled."""
+        """Write a step after the POST, in the record or else in the spool, even when the calling task is cancelled."""
         asked = None
-        if id not in self._spooled:  # or the steps would come in another order
+        if id not in self._spooled:  # otherwise the steps would be out of order
             asked = self._scribe.ask(lambda _: getattr(self._records, step)(id, **given))
         writing = asyncio.ensure_future(self._noted(asked, id, step, given))
         self._writing.add(writing)
@@ -338,10 +344,10 @@ class Payments:
             self._mine.pop(id, None)
 
     async def _spool(self, id: str, step: str, given: Mapping[str, Any], why: str) -> None:
-        """Keep a fact beside the record, and in memory for who asks this process meanwhile."""
+        """Keep a step in the spool, and in memory for reads by this process."""
         known = self._spooled.get(id)
         entry, delivery = self._mine.get(id, (known, None))
-        if entry is None:  # somebody else's call, handed over here: the record has what matters
+        if entry is None:  # a call of another process: the record has what matters
             return
         facts = {name: given[name] for name in ("result", "error") if name in given}
         self._spooled[id] = replace(known or entry, state=_ENDS.get(step, "replied"), **facts)
@@ -353,7 +359,7 @@ class Payments:
             self._trouble[id] = Message("payments.spooled", path=str(self._path), why=why, spool=str(path))
 
     async def _take_in(self) -> None:
-        """Enter what lies beside the record; what it still does not take stays there."""
+        """Enter the spooled steps; those that still cannot be written stay spooled."""
         if not self._spooled and not self._records.spool.exists():
             return
         try:
@@ -365,7 +371,7 @@ class Payments:
             self._trouble.pop(id, None)
 
     def _wake(self, id: str) -> None:
-        """Whoever waits for the end of this entry looks again."""
+        """Wake the tasks that wait for the end of this entry."""
         event = self._changes.get(id)
         if event is not None:
             event.set()
@@ -376,12 +382,12 @@ class Payments:
             undo = self._records.abandon if isinstance(claim, (Begin, Fetch)) else self._records.undelivered
             await self._change(claim.entry.id, undo)
         except (SeedreamError, sqlite3.Error, OSError):
-            # Refused, or not written: there is nothing to undo, or this process's end will.
+            # Refused, or not written: there is nothing to undo, or the end of this process will undo it.
             return
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """What the disk refuses, in words."""
+        """Turn errors of the disk into StoreError."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:

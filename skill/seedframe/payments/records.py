@@ -1,7 +1,7 @@
-"""The rules: who may pay, who waits, who is handed what; what each step does to the money. Synchronous, one thread.
+"""The rules: which caller may pay, wait or take a result; what each step does to the money. Synchronous, one thread.
 
-In: a wish to pay, then the steps of the call. Out: a claim, or a refusal. Every decision is one immediate transaction,
-so that any number of processes decide one after the other.
+In: a request to pay, then the steps of the call. Out: a claim, or a refusal. Every decision is one immediate
+transaction, so that any number of processes decide one after the other.
 Never in here: an event loop, a network, a second chance for a call that may have been paid.
 """
 
@@ -24,6 +24,7 @@ from seedframe.errors import (
     InvalidRequest,
     NotConfigured,
     PaidAndLost,
+    SeedreamError,
     SpendingRefused,
     StoreError,
 )
@@ -53,7 +54,7 @@ from seedframe.private_files import make_private_folder
 from seedframe.redaction import redact
 
 Money = Literal["keep", "release", "book", "split"]
-# What is left of a call whose driver is gone: never sent is never billed, anything later may be.
+# What a call becomes whose process has ended: never sent is never billed, anything later may be.
 AFTER_DEATH: Mapping[State, State] = {
     "intent": "failed",
     "sent": "unknown",
@@ -65,7 +66,7 @@ _NOBODY_WAITS: frozenset[State] = frozenset(
 )
 _MAY_REPLY: tuple[State, ...] = ("sent", "replied", "unknown")
 SPOOLED = frozenset({"keep", "replied", "saved", "delivered", "failed", "unknown", "spent_anyway", "unfetched"})
-"""Steps after a POST: they are facts already, so they are kept elsewhere where the record does not take them."""
+"""Steps after a POST: they have happened, so they are spooled where the record cannot be written."""
 
 _OPEN_QUESTIONS: tuple[State, ...] = ("unknown", "partial-unknown", "undelivered", "lost")
 
@@ -99,7 +100,7 @@ _COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesc
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """A call somebody is ready to pay for; `request` is what may be shown of it later.
+    """A call to be paid for; `request` is what may be shown of it later.
 
     `delivery` is what must be known to put its pictures on the disk later, in another process.
     """
@@ -117,7 +118,7 @@ class PaymentRequest:
 
 
 class PaymentRecords:
-    """One open journal. Its steps answer StoreError when the entry is not in a state that allows them."""
+    """One open record. Its steps raise StoreError when the state of the entry does not allow them."""
 
     def __init__(
         self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = (), busy: float = BUSY_SECONDS
@@ -140,21 +141,21 @@ class PaymentRecords:
             self._held = held.pop_all()
 
     def close(self) -> None:
-        """Let go. What was still under way becomes, to the next who looks, what a dead process leaves behind."""
+        """Close. What was still under way counts for the next reader as the work of an ended process."""
         self._held.close()
 
     def deciding(self) -> AbstractContextManager[None]:
-        """What is asked inside the block is decided in one transaction: all of it is kept, or nothing."""
+        """Everything inside the block is one transaction: all of it is kept, or nothing."""
         return immediate(self._db)
 
     # Asking
 
     def claim(self, payment: PaymentRequest) -> Claim:
-        """Leave to pay, a call to wait for, or a picture already paid: here, or still at the service.
+        """Permission to pay, a call to wait for, or a picture already paid: saved, or still at the service.
 
         BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost.
         """
-        # A budget counts what everybody has reserved; without one only identical calls matter.
+        # A budget counts the reservations of all processes; without one only identical calls matter.
         self.recover(None if payment.budget else payment.fingerprint)
         with immediate(self._db):
             known = self._known(payment.fingerprint)
@@ -168,18 +169,27 @@ class PaymentRecords:
             self._refuse_if_too_dear(payment, day)
             return Begin(self._begin(payment, day))
 
+    def over_budget(self, backend: str, price: Priced, budget: Budget, price_confirmed: bool) -> SeedreamError | None:
+        """Why a call at this price would be refused today; None: it would not."""
+        asked = PaymentRequest("", {}, backend, "", 0, price, budget, price_confirmed=price_confirmed)
+        try:
+            self._refuse_if_too_dear(asked, self._day())
+        except SeedreamError as refused:
+            return refused
+        return None
+
     def entry(self, id: str) -> Entry | None:
-        """The entry of that id, whoever drives it."""
+        """The entry of that id, whichever process runs it."""
         row = self._db.execute("SELECT * FROM calls WHERE id = ?", (id,)).fetchone()
         return row and _entry(row)
 
     def today(self, id: str) -> Entry | None:
-        """The entry of that id, after what lay at the service too long has been given up."""
+        """The entry of that id, after expired pictures have been given up."""
         self._expire()
         return self.entry(id)
 
     def claim_fetch(self, id: str) -> Fetch | Join:
-        """Ask to bring the pictures of one entry. InvalidRequest where there is nothing to bring any more."""
+        """Ask to fetch the pictures of one entry. InvalidRequest where there is nothing more to fetch."""
         self.recover()
         with immediate(self._db):
             entry = self._existing(id)
@@ -200,13 +210,13 @@ class PaymentRecords:
         return self._slots.kept(id)
 
     def delivery(self, id: str) -> Mapping[str, Any]:
-        """What was noted of an entry for putting its pictures on the disk later; empty when nothing was."""
+        """What was recorded of an entry for saving its pictures later; empty when nothing was."""
         row = self._db.execute("SELECT delivery FROM entries WHERE id = ?", (id,)).fetchone()
         noted: Mapping[str, Any] = json.loads(row["delivery"]) if row and row["delivery"] else {}
         return noted
 
     def look(self, id: str) -> Entry:
-        """The entry as its driver's life or death leaves it; StoreError when there is none."""
+        """The entry, decided if its process has ended; StoreError when there is none."""
         entry = self._existing(id)
         if entry.state in IN_FLIGHT and entry.owner != self.owner and not self._owners.alive(entry.owner):
             self.recover()
@@ -238,11 +248,11 @@ class PaymentRecords:
     # The steps of a call
 
     def sent(self, id: str) -> None:
-        """The POST is about to leave. When this raises, it must not."""
+        """The POST is about to be sent. When this raises, it must not be."""
         self._move(id, "sent", after=("intent", "sent"), tries=1)
 
     def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
-        """A paid picture lies at this address until `expires`; noted before anybody tries to bring it."""
+        """A paid picture is at this address until `expires`; recorded before any download."""
         with immediate(self._db):
             self._existing(id)
             self._slots.keep(id, Kept(slot, address, expires, redact(facts, self._secrets)))
@@ -259,14 +269,14 @@ class PaymentRecords:
     ) -> None:
         """The service answered; an `amount` replaces the reservation, None keeps it.
 
-        `held` stays reserved for the pictures in `doubtful`, of which nobody knows whether they were billed.
+        `held` stays reserved for the pictures in `doubtful`, which may or may not have been billed.
         """
         with immediate(self._db):
             entry = self._existing(id)
             self._slots.doubt(id, doubtful)
             self._step(
                 id,
-                # Somebody took this process for dead: what is known is noted, the question stays open.
+                # Another process took this one for ended: record what is known, the question stays open.
                 "unknown" if entry.state == "unknown" else "replied",
                 after=_MAY_REPLY,
                 money="keep" if amount is None else "split",
@@ -279,7 +289,7 @@ class PaymentRecords:
     def saved(
         self, id: str, result: Mapping[str, Any], *, partial: bool = False, fetchable: Collection[int] = ()
     ) -> None:
-        """The pictures are on the disk, but for those in `fetchable`, whose addresses stay.
+        """The pictures are on the disk, except those in `fetchable`, whose addresses stay.
 
         What is still reserved is booked, unless it is held for pictures in doubt.
         """
@@ -290,7 +300,7 @@ class PaymentRecords:
             self._db.execute("UPDATE entries SET partial = ? WHERE id = ?", (partial, id))
 
     def delivered(self, id: str) -> None:
-        """A caller has what there is. Saying it again (several callers may have joined) changes nothing."""
+        """A caller has the result. Repeating it (several callers may have joined) changes nothing."""
         with immediate(self._db):
             entry = self._existing(id)
             if entry.state in {"delivered", "partial-unknown", "undelivered"}:
@@ -299,7 +309,7 @@ class PaymentRecords:
             self._step(id, to, after=("saved", "delivering"), anybody=entry.state == "saved")
 
     def undelivered(self, id: str) -> None:
-        """One caller of this process is gone; with nobody left waiting, the next identical request gets the result."""
+        """One caller of this process was cancelled; after the last one, the next identical request gets the result."""
         mine = {"id": id, "owner": self.owner}
         with immediate(self._db):
             entry = self._existing(id)
@@ -314,26 +324,26 @@ class PaymentRecords:
         self._move(id, "failed", after=("intent", *_MAY_REPLY), money="release", error=error)
 
     def unknown(self, id: str, error: Mapping[str, Any]) -> None:
-        """It left and nobody knows how it ended: the reservation stays until a person settles it."""
+        """It was sent and its end is unknown: the reservation stays until a person settles it."""
         self._move(id, "unknown", after=_MAY_REPLY, error=error)
 
     def spent_anyway(self, id: str, error: Mapping[str, Any], amount: Decimal | None) -> None:
-        """It was billed and nothing usable came; None books what was reserved."""
+        """It was billed and nothing usable arrived; None books the reservation."""
         self._move(id, "lost", after=_MAY_REPLY, money="book", amount=amount, error=error)
 
     def unfetched(self, id: str, error: Mapping[str, Any]) -> None:
-        """It is paid, and its pictures lie at the service still: their addresses are kept, nothing is in the way."""
+        """It is paid, and its pictures are still at the service: their addresses are kept."""
         self._move(id, "undelivered", after=_MAY_REPLY, error=error)
 
     def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
-        """The driver stops, wherever it is: what the process's death would make of it. Nothing if it has finished."""
+        """The call stops wherever it is, as if its process had ended. No change if it has finished."""
         with immediate(self._db):
             entry = self._existing(id)
             if entry.owner == self.owner and entry.state in IN_FLIGHT:
                 self._drop(entry, error)
 
     def settle(self, id: str, *, billed: bool, amount: Decimal | None = None, slot: int | None = None) -> Settlement:
-        """A person's word on money that is in doubt or was paid for nothing; InvalidRequest where there is none.
+        """Settle money in doubt or paid for nothing, by a person's decision; InvalidRequest where there is none.
 
         `slot` is one picture, counted from 0, else all that are open; `amount` where the whole bill is known better.
         """
@@ -353,7 +363,7 @@ class PaymentRecords:
         return format_money[0]
 
     def take_in(self) -> None:
-        """Enter what was written beside the record while it could not be written; the dead's, and one's own."""
+        """Enter spooled steps: those of this process and of ended ones."""
         for document in self.spool.waiting():
             if document.owner != self.owner and self._owners.alive(document.owner):
                 continue
@@ -374,7 +384,7 @@ class PaymentRecords:
             return forget(self._db, ids=ids, before=before)
 
     def recover(self, fingerprint: str | None = None) -> None:
-        """Decide what is left of the calls, leases and waits of processes that have died; or of those of one wish."""
+        """Decide the calls, leases and waits of processes that have ended; or only those of one request."""
         self._expire()
         rows = self._db.execute(_OWNERS if fingerprint is None else _OWNERS_OF, {"fingerprint": fingerprint})
         others = [row["owner"] for row in rows if row["owner"] != self.owner]
@@ -384,7 +394,7 @@ class PaymentRecords:
                 for owner in dead:
                     self._bury(owner)
 
-    # What they are made of
+    # Parts of the steps
 
     def _known(self, fingerprint: str) -> Join | Replay | None:
         rows = self._db.execute(
@@ -411,14 +421,14 @@ class PaymentRecords:
         )
 
     def _fetch(self, id: str) -> Fetch:
-        """It is under way again, without a POST: who asks meanwhile waits for it."""
+        """It is under way again, without a POST: identical requests wait for it."""
         self._step(id, "replied", after=("undelivered",), anybody=True, new_owner=self.owner)
         self._wait(id)
         return Fetch(self._existing(id))
 
     def _refuse_if_open(self, payment: PaymentRequest) -> None:
-        """Money that may be or is gone for the same request: only `fresh`, or a person who settles it, passes by."""
-        # A later call means that somebody has already said `fresh`; one that failed unbilled has not used that word up.
+        """Money that is or may be lost for the same request: only `fresh` or a settlement gets past it."""
+        # A later call means that `fresh` was given already; one that failed unbilled has not used it up.
         row = self._db.execute(
             "SELECT * FROM calls WHERE fingerprint = ? AND state != 'failed' ORDER BY number DESC LIMIT 1",
             (payment.fingerprint,),
@@ -499,7 +509,7 @@ class PaymentRecords:
         anybody: bool = False,
         **more: Any,
     ) -> None:
-        """One step of an entry inside a transaction; unless `anybody` may take it, this process must drive it."""
+        """One step of an entry inside a transaction; it must belong to this process unless `anybody` is true."""
         defaults = {"tries": 0, "partial": False, "billed_images": None, "request_id": None, "new_owner": None}
         defaults["settled"] = False
         moved = self._db.execute(
@@ -546,7 +556,7 @@ class PaymentRecords:
         self._step(entry.id, to, after=(entry.state,), money=money, error=error, anybody=True)
 
     def _expire(self) -> None:
-        """Pictures that lay at the service too long are gone; what was paid for them is booked."""
+        """Expired pictures are lost; book what was paid for them."""
         overdue = self._slots.overdue()
         if not overdue:
             return
@@ -575,7 +585,7 @@ class PaymentRecords:
         )
 
     def _enter(self, document: SpooledFacts) -> None:
-        """What became of one entry while the record could not be written; what is known already is passed over."""
+        """Apply the spooled steps of one entry; steps the record has already are skipped."""
         if self.entry(document.id) is None:
             self._db.execute(
                 """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price,
@@ -607,11 +617,11 @@ class PaymentRecords:
 
 
 class _Undone(Exception):
-    """Takes back what was only tried out."""
+    """Rolls back what was only a preview."""
 
 
 def _after_expiry(entry: Entry) -> dict[str, Any]:
-    """What an entry becomes whose pictures are gone from the service, and what is said of it."""
+    """The step for an entry whose pictures have expired at the service, and its error."""
     error = {"kind": "PaidAndLost", "message": {"key": "payments.expired", "values": {}}, "expired": True}
     if entry.doubtful:
         return {"to": "partial-unknown" if entry.result else "unknown", "error": error}

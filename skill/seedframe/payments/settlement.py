@@ -1,6 +1,6 @@
-"""What a person's word does to the money of one call: arithmetic only.
+"""The effect of settling one call by a person's decision: arithmetic only.
 
-In: an entry, what is known of its single pictures, the word. Out: `Shares`. Never in here: a file, a clock.
+In: an entry, the state of its single pictures, the decision. Out: `Shares`. Never in here: a file, a clock.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _ALLOWED = "unknown, partial-unknown, undelivered, lost"
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Which pictures the word is about, which stay open, and the money afterwards.
+    """Which pictures are settled, which stay open, and the money afterwards.
 
-    `images` is how many pictures count as billed when the word was "not billed"; `paid` whether anything was.
+    `images` is how many pictures count as billed after the decision "not billed"; `paid` whether anything was.
     """
 
     chosen: tuple[int, ...]
@@ -40,7 +40,7 @@ class Shares:
 def share_out(
     entry: Entry, said: Mapping[int, str], *, billed: bool, slot: int | None, amount: Decimal | None
 ) -> Shares:
-    """The shares of a word; InvalidRequest where nothing is open, or not that picture."""
+    """The shares after a decision; InvalidRequest where nothing is open, or not that picture."""
     open_slots = _open(entry, said)
     if not open_slots:
         raise InvalidRequest(
@@ -66,7 +66,7 @@ def share_out(
 
 
 def _open(entry: Entry, said: Mapping[int, str]) -> tuple[int, ...]:
-    """Pictures whose money a person may speak about."""
+    """Pictures whose money a person may settle."""
     if entry.state == "partial-unknown":
         return entry.doubtful
     if entry.state == "undelivered":

@@ -1,10 +1,10 @@
-"""The single pictures of a call, where their fate differs from the whole call's.
+"""The single pictures of a call, where their state differs from the whole call's.
 
-In: steps of the ledger, inside its transactions. Out: where a paid picture still lies, which ones are in doubt.
+In: steps of `records`, inside its transactions. Out: where a paid picture can be fetched, which ones are in doubt.
 Never in here: a download, a rule about money, an address in a text.
 
-    kept       paid, lies at `address` until `expires`, not yet on the disk; the row goes when it is
-    doubtful   perhaps billed          billed, unbilled   what a person said of it
+    kept       paid, at `address` until `expires`, not yet on the disk; the row is deleted when it is
+    doubtful   perhaps billed          billed, unbilled   settled by a person
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Slots:
         return tuple(Kept(row["slot"], row["address"], row["expires"], json.loads(row["facts"])) for row in rows)
 
     def fetched(self, entry: str, *, but: Collection[int]) -> None:
-        """Forget the addresses of what is on the disk: of all, except the slots in `but`."""
+        """Delete the addresses of saved pictures: all, except the slots in `but`."""
         self._db.execute(
             """DELETE FROM slots WHERE entry = ? AND state = 'kept'
                 AND slot NOT IN (SELECT value FROM json_each(?))""",
@@ -46,11 +46,11 @@ class Slots:
         )
 
     def drop_addresses(self, entry: str) -> None:
-        """Forget every address."""
+        """Delete every address."""
         self.fetched(entry, but=())
 
     def doubt(self, entry: str, slots: Collection[int]) -> None:
-        """Nobody knows whether these were billed; what lies somewhere is not in doubt."""
+        """Mark pictures that may or may not have been billed; those with an address are not in doubt."""
         self._db.executemany(
             "INSERT INTO slots (entry, slot, state) VALUES (?, ?, 'doubtful') ON CONFLICT DO NOTHING",
             [(entry, slot) for slot in sorted(slots)],
@@ -61,12 +61,12 @@ class Slots:
         return "doubtful" in self.said(entry).values()
 
     def said(self, entry: str) -> Mapping[int, str]:
-        """What is known of single pictures: slot → state."""
+        """The states of single pictures: slot → state."""
         rows = self._db.execute("SELECT slot, state FROM slots WHERE entry = ? ORDER BY slot", (entry,))
         return {row["slot"]: row["state"] for row in rows}
 
     def settle(self, entry: str, chosen: Collection[int], left: Collection[int], *, billed: bool) -> None:
-        """A person's word on `chosen`; those `left` are in doubt still, unless they lie somewhere."""
+        """Settle `chosen`; those `left` are still in doubt, unless they have an address."""
         self.doubt(entry, left)
         said = "billed" if billed else "unbilled"
         self._db.executemany(

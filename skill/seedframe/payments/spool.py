@@ -1,7 +1,7 @@
-"""What became of a paid call while its record could not be written: one small file per call, beside the record.
+"""Keeps the steps of a paid call while its record cannot be written: one small file per call, beside the record.
 
-In: steps that the record did not take. Out: the same steps later, for the record to enter. Where the record's folder
-takes nothing either, the file lies in a private folder of the system's temporary one.
+In: steps that could not be recorded. Out: the same steps later, for the record. Where the folder of the record cannot
+be written either, the file is in a private folder of the system's temporary one.
 Never in here: the record itself, a decision, a key. Addresses for downloading are in it: only its owner may read it.
 """
 
@@ -29,7 +29,7 @@ _MONEY = ("amount", "held")
 
 @dataclass(slots=True)
 class SpooledFacts:
-    """The steps of one entry that are not in the record; `row` makes the entry anew where the record is a new one."""
+    """The steps of one entry that are not in the record; `row` recreates the entry where the record is a new one."""
 
     id: str
     owner: str
@@ -53,7 +53,7 @@ class Spool:
         self._own: dict[str, SpooledFacts] = {}
 
     def add(self, entry: Entry, delivery: Mapping[str, Any] | None, step: str, given: Mapping[str, Any]) -> Path:
-        """Note a step. OSError when no folder takes it; it is remembered all the same, for as long as we live."""
+        """Store a step. OSError when no folder can be written; it is then kept in memory until the process ends."""
         document = self._own.get(entry.id)
         if document is None:
             document = self._own[entry.id] = SpooledFacts(entry.id, self._owner, self._row(entry, delivery))
@@ -61,7 +61,7 @@ class Spool:
         return self._write(document)
 
     def holds(self, id: str) -> bool:
-        """Whether steps of this entry wait to be entered."""
+        """Whether this entry has spooled steps."""
         return id in self._own
 
     def exists(self) -> bool:
@@ -69,13 +69,13 @@ class Spool:
         return bool(self._own) or any(folder.exists() for folder in self._folders)
 
     def waiting(self) -> list[SpooledFacts]:
-        """Every document that waits: one's own, and those of other processes."""
+        """Every spooled document: of this process and of others."""
         own = [*self._own.values()]
         known = {document.path for document in own}
         return own + [document for document in self._files() if document.path not in known]
 
     def forget(self, document: SpooledFacts) -> None:
-        """It is in the record now."""
+        """Delete a document that the record has now."""
         self._own.pop(document.id, None)
         if document.path is None:
             return
@@ -84,7 +84,7 @@ class Spool:
             document.path.parent.rmdir()
 
     def put_aside(self, document: SpooledFacts) -> None:
-        """The record refuses it for good: it stays for a person to read, and is not tried again."""
+        """Set aside a document that the record refuses for good: a person can read it, and it is not tried again."""
         self._own.pop(document.id, None)
         if document.path is not None:
             with contextlib.suppress(OSError):
@@ -170,7 +170,7 @@ def _temporary(record: Path) -> Path:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether nobody else can have put files there: everybody may write to a temporary folder."""
+    """Whether no other user can have put files there: anybody may write to a temporary folder."""
     try:
         found = folder.lstat()
     except OSError:

@@ -1,6 +1,6 @@
-"""Room 2: what the caller wants said becomes the prompt its model understands best. No model is ever called.
+"""Stage 2: the caller's text or brief becomes the prompt its model understands best. No language model is called.
 
-In: a `Wish` (free text, a brief, or both). Out: a `Styled` (prompt, negative, findings, tasks for the host).
+In: a `PromptInput` (free text, a brief, or both). Out: a `StyledPrompt` (prompt, negative, findings, host tasks).
 Never in here: I/O beyond the packaged data, money, a request.
 """
 

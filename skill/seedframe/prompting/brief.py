@@ -84,7 +84,7 @@ class Edit:
 class Brief:
     """A brief as understood.
 
-    `avoid` holds ids of known wishes and the caller's own words for the others; `setting_lead` replaces the words a
+    `avoid` holds ids of known terms and the caller's own words for the others; `setting_lead` replaces the words a
     sheet opens the setting with, empty for none. `given` holds the words a term was picked by, by id; a term picked by
     its id is not in it. `enrich` asks for the lexicon's fuller wordings.
     """
@@ -118,7 +118,7 @@ class Brief:
         return tuple(item for items in self.picked.values() for item in items if isinstance(item, Term))
 
     def own_words(self, language: Literal["zh", "en"]) -> Iterator[str]:
-        """What is told in the caller's own words, preferably in one language; not rendered text or wishes to avoid."""
+        """What the caller says in free words, preferably in one language; not rendered text or things to avoid."""
         picked = (item for items in self.picked.values() for item in items if isinstance(item, BriefWords))
         edited = (words for edit in self.edits for words in (edit.target, edit.to) if words)
         cast = (
@@ -255,7 +255,7 @@ _BAN = re.compile(r"^(?:no|without|avoid|any|不要|没有|无|避免|禁止)\s*
 
 
 def avoid_id(text: str, lexicon: Lexicon) -> str | None:
-    """The known wish behind "text", "no text", 文字 or 不要文字."""
+    """The known term behind "text", "no text", 文字 or 不要文字."""
     return lexicon.avoid_index.get(key_of(text)) or lexicon.avoid_index.get(key_of(_BAN.sub("", text.strip())))
 
 

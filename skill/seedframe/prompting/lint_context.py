@@ -1,6 +1,6 @@
 """A prompt under inspection, with everything the rules look at.
 
-In: the wish, its sheet, the prompt made from it. Out: a `Case`. Never in here: a rule.
+In: a `PromptInput`, its sheet, the prompt made from it. Out: a `LintContext`. Never in here: a rule.
 """
 
 from __future__ import annotations

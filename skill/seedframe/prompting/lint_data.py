@@ -26,7 +26,7 @@ def rule_table() -> Mapping[str, Any]:
 
 @cache
 def order() -> Mapping[str, int]:
-    """Where a code stands in the file: findings are told in that order."""
+    """The position of a code in the file, which is the order of findings."""
     return {code: place for place, code in enumerate(rule_table()["codes"])}
 
 
@@ -55,7 +55,7 @@ def worth_rewriting(findings: Iterable[PromptFinding]) -> tuple[str, ...]:
 
 
 def finding(code: str, severity: Severity | None = None, /, **values: Any) -> PromptFinding:
-    """The finding of a code, told with `values`; `severity` overrides the data's."""
+    """The finding of a code, worded with `values`; `severity` overrides the data's."""
     key = "styling." + code.lower().replace("_", "-")
     mend = f"{key}-mend"
     return PromptFinding(

@@ -1,7 +1,7 @@
 """What the picture should not show: a short negative list where the model takes one, else positive wording.
 
-In: the caller's negative and wishes to avoid, and the scene. Out: the negative to send, the wishes to word positively,
-findings. Never in here: what the scene is, the wording of a prompt, whether the wire carries the field.
+In: the caller's negative prompt and things to avoid, and the scene. Out: the negative prompt to send, the things to
+word positively, findings. Never in here: what the scene is, the wording of a prompt, whether the field is sent.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Exclusion:
 
 @dataclass(frozen=True, slots=True)
 class _Avoided:
-    """What becomes of the wishes to avoid: said positively, sent as negative terms, meaningless here, or not sent."""
+    """How the things to avoid are handled: worded positively, sent as negative terms, meaningless here, or not sent."""
 
     positive: tuple[BriefWords, ...] = ()
     terms: tuple[str, ...] = ()
@@ -60,19 +60,19 @@ class _Avoided:
     unsent: tuple[PromptFinding, ...] = ()
 
     def findings(self) -> tuple[PromptFinding, ...]:
-        """The wishes that go nowhere, with the reason."""
+        """The things to avoid that are not sent, with the reason."""
         unfit = (finding("AVOID_UNFIT", items=list(self.unfit)),) if self.unfit else ()
         return (*unfit, *self.unsent)
 
 
 def decided(ban: Exclusion) -> Negative:
-    """What becomes of the caller's negative and wishes to avoid."""
+    """Decide how the caller's negative prompt and things to avoid are handled."""
     avoided = _avoided(ban)
     return _sent(ban, avoided) if ban.sends else _restated(ban, avoided)
 
 
 def _avoided(ban: Exclusion) -> _Avoided:
-    """A known wish is said positively where that is true of this picture; the rest goes where the model reads it."""
+    """A known term is worded positively where that is true of this picture; the rest goes where the model reads it."""
     positive: list[BriefWords] = []
     terms: list[str] = []
     unfit: list[str] = []
@@ -97,7 +97,7 @@ def _avoided(ban: Exclusion) -> _Avoided:
 
 
 def restated(entry: Mapping[str, Any], scene: SceneContent) -> BriefWords | None:
-    """The first positive wording of a known wish that is true of this picture."""
+    """The first positive wording of a known term that is true of this picture."""
     if not scene.fits(entry, "only"):
         return None
     way = next((way for way in entry.get("when", ()) if scene.fits(way)), None)
@@ -108,7 +108,7 @@ def restated(entry: Mapping[str, Any], scene: SceneContent) -> BriefWords | None
 
 
 def _terms(item: str | BriefWords, entry: Mapping[str, Any] | None) -> list[str]:
-    """The terms of a negative prompt that say a wish."""
+    """The negative terms for one thing to avoid."""
     if entry:
         terms: list[str] = entry.get("negative") or [entry["aliases_en"][0]]
         return terms
@@ -130,7 +130,7 @@ def _sent(ban: Exclusion, avoided: _Avoided) -> Negative:
 
 
 def _default(ban: Exclusion, extra: Sequence[str]) -> list[str]:
-    """The sheet's default as far as it fits the scene; the caller's own wishes keep their place in the limit."""
+    """The sheet's default as far as it fits the scene; the caller's own terms have priority within the limit."""
     policy = ban.sheet.negative
     kept = [entry["term"] for entry in policy["default"] if ban.scene.fits(entry, "only")]
     return _distinct([*kept[: max(policy["max"] - len(extra), 0)], *extra])

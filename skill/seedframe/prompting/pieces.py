@@ -256,7 +256,7 @@ def orientation(ratio: str) -> str | None:
 
 
 def _shared(pieces: list[Phrase], rule: Mapping[str, Any]) -> list[Phrase]:
-    """Neighbours that begin and end alike tell the common words once: 赛博朋克与蒸汽朋克风格."""
+    """Neighbours that begin and end alike share the common words: 赛博朋克与蒸汽朋克风格."""
     shared = rule.get("shared")
     if not shared:
         return pieces

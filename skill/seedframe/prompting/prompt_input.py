@@ -1,4 +1,4 @@
-"""What the styler is asked: one place for every door, so that what one approves the other accepts.
+"""The one way to build the styler's input, so that what one entry point approves every other accepts.
 
 In: an offer, words and what is known about the call. Out: the styler's input, and the styled words with
 everything noticed about them. Never in here: a rule, a judgement, a payment.

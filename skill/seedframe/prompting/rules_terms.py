@@ -27,7 +27,7 @@ def conflicts(case: LintContext) -> Iterator[PromptFinding]:
 
 
 def rivals(case: LintContext) -> Iterator[PromptFinding]:
-    """Two terms where there is room for one; a set may well have both."""
+    """Two terms where only one can hold; a set may have both."""
     if case.set_size:
         return
     groups: dict[str, list[Term]] = defaultdict(list)

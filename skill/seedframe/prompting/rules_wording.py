@@ -117,7 +117,7 @@ def _all(expression: str, text: str) -> Iterator[re.Match[str]]:
 
 
 def negations(case: LintContext) -> Iterator[PromptFinding]:
-    """Wishes told as "no …": image models follow them badly."""
+    """Negations such as "no …": image models follow them badly."""
     found = text_analysis.says("negation", case.bare)
     limit = limits("NEG_IN_PROMPT")["above_keyframe" if case.keyframe else "above"]
     if len(found) > limit:

@@ -1,6 +1,7 @@
-"""The styling room itself: a wish is read, worded, given its negative, and looked over.
+"""The styler: reads the input, words the prompt, adds the negative prompt and checks both.
 
-START HERE. In: a `Wish`. Out: a `Styled`, or PromptRejected when it must not be paid for. Never in here: rules, words.
+START HERE. In: a `PromptInput`. Out: a `StyledPrompt`, or PromptRejected when it must not be paid for.
+Never in here: rules, words.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ENDS = tuple("。.！？!?…")
 
 
 def style(prompt_input: PromptInput) -> StyledPrompt:
-    """The prompt to send for a wish, with everything noticed. Pure: the same wish gives the same bytes.
+    """The prompt to send, with all findings. Pure: the same input gives the same bytes.
 
     A free text alone stays as it is, but for a sentence that asks for the related set, and positive wordings of a
     negative its model would ignore. InvalidRequest when the brief is not one.
@@ -77,7 +78,7 @@ def style(prompt_input: PromptInput) -> StyledPrompt:
 
 
 def check_style(styled: StyledPrompt, *, force: bool = False) -> None:
-    """PromptRejected when an error stands and is not forced."""
+    """PromptRejected when there is an error that is not forced."""
     if force or not styled.errors:
         return
     mends = [error.mend for error in styled.errors if error.mend]
@@ -151,7 +152,7 @@ def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
 
 
 def _with_wishes(text: str, inputs: tuple[BriefWords, ...]) -> str:
-    """A free text followed by the positive wishes it does not hold yet."""
+    """A free text followed by the positive wordings it does not contain yet."""
     if not text.strip():
         return text
     zh = spoken(text) == "zh"

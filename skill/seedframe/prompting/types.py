@@ -1,6 +1,6 @@
-"""What goes into the styling room and what comes out of it, as frozen values.
+"""The input and output of the styler, as frozen values.
 
-In: nothing. Out: `Wish` (what is wanted), `Styled` (what to send and what was noticed), and the parts of `Styled`.
+In: nothing. Out: `PromptInput`, `StyledPrompt` (what to send and all findings), and the parts of `StyledPrompt`.
 Never in here: a rule, a word of a prompt, a file.
 """
 
@@ -17,12 +17,12 @@ Severity = Literal["error", "warning", "info"]
 
 @dataclass(frozen=True, slots=True)
 class PromptInput:
-    """What the caller wants said, and what is known about the call that will say it.
+    """What the caller gave, and what is known about the call it is for.
 
     `sheet` names a file in prompts/styles; `model` is a short name, used only to word messages. `prompt` and `brief`
     may come alone or together; only where `words_needed` is False may both be missing (a picture split into layers).
-    `group` is the number of pictures wanted as one related set, None for a single one. `strict` turns advice that a
-    house may insist on into errors. `most_marks` is the largest coordinate of an edit mark, None for a model that knows
+    `group` is the number of pictures wanted as one related set, None for a single one. `strict` turns advice into
+    errors. `most_marks` is the largest coordinate of an edit mark, None for a model that knows
     no marks; `mark_takers` names the models that do. `most_characters` is the longest prompt that can be sent.
     """
 
@@ -113,7 +113,7 @@ class StyledPrompt:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
     def as_dict(self, language: Language = "en") -> dict[str, Any]:
-        """Everything, JSON-ready, told in one language."""
+        """Everything, JSON-ready, in one language."""
         return {
             "prompt": self.prompt,
             "negative": self.negative,

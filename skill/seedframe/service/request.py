@@ -157,6 +157,11 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
     return _request(tool, offer, frame, given, tuple(warnings + notes), settings)
 
 
+def _preview(wanted: str | None, settings: Settings) -> str:
+    """The size of previews; a user whose model takes no pictures is not overruled by a call."""
+    return settings.preview if wanted is None or settings.preview == "none" else wanted
+
+
 def _request(
     tool: str,
     offer: Offer,
@@ -168,6 +173,7 @@ def _request(
     if given.get("seed", 0) < 0:
         given = {name: value for name, value in given.items() if name != "seed"}
     known = {one.name for one in fields(ImageRequest)}
+    given = {**given, "preview": _preview(given.get("preview"), settings)}
     return ImageRequest(
         tool=tool,
         offer=offer,

@@ -220,6 +220,7 @@ def _words(catalog: Catalog, settings: Settings) -> dict[str, str]:
     return {
         "models": _models_and_prices(catalog, settings, default),
         "default": default,
+        "preview": "always none here" if settings.preview == "none" else settings.preview,
         "ratio_default": f"; default {settings.ratio}" if settings.ratio else "",
         "references": str(max(model.references.count for model in models)),
         "references_by_model": _grouped(models, lambda model: str(model.references.count)),

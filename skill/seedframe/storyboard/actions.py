@@ -20,7 +20,7 @@ from seedframe.storyboard.board_folder import board_in, publish, publish_picture
 from seedframe.storyboard.board_plan import BoardPlan, plan_board
 from seedframe.storyboard.folder_links import check_folder
 from seedframe.storyboard.frames import FrameResult
-from seedframe.storyboard.picks import picks_meant, read_picks, write_picks
+from seedframe.storyboard.picks import changed_picks, picks_meant, read_picks, write_picks
 from seedframe.storyboard.reports import money
 from seedframe.storyboard.run.origin import state_by_files
 from seedframe.storyboard.run.run import board_state, check_backend, check_budget
@@ -126,11 +126,11 @@ def done_in(out: Path, database: str | None, settings: Settings) -> frozenset[st
     return frozenset(frame.task for frame in state.frames if frame.state == "done")
 
 
-def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Settings) -> dict[str, str]:
-    """Mark takes as the chosen ones; manifest.json and sheet.html follow. Returns slot → key."""
+def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Settings) -> dict[str, str | None]:
+    """Mark takes as the chosen ones; manifest.json and sheet.html follow. Returns slot → key, None where un-picked."""
     board = board_in(out)
     meant = picks_meant(board, words)
-    write_picks(out, {**read_picks(out), **meant})
+    write_picks(out, changed_picks(read_picks(out), meant))
     publish(board, results_now(out, database, settings), out, language=settings.language)
     return meant
 

@@ -27,6 +27,7 @@ from seedframe.storyboard.frames import FrameResult, Status, frames_of
 from seedframe.storyboard.handoff.manifest import build_manifest
 from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.run.proof import made_for
 from seedframe.storyboard.run.state import BoardState, FrameState, State
 from seedframe.storyboard.sheet.page import PICK, render_sheets
 from seedframe.storyboard.types import Board, BoardPicture, Element
@@ -91,10 +92,11 @@ def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, lang
         language=language,
         thumbnails=lambda keys: thumbnails({key: described[key] for key in keys if key in described}, out),
         pick_command=f"{PICK} {shlex.quote(str(out))}",
+        stale=stale_frames(board, described, out),
     )
     written = [store.write_text(out / name, page) for name, page in pages]
-    for stale in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
-        stale.unlink()  # of a time when the board was longer
+    for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
+        page.unlink()  # of a time when the board was longer
     return Published(manifest, written[0])
 
 
@@ -114,6 +116,19 @@ def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path,
     except OSError as error:
         raise StoreError(Message("store.cannot-write", path=path, why=error.strerror or "OSError")) from error
     return path
+
+
+def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) -> frozenset[str]:
+    """Frames whose picture was made for another brief or other references than the board and its picks ask for now.
+
+    A picture without a sidecar is not judged.
+    """
+    made = {
+        task.key: (task, described)
+        for task in frames_of(board, read_picks(out))
+        if (result := results.get(task.key)) and result.path and (described := _sidecar(out / result.path))
+    }
+    return frozenset(key for key, (task, described) in made.items() if not made_for(described, task))
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:

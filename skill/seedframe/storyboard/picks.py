@@ -1,6 +1,7 @@
 """Which take of a frame is the one: kept in the board's folder, chosen by a person or an agent.
 
-In: a folder, words such as `E01_SC01_SH040_ff_v02` or `E01_SC01_SH040 2`. Out: `picks.json`, slot → frame key.
+In: a folder, words such as `E01_SC01_SH040_ff_v02`, `E01_SC01_SH040 2` or `E01_SC01_SH040_ff none`, or the approvals
+that a contact sheet exports. Out: `picks.json`, slot → frame key.
 Never in here: whether a picture is any good, the manifest (outputs).
 """
 
@@ -21,6 +22,10 @@ from seedframe.studio.store import Store
 PICKS_FILE = "picks.json"
 PICKS_SCHEMA = "seedframe/picks/1"
 TAKE = re.compile(r"v?(\d{1,3})")
+NO_TAKE = "none"
+"""Said in place of a take: nothing is picked any more."""
+
+LARGEST_APPROVALS = 4 * 1024 * 1024
 
 
 def read_picks(out: Path) -> dict[str, str]:
@@ -40,11 +45,29 @@ def write_picks(out: Path, picks: Mapping[str, str]) -> Path:
     return Store(out).write_json(out / PICKS_FILE, {"schema": PICKS_SCHEMA, "picks": dict(sorted(picks.items()))})
 
 
-def picks_meant(board: Board, words: Sequence[str]) -> dict[str, str]:
-    """What a person typed, as slot → key.
+def read_approvals(file: Path) -> list[str]:
+    """The JSON that a contact sheet exports, as words for `picks_meant`. InvalidRequest for any other file."""
+    try:
+        with file.open(encoding="utf-8") as opened:
+            described = json.loads(opened.read(LARGEST_APPROVALS))
+        schema, picks = described["schema"], dict(described["picks"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        schema, picks = None, {}
+    if schema != PICKS_SCHEMA:
+        raise InvalidRequest(Message("sheet.no-approvals", got=file), field="file", got=str(file), allowed=PICKS_SCHEMA)
+    return [word for slot, key in picks.items() for word in ([str(key)] if key else [slot, NO_TAKE])]
+
+
+def changed_picks(picks: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The picks after these changes; None takes a pick away."""
+    return {slot: key for slot, key in {**picks, **changes}.items() if key is not None}
+
+
+def picks_meant(board: Board, words: Sequence[str]) -> dict[str, str | None]:
+    """What a person typed, as slot → key, or slot → None where the pick is taken away.
 
     A frame key picks itself; a slot (`…_ff`) or a shot id with a take after it picks that take of the slot, or of every
-    frame of the shot. InvalidRequest for anything the board does not have.
+    frame of the shot, `none` none of them. InvalidRequest for anything the board does not have.
     """
     keys: dict[str, str] = {}
     takes: dict[str, list[str]] = {}
@@ -55,7 +78,9 @@ def picks_meant(board: Board, words: Sequence[str]) -> dict[str, str]:
     return dict(_meant(list(words), keys, takes))
 
 
-def _meant(words: list[str], keys: Mapping[str, str], takes: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+def _meant(
+    words: list[str], keys: Mapping[str, str], takes: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str | None]]:
     if not words:
         raise _odd("", keys)
     while words:
@@ -66,7 +91,11 @@ def _meant(words: list[str], keys: Mapping[str, str], takes: Mapping[str, Sequen
         slots = [slot for slot in takes if slot == word or slot.rpartition("_")[0] == word]
         if not slots:
             raise _odd(word, keys)
-        number = TAKE.fullmatch(words.pop(0)) if words else None
+        take = words.pop(0) if words else ""
+        if take == NO_TAKE:
+            yield from ((slot, None) for slot in slots)
+            continue
+        number = TAKE.fullmatch(take)
         if number is None:
             raise InvalidRequest(
                 Message("boards.take-missing", shot=word), field="take", got=None, allowed=list(takes[slots[0]])

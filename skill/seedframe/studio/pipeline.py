@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ from seedframe.studio.scratch import Scratch
 from seedframe.studio.store import Store
 from seedframe.studio.types import Mark, Picture, RequestSummary, Result
 
-__all__ = ["Result", "Studio", "silent"]
+__all__ = ["Result", "SharedWork", "Studio", "silent"]
 
 IMAGE_THREADS = 2
 DAY_SECONDS = 86_400.0
@@ -79,13 +79,22 @@ async def silent(_message: Message) -> None:
     """Discard progress."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedWork:
+    """What the studios of one process may share: a client, the threads for pictures, the downloads at once."""
+
+    client: Client
+    images: ThreadPoolExecutor
+    downloads: asyncio.Semaphore
+
+
 class Studio:
     """What the picture calls of a process share: settings, client, payment record, store, image threads."""
 
     def __init__(
         self,
         settings: Settings,
-        facts: Catalog,
+        known: Catalog,
         client: Client,
         payments: Payments,
         now: Callable[[], float],
@@ -93,14 +102,16 @@ class Studio:
         admit: Admit | None = None,
         downloads: int = DOWNLOADS_AT_ONCE,
         free: Free = free_bytes,
+        shared: SharedWork | None = None,
     ) -> None:
         self.settings = settings
-        self.catalog = facts
+        self.catalog = known
         self.client = client
         self.payments = payments
         self.store = Store(settings.output_dir)
-        images = ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
-        at_once = asyncio.Semaphore(downloads)
+        self._owns_images = shared is None
+        images = shared.images if shared else ThreadPoolExecutor(IMAGE_THREADS, thread_name_prefix="pictures")
+        at_once = shared.downloads if shared else asyncio.Semaphore(downloads)
         self._context = JobContext(settings, client, payments, self.store, now, images, at_once, free, admit)
         self._reference_tools = ReferenceTools()
         self._emulated_asked = asyncio.Lock()
@@ -123,26 +134,38 @@ class Studio:
         connections: int = CONNECTIONS,
         busy: float = BUSY_SECONDS,
         free: Free = free_bytes,
+        shared: SharedWork | None = None,
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
         `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
-        for, `busy` s at most. `free` gives the free bytes of a folder's disk.
+        for, `busy` s at most. `free` gives the free bytes of a folder's disk. With `shared`, client and threads
+        belong to somebody else, who also ends them.
         """
-        facts = catalog()
+        known = catalog()
         async with AsyncExitStack() as stack:
             payments = await Payments.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
             stack.push_async_callback(payments.close)
             if settings.keep_history is not None:
                 await payments.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
-            backend = facts.backend(settings.backend)
-            client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
-            stack.push_async_callback(client.close)
+            backend = known.backend(settings.backend)
+            if shared is None:
+                client = Client(settings, backend, transport=transport, sleep=sleep, connections=connections)
+                stack.push_async_callback(client.close)
+            else:
+                client = shared.client
             downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
-            studio = cls(settings, facts, client, payments, now, admit=admit, downloads=downloads, free=free)
+            studio = cls(
+                settings, known, client, payments, now, admit=admit, downloads=downloads, free=free, shared=shared
+            )
             await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
             yield studio
+
+    @property
+    def under_way(self) -> tuple[str, ...]:
+        """The entries of the payment record whose paid work this process is doing."""
+        return tuple(self._jobs)
 
     async def finish(self, grace: float) -> None:
         """Wait for paid calls, `grace` s at most; what is then still open stays in the payment record as unknown."""
@@ -152,7 +175,8 @@ class Studio:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, *self._departures, return_exceptions=True)
-        self._context.images.shutdown(wait=False, cancel_futures=True)
+        if self._owns_images:
+            self._context.images.shutdown(wait=False, cancel_futures=True)
         self.store.tidy()
 
     @asynccontextmanager
@@ -179,7 +203,7 @@ class Studio:
         prepared = replace(await self.prepare(request, roots), key=key)
         try:
             if request.dry_run:
-                yield self._dry_run_result(prepared)
+                yield await self._dry_run_result(prepared)
                 return
             prepared = replace(prepared, emulated=await self._is_emulated())
             result = self._claimed_result(prepared, arguments, report, claimed)
@@ -446,6 +470,15 @@ class Studio:
                 return there[-1]
         return None
 
+    async def _over_budget(self, request: ImageRequest) -> SeedreamError | None:
+        backend = request.offer.backend
+        budget = _budget(self.settings.budget, request.price.currency, self.catalog.same_budget(backend))
+        if budget is None:
+            return None
+        return await self.payments.over_budget(
+            backend.name, request.price, budget, price_confirmed=request.confirm_cost
+        )
+
     def _missing_confirmation(self, request: ImageRequest) -> ConfirmationNeeded | None:
         limit = self.settings.confirm_above
         if limit is None or request.confirm_cost:
@@ -459,11 +492,13 @@ class Studio:
             facts={"price": str(price), "limit": str(limit.amount)},
         )
 
-    def _dry_run_result(self, prepared: CallPlan) -> Result:
+    async def _dry_run_result(self, prepared: CallPlan) -> Result:
         request = prepared.request
+        refused = await self._over_budget(request)
+        more = () if refused is None else (Message("pipeline.would-refuse", why=refused.message),)
         return Result(
             status="dry_run",
-            request=summary(prepared, self.settings.language),
+            request=summary(prepared, self.settings.language, more=more),
             cost=cost_of_price(request.price, request, request.count),
             calls=len(prepared.calls),
             payload=prepared.shown(self.settings.secrets),

@@ -63,9 +63,9 @@ def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, An
     return {**error.facts, **noticed, "error": error.kind}
 
 
-def error_text(error: SeedreamError, language: Language) -> str:
-    """What happened and what to try; for a rejected prompt each finding."""
-    described = error.text(language)
+def error_text(error: SeedreamError, language: Language, *, generating: bool = True) -> str:
+    """What happened and what to try; for a rejected prompt each finding. Not `generating`: no picture was asked for."""
+    described = error.text(language, generating=generating)
     if isinstance(error, PromptRejected):
         noticed = error.noticed(language)
         details = [*noticed["needs_host"], *noticed["findings"]]

@@ -108,7 +108,7 @@ def _proxy(name: str, value: str) -> Proxy:
 
 
 def _covers(word: str, host: str, port: int | None) -> bool:
-    """Whether an entry of NO_PROXY matches: `*`, a name and all below it, an address, a range, `host:port`."""
+    """Whether an entry of NO_PROXY matches this host: `*`, a name and all below it, address, range, `host:port`."""
     if word == "*":
         return True
     name = word.rpartition("://")[2].removeprefix("*").strip("[]")

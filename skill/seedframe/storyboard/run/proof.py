@@ -88,15 +88,21 @@ def _is_same(described: Mapping[str, Any], asked: ImageRequest, task: FrameTask,
             described["tool"] == asked.tool
             and described["backend"] == backend
             and described["model"] == asked.offer.model.name
-            and described["brief"] == redact(json.loads(json.dumps(task.brief)))
+            and made_for(described, task)
             and described.get("seed") == asked.options.get("seed")
             and (asked.frame.asked is None or described["frame"]["asked"] == asked.frame.asked)
             and (asked.frame.frame is None or _size(described["picture"]) == str(asked.frame.frame))
-            and _names(described.get("references", ()))
-            == [_name_of(item.frame or item.path) for item in task.references]
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def made_for(described: Mapping[str, Any], task: FrameTask) -> bool:
+    """Whether a sidecar's picture was made from this task's brief and references, and so shows the board as it is."""
+    return bool(
+        described.get("brief") == redact(json.loads(json.dumps(task.brief)))
+        and _names(described.get("references", ())) == [_name_of(item.frame or item.path) for item in task.references]
+    )
 
 
 def _size(picture: Mapping[str, Any]) -> str:

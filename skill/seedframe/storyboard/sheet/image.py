@@ -125,7 +125,7 @@ class _Pen:
 
     def report(self, key: str) -> str:
         """A word of the sheet."""
-        return Message(f"storyboard.sheet-{key}").text(self.language)
+        return Message(f"sheet.{key}").text(self.language)
 
 
 def _heading(pen: _Pen, board: Board, results: Sequence[FrameResult]) -> None:

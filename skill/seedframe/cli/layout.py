@@ -1,0 +1,31 @@
+"""Lines that fit a terminal: broken between words, or between Chinese characters, never inside a path.
+
+In: text and a width in columns. Out: lines. Never in here: what is said.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+COLUMNS = 80
+_PIECE = re.compile(r"\s+|[　-鿿＀-￯]|[^\s　-鿿＀-￯]+")
+"""A gap, one wide character, or a word."""
+
+
+def columns(text: str) -> int:
+    """How many columns a text takes."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+
+def wrapped(text: str, *, first: str = "", indent: str = "", width: int = COLUMNS) -> Iterator[str]:
+    """Lines of at most `width` columns; a single word that is longer stands alone, whole."""
+    line, begun = first, False
+    for piece in _PIECE.findall(text):
+        if begun and columns(line + piece.rstrip()) > width:
+            yield line.rstrip()
+            line, begun = indent, False
+        if begun or not piece.isspace():
+            line, begun = line + piece, True
+    yield line.rstrip()

@@ -1,0 +1,143 @@
+"""`setup` and `completion`: from a fresh installation to a first picture, and to a shell that knows the words.
+
+In: answers typed by a person, or options and a key on stdin. Out: a kept backend and key, the checks of `doctor`, what
+to type into each host; a completion script. Never in here: a paid call, a key in any output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seedframe.api import in_process_backend
+from seedframe.catalog import Backend, catalog
+from seedframe.cli.common import EXIT_USAGE, json_option, run, say
+from seedframe.cli.doctor_command import condition_lines
+from seedframe.front.kept_answers import PREFIX, answers_file, config_file, keep_answers
+from seedframe.messages import Language
+from seedframe.settings import Settings
+from seedframe.stored_settings import store, with_stored
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def commands(language: Language) -> tuple[click.Command, ...]:
+    """Both commands with help in one language."""
+    shell = click.Argument(["shell"], type=click.Choice(SHELLS))
+    return (
+        click.Command("setup", callback=_setup, params=[json_option(language)], help=say("setup.setup", language)),
+        click.Command("completion", callback=_completion, params=[shell], help=say("setup.completion", language)),
+    )
+
+
+@click.pass_obj
+def _setup(settings: Settings, as_json: bool) -> None:
+    from seedframe.studio.doctor import examine
+
+    backend = _chosen(settings)
+    place = _kept(settings, backend)
+    fresh = Settings.read(with_stored({**settings.environ, "SEEDFRAME_BACKEND": backend.name}))
+    found = run(examine(fresh, in_process_backend(fresh)), fresh, as_json=as_json)
+    _warm(fresh)
+    good = all(condition.good for condition in found)
+    snippets = list(_snippets(shutil.which("seedframe") or f"{sys.executable} -m seedframe"))
+    if as_json:
+        facts = {"backend": backend.name, "kept": place, "good": good, "hosts": dict(snippets)}
+        click.echo(json.dumps(facts, ensure_ascii=False))
+    else:
+        click.echo("\n".join(condition_lines(found, settings.language)))
+        click.echo("\n" + say("setup.hosts", settings.language))
+        for title, text in snippets:
+            click.echo(f"\n{title}\n  " + text.replace("\n", "\n  "))
+    sys.exit(0 if good else 1)
+
+
+def _chosen(settings: Settings) -> Backend:
+    """The backend named by `--backend` or its variable; else asked for where somebody is there."""
+    known, service = catalog(), settings.backend
+    named = click.get_current_context().find_root().params.get("backend") or os.environ.get("SEEDFRAME_BACKEND")
+    if not named and sys.stdin.isatty():
+        names = click.Choice([backend.name for backend in known.backends])
+        asked = say("setup.ask-backend", settings.language)
+        service = str(click.prompt(asked, type=names, default=settings.backend, err=True))
+    return known.backend(service)
+
+
+def _kept(settings: Settings, backend: Backend) -> str:
+    """Keep the choice and, where the backend needs one, its key; where the key lies."""
+    key = _key(settings, backend) if backend.key_settings else {}
+    path = config_file(settings.environ)
+    try:
+        place = store(settings.environ, {"SEEDFRAME_BACKEND": backend.name}, key)
+    except OSError as error:
+        click.echo(say("setup.not-kept", settings.language, path=path, why=str(error)), err=True)
+        sys.exit(1)
+    kept = "setup.kept-backend" if not key else "setup.kept-keyring" if place == "keyring" else "setup.kept-file"
+    click.echo(say(kept, settings.language, path=path), err=True)
+    return place
+
+
+def _key(settings: Settings, backend: Backend) -> dict[str, str]:
+    """The key: typed unseen, or the first line of stdin."""
+    name = backend.key_settings[0]
+    if backend.console:
+        click.echo(say("setup.where", settings.language, title=backend.title, console=backend.console), err=True)
+    if sys.stdin.isatty():
+        given = str(click.prompt(say("setup.ask-key", settings.language, name=name), hide_input=True, err=True))
+    else:
+        given = sys.stdin.readline()
+    if not given.strip():
+        click.echo(say("setup.no-key", settings.language), err=True)
+        sys.exit(EXIT_USAGE)
+    return {name: given.strip()}
+
+
+def _warm(settings: Settings) -> None:
+    """What a host asks first is answered at once from the very first start, with our variables set or not."""
+    from seedframe.mcp_server.app import build_server
+    from seedframe.mcp_server.spoken_answers import spoken_answers
+
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    for environ in (dict(os.environ), bare):
+        known = Settings.read(with_stored(environ))
+        server = build_server(lambda: _no_studio(), settings.language, known)  # noqa: PLW0108
+        try:
+            keep_answers(answers_file(environ), asyncio.run(spoken_answers(server)))
+        except OSError:
+            return  # the first start of a host does it
+
+
+def _no_studio() -> Any:
+    raise RuntimeError("a list needs no studio")
+
+
+def _snippets(command: str) -> Iterator[tuple[str, str]]:
+    """Each host's name, and what to type or to write for it."""
+    text = (files("seedframe") / "data" / "host_setup.json").read_text(encoding="utf-8")
+    for host in json.loads(text)["hosts"]:
+        yield host["title"], _filled(host, command)
+
+
+def _filled(host: Mapping[str, Any], command: str) -> str:
+    if "line" in host:
+        return str(host["line"]).replace("{command}", command)
+    written = json.dumps(host["json"], ensure_ascii=False, indent=2).replace("{command}", Path(command).as_posix())
+    return f"{host['file']}:\n{written}"
+
+
+@click.pass_context
+def _completion(context: click.Context, shell: str) -> None:
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(context.find_root().command, {}, "seedframe", "_SEEDFRAME_COMPLETE").source())

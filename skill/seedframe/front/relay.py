@@ -1,0 +1,250 @@
+"""An MCP host's first partner: answers what the server would say of itself, and passes everything else through.
+
+In: a host's lines on descriptor 0, the kept answers, how to start the worker. Out: lines on descriptor 1, unchanged
+where they come from the worker. The worker is started by the first call that needs it; where no answers are kept, at
+once. It may end at any time: the worker notices, finishes what is paid for and ends by itself.
+Never in here: the SDK, a tool, a line changed on its way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from seedframe.front.kept_answers import Answers, answers_file, read_answers
+from seedframe.front.worker_process import WorkerProcess, start
+
+LONGEST_READ = 65_536
+"""Longer lines are passed on in pieces and never held whole."""
+
+INTERNAL_ERROR = -32603
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
+_HELLO, _READY = "initialize", "notifications/initialized"
+_META = "io.modelcontextprotocol/"
+
+
+class _Thread(Protocol):
+    def start(self) -> None: ...
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+
+def serve(words: Sequence[str], environ: Mapping[str, str]) -> int:
+    """`seedframe serve`, asked for in these words; the exit code."""
+    path = answers_file(environ)
+
+    def start_worker() -> WorkerProcess:
+        from subprocess import PIPE
+
+        return start([*words, "--keep-answers", path], environ, stdin=PIPE)
+
+    return Relay(read_answers(path), start_worker).serve()
+
+
+class Relay:
+    """One host's connection."""
+
+    def __init__(self, answers: Answers, start_worker: Callable[[], WorkerProcess]) -> None:
+        from threading import RLock
+
+        self._answers = answers
+        self._start_worker = start_worker
+        self._lock = RLock()
+        self._worker: WorkerProcess | None = None
+        self._copying: tuple[_Thread, ...] = ()
+        self._open: dict[str, bytes] = {}
+        self._unread = False
+        self._handshake: list[bytes] = []
+        self._version = ""
+        self._hidden: Any = None
+        self._spoken = False
+
+    def serve(self) -> int:
+        """Until the host closes its end; the exit code."""
+        if not self._answers:
+            self._started()
+        for line, whole in _lines():
+            self._take(line, whole=whole)
+        return self._finish()
+
+    def _finish(self) -> int:
+        """A worker with calls under way, or one that has said nothing yet, is waited for; an idle one is not."""
+        with self._lock:
+            worker = self._worker
+            waiting = bool(self._open) or self._unread or not self._spoken
+        if worker is None:
+            return 0
+        _close(worker)
+        if not waiting:
+            return 0
+        for thread in self._copying:
+            thread.join()
+        return worker.exit_code()
+
+    def _take(self, line: bytes, *, whole: bool) -> None:
+        message = _parsed(line) if whole else None
+        if message is not None and self._answered(message, line):
+            return
+        self._forward(line, message)
+
+    def _answered(self, message: dict[str, Any], line: bytes) -> bool:
+        """Whether a kept answer was given, or nobody needs to hear this."""
+        method, params = message.get("method"), message.get("params") or {}
+        if method == _HELLO and self._worker is None:
+            version = str(params.get("protocolVersion"))
+            if not (_is_hello(params) and self._answer(message, version)):
+                return False
+            self._handshake, self._version, self._hidden = [line], version, message["id"]
+            return True
+        if method == _READY and self._worker is None and self._handshake:
+            self._handshake.append(line)
+            return True
+        if "id" not in message:
+            return self._worker is None  # nothing is under way that it could be about
+        return self._answer(message, _version_of(params, self._version))
+
+    def _answer(self, message: dict[str, Any], version: str) -> bool:
+        kept = self._answers.get(version, {}).get(message.get("method", ""))
+        if kept is None or not isinstance(message["id"], int | str):
+            return False
+        self._write(b'{"jsonrpc":"2.0","id":' + _json(message["id"]) + b"," + kept.encode() + b"\n")
+        return True
+
+    def _forward(self, line: bytes, message: dict[str, Any] | None) -> None:
+        with self._lock:
+            if message is None:
+                self._unread = True
+            elif "method" in message and "id" in message:
+                self._open[repr(message["id"])] = _json(message["id"])
+            worker = self._worker or self._started()
+        try:
+            _send(worker, line)
+        except OSError:
+            return  # it has ended; whoever copies its output answers for it
+
+    def _started(self) -> WorkerProcess:
+        """The worker, told the handshake that was answered in its stead."""
+        from threading import Thread
+
+        worker = self._worker = self._start_worker()
+        self._spoken = False
+        swallowed = self._hidden if self._handshake else None
+        self._copying = (
+            Thread(target=self._copy, args=(worker, swallowed), daemon=True),
+            Thread(target=_copy_errors, args=(worker,), daemon=True),
+        )
+        for thread in self._copying:
+            thread.start()
+        if swallowed is not None:
+            for line in self._handshake:
+                _send(worker, line)
+        return worker
+
+    def _copy(self, worker: WorkerProcess, swallowed: Any) -> None:
+        for line in iter(worker.stdout.readline, b""):
+            message = json.loads(line)
+            self._spoken = True
+            if swallowed is not None and "method" not in message and message.get("id") == swallowed:
+                swallowed = None
+                continue
+            with self._lock:
+                self._write(line)
+                if "method" not in message:
+                    self._open.pop(repr(message.get("id")), None)
+        self._ended(worker)
+
+    def _ended(self, worker: WorkerProcess) -> None:
+        """A worker that never spoke could not start: so do we end. Any other leaves its open calls to be answered."""
+        code = worker.exit_code()
+        if not self._spoken and code:
+            self._copying[1].join(1.0)
+            os._exit(code)
+        with self._lock:
+            self._worker = None if self._worker is worker else self._worker
+            words = f"Seedframe's worker process ended (exit code {code}). A call that was paid for is in "
+            words += "`seedframe journal list`; the identical call brings its picture without paying again."
+            error = _json({"code": INTERNAL_ERROR, "message": words})
+            for id in self._open.values():
+                self._write(b'{"jsonrpc":"2.0","id":' + id + b',"error":' + error + b"}\n")
+            self._open.clear()
+
+    def _write(self, data: bytes) -> None:
+        """To the host; one that no longer reads has left."""
+        with self._lock:
+            try:
+                _write_all(_STDOUT, data)
+            except OSError:
+                os._exit(0)
+
+
+def _lines() -> Iterator[tuple[bytes, bool]]:
+    """Each line with True; a line too long to be held, in pieces with False."""
+    with os.fdopen(_STDIN, "rb", buffering=LONGEST_READ, closefd=False) as stream:
+        whole = True
+        while line := stream.readline(LONGEST_READ):
+            ends = line.endswith(b"\n")
+            yield line, whole and (ends or len(line) < LONGEST_READ)
+            whole = ends
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) and isinstance(message.get("params", {}), dict) else None
+
+
+def _is_hello(params: dict[str, Any]) -> bool:
+    return isinstance(params.get("capabilities"), dict) and _is_client(params.get("clientInfo"))
+
+
+def _is_client(info: Any) -> bool:
+    return isinstance(info, dict) and isinstance(info.get("name"), str) and isinstance(info.get("version"), str)
+
+
+def _version_of(params: dict[str, Any], agreed: str) -> str:
+    """The version a plain request is made in; empty for one that asks more than the kept answer says."""
+    if params.keys() - {"_meta"}:
+        return ""
+    meta = params.get("_meta") or {}
+    if not isinstance(meta, dict):
+        return ""
+    version = meta.get(f"{_META}protocolVersion")
+    if version is None:
+        return agreed
+    plain = isinstance(meta.get(f"{_META}clientCapabilities"), dict) and _is_client(meta.get(f"{_META}clientInfo"))
+    return str(version) if plain else ""
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _send(worker: WorkerProcess, data: bytes) -> None:
+    assert worker.stdin is not None
+    _write_all(worker.stdin.fileno(), data)
+
+
+def _close(worker: WorkerProcess) -> None:
+    assert worker.stdin is not None
+    worker.stdin.close()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def _copy_errors(worker: WorkerProcess) -> None:
+    """What the worker says to people; nobody reading it is no reason for it to stop."""
+    reading = True
+    for piece in iter(lambda: os.read(worker.stderr.fileno(), LONGEST_READ), b""):
+        try:
+            if reading:
+                _write_all(_STDERR, piece)
+        except OSError:
+            reading = False

@@ -1,0 +1,99 @@
+"""The gallery inside hosts that show MCP Apps (spec 2026-01-26); other hosts keep text, previews and links as before.
+
+In: the calls of `resources/*`. Out: the page `ui://seedframe/gallery`, and for it, on a local connection only, what was
+made: `seedframe://gallery` (JSON) and `seedframe://gallery/{id}` (a small JPEG). Never in here: a full-size file, the
+folder of one caller shown to another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import mcp.types as t
+from mcp import MCPError
+
+from seedframe.gallery.page import gallery_page
+from seedframe.gallery.previews import SIDES, Previews
+from seedframe.gallery.records import Gallery, describe_record
+from seedframe.mcp_server import resources
+from seedframe.messages import Language
+
+EXTENSION = "io.modelcontextprotocol/ui"
+PAGE = "ui://seedframe/gallery"
+PAGE_TYPE = "text/html;profile=mcp-app"
+RECORDS = "seedframe://gallery"
+PAGE_META = {"ui": {"prefersBorder": True, "csp": {"connectDomains": [], "resourceDomains": []}}}
+TOOL_META = {"ui": {"resourceUri": PAGE}}
+"""What a tool says whose results the page shows."""
+
+MOST_LISTED = 60
+"""Pictures told to a host at once; its message must stay small."""
+
+
+class GalleryView:
+    """The resources of `resources`, and the gallery's beside them."""
+
+    def __init__(self, language: Language) -> None:
+        self._language = language
+        self._gallery: Gallery | None = None
+        self._previews = Previews()
+
+    async def list_resources(self, ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListResourcesResult:
+        """`resources/list`."""
+        known = await resources.list_resources(ctx, params)
+        page = t.Resource(uri=PAGE, name="gallery-page", title="Gallery", mime_type=PAGE_TYPE, _meta=PAGE_META)
+        records = t.Resource(uri=RECORDS, name="gallery", title="What was made", mime_type="application/json")
+        return t.ListResourcesResult(resources=[*known.resources, page, *([] if _is_remote(ctx) else [records])])
+
+    async def list_templates(self, ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListResourceTemplatesResult:
+        """`resources/templates/list`."""
+        known = (await resources.list_templates(ctx, params)).resource_templates
+        preview = t.ResourceTemplate(
+            uri_template=f"{RECORDS}/{{id}}", name="gallery-preview", title="A small picture", mime_type="image/jpeg"
+        )
+        return t.ListResourceTemplatesResult(resource_templates=[*known, *([] if _is_remote(ctx) else [preview])])
+
+    async def read_resource(self, ctx: Any, params: t.ReadResourceRequestParams) -> t.ReadResourceResult:
+        """`resources/read`."""
+        uri = str(params.uri)
+        if uri == PAGE:
+            page = gallery_page("host", self._language)
+            content = t.TextResourceContents(uri=uri, mime_type=PAGE_TYPE, text=page, _meta=PAGE_META)
+            return t.ReadResourceResult(contents=[content])
+        if _is_remote(ctx) or not (uri == RECORDS or uri.startswith(f"{RECORDS}/")):
+            return await resources.read_resource(ctx, params)
+        gallery = await self._opened(ctx)
+        if uri == RECORDS:
+            told = await asyncio.to_thread(_listed, gallery)
+            return t.ReadResourceResult(
+                contents=[t.TextResourceContents(uri=uri, mime_type="application/json", text=told)]
+            )
+        small = await asyncio.to_thread(self._small, gallery, uri.removeprefix(f"{RECORDS}/"))
+        if small is None:
+            raise MCPError(t.INVALID_PARAMS, "Resource not found", data={"uri": uri})
+        blob = base64.b64encode(small).decode("ascii")
+        return t.ReadResourceResult(contents=[t.BlobResourceContents(uri=uri, mime_type="image/jpeg", blob=blob)])
+
+    async def _opened(self, ctx: Any) -> Gallery:
+        if self._gallery is None:
+            studio = await ctx.lifespan_context.studio()
+            self._gallery = Gallery(studio.settings.output_dir.absolute())
+        return self._gallery
+
+    def _small(self, gallery: Gallery, id: str) -> bytes | None:
+        record = gallery.record(id)
+        return self._previews.preview(record, SIDES[0]) if record and gallery.has(record) else None
+
+
+def _listed(gallery: Gallery) -> str:
+    records = gallery.records()
+    told = [describe_record(record, gallery) for record in records[:MOST_LISTED]]
+    return json.dumps({"total": len(records), "pictures": told}, ensure_ascii=False)
+
+
+def _is_remote(ctx: Any) -> bool:
+    """Whether the caller came over HTTP: it need not be the owner of the folder."""
+    return getattr(ctx, "request", None) is not None

@@ -1,0 +1,39 @@
+"""How long a host waits for a call, by the name it gives: some cut a call off although its progress is reported.
+
+In: a request context, the settings. Out: seconds after which a call must have answered, or None. The numbers and where
+they come from are in `data/hosts.json`. Never in here: what is answered then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from seedframe.mcp_server.progress import Context
+from seedframe.settings import Settings
+
+
+def seconds_to_answer(ctx: Context, settings: Settings) -> float | None:
+    """What the user set; else what this host is known for, less a margin; None: as long as it takes."""
+    if settings.answer_within is not None:
+        return settings.answer_within
+    client = ctx.session.client_params
+    if client is None:
+        return None
+    cut = _cuts().get(client.client_info.name.lower())
+    return None if cut is None else cut - float(_table()["margin_seconds"])
+
+
+@cache
+def _table() -> Mapping[str, Any]:
+    text = (files("seedframe") / "data" / "hosts.json").read_text(encoding="utf-8")
+    table: Mapping[str, Any] = json.loads(text)
+    return table
+
+
+@cache
+def _cuts() -> Mapping[str, float]:
+    return {name.lower(): float(host["cut_seconds"]) for host in _table()["hosts"] for name in host["names"]}

@@ -1,0 +1,126 @@
+"""The process that serves HTTP: a socket, a clean start, an end that loses nothing paid.
+
+In: options and how studios are opened. Out: nothing until it is stopped (SIGTERM, Ctrl-C). A stop lets calls under way
+finish and answer, refuses new ones with 503, then closes; a second Ctrl-C does not wait for hosts.
+Never in here: a route, a tool.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import uvicorn
+from mcp.server.auth.provider import TokenVerifier
+from sse_starlette.sse import AppStatus
+
+from seedframe.errors import NotConfigured, StoreError
+from seedframe.limits import limits
+from seedframe.mcp_server.app import build_server
+from seedframe.mcp_server.http.callers import Callers, OpenStudio
+from seedframe.mcp_server.http.endpoint import Endpoint
+from seedframe.mcp_server.http.http_options import HttpOptions
+from seedframe.mcp_server.http.links import Links, link_key
+from seedframe.mcp_server.http.tokens import AnyOf, FileTokens, IssuedTokens
+from seedframe.messages import Message
+from seedframe.settings import Settings
+
+STOP_SPARE_SECONDS = 60.0
+"""What a stop waits beyond the longest paid call, before it cuts connections."""
+
+BACKLOG = 512
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies and clients keep an idle connection: whoever reuses one must not find it closed."""
+
+OpenShared = Callable[[], AbstractAsyncContextManager[OpenStudio]]
+
+
+def serve_http(
+    options: HttpOptions, settings: Settings, open_shared: OpenShared, *, say: Callable[[Message], Any]
+) -> None:
+    """Serve until stopped. NotConfigured when the address is taken or the tokens cannot be read.
+
+    `open_shared` opens what all studios share; `say` hears where the server listens.
+    """
+    verifier = token_verifier(options)
+    listener = _listener(options)
+    options = options.bound(listener.getsockname()[1])
+    endpoint = Endpoint(options, _links(options, settings), settings.language, _opener(settings, open_shared))
+    server = build_server(_no_studio, settings.language, settings)
+    config = uvicorn.Config(
+        endpoint.app(server, verifier),
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(settings.timeout + STOP_SPARE_SECONDS),
+    )
+    say(Message("http.serving", url=options.resource))
+    with listener:
+        _Server(config, endpoint).run(sockets=[listener])
+
+
+def token_verifier(options: HttpOptions) -> TokenVerifier | None:
+    """What decides who a caller is; None where nobody is asked."""
+    found: list[TokenVerifier] = []
+    if options.tokens is not None:
+        found.append(FileTokens.read(options.tokens))
+    if options.issuer is not None:
+        found.append(IssuedTokens(options.issuer, options.resource))
+    return AnyOf(*found) if found else None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, whose end waits for the answers of calls under way."""
+
+    def __init__(self, config: uvicorn.Config, endpoint: Endpoint) -> None:
+        super().__init__(config)
+        self._endpoint = endpoint
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own."""
+        # By itself sse-starlette would cut the streams that carry the answers of calls under way.
+        AppStatus.enable_automatic_graceful_drain = False
+        await super().startup(sockets=sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own, which waits for connections; new requests on open ones are refused meanwhile."""
+        self._endpoint.stopping = True
+        await super().shutdown(sockets=sockets)
+
+
+def _listener(options: HttpOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return socket.create_server((options.host, options.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        raise NotConfigured(Message("http.not-bound", where=where, why=error.strerror or str(error))) from error
+
+
+def _links(options: HttpOptions, settings: Settings) -> Links:
+    path = settings.journal.parent / "http-link.key"
+    try:
+        key = link_key(path)
+    except OSError as error:
+        raise StoreError(Message("http.no-link-key", path=path, why=error.strerror or str(error))) from error
+    return Links(options.public_url, key, limits().link_seconds, time.time)
+
+
+def _opener(settings: Settings, open_shared: OpenShared) -> Callable[[], AbstractAsyncContextManager[Callers]]:
+    @asynccontextmanager
+    async def opened() -> Any:
+        async with open_shared() as open_studio, Callers.open(settings, open_studio) as callers:
+            yield callers
+
+    return opened
+
+
+def _no_studio() -> Any:
+    raise AssertionError("every call brings its caller's context")
