@@ -152,8 +152,19 @@ def test_codex_takes_the_plugin(dist: Path, tools: Tools, tmp_path: Path):
     assert '"ARK_API_KEY"' in said
 
 
-def test_gemini_takes_the_extension(dist: Path, tools: Tools, tmp_path: Path):
-    tools.run(tmp_path, "gemini", "extensions", "validate", str(dist / "plugin"))
+@pytest.mark.skipif(_uv() is None, reason="uv is not installed")
+def test_gemini_takes_the_extension_and_reaches_its_server(dist: Path, tools: Tools, tmp_path: Path):
+    plugin, work = str(dist / "plugin"), tmp_path / "work"
+    work.mkdir()
+    # It hands on no variables about certificates, so uv learns from its file what this machine's variables say.
+    (tmp_path / ".config" / "uv").mkdir(parents=True)
+    known = f"find-links = ['{dist}']\ncache-dir = '{index(dist)['UV_CACHE_DIR']}'\nsystem-certs = true\n"
+    (tmp_path / ".config" / "uv" / "uv.toml").write_text(known, encoding="utf-8")
+    tools.run(tmp_path, "gemini", "extensions", "validate", plugin)
+    install = ("gemini", "extensions", "install", plugin, "--consent", "--skip-settings")
+    tools.run(tmp_path, *install, cwd=work, typed="y\ny\n")
+
+    assert "Connected" in tools.run(tmp_path, "gemini", "mcp", "list", cwd=work).replace("Disconnected", "")
 
 
 def test_the_skill_is_valid(dist: Path, tools: Tools, tmp_path: Path):

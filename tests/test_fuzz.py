@@ -104,7 +104,8 @@ async def ended(client: Client, tool: str, arguments: dict[str, Any]) -> tuple[s
         facts = json.loads(text.rpartition("\n")[2])
     except ValueError:
         return "defect", text
-    taught = text.startswith("Seedream generation failed: ") and len(text) < 100_000
+    failed = text.startswith("Seedream generation failed: ")
+    taught = failed is (tool in {"generate_image", "edit_image"}) and len(text) < 100_000
     return (str(facts["error"]) if taught else "no words"), text
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 from browsers import SCROLL, Chromium, main_thread_work
 from seedframe.emulator import running
+from seedframe.gallery.made_pictures import Gallery, describe_record
 from seedframe.gallery.previews import Previews
-from seedframe.gallery.records import Gallery, describe_record
 from seedframe.gallery.site import gallery_site
 
 pytestmark = pytest.mark.anyio

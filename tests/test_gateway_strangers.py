@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from seedframe.emulator import emulator, running
 from test_strangers import ROOT, python
@@ -83,3 +85,33 @@ def test_an_official_sdk_is_served_and_its_retries_are_not_paid(
         "lost": {"internal": unknown, "drop": unknown, "hang": unknown},
         "slow": {"head": "ffd8ff", "posts": 1, "billed": 1},
     }
+
+
+def examples(language: str) -> list[str]:
+    """The page's copy-paste starts in one language."""
+    page = (ROOT / "references" / "gateway.md").read_text(encoding="utf-8")
+    return [block for block in re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL) if "8790" in block]
+
+
+@pytest.mark.parametrize("example", examples("python"), ids=["openai", "volcengine"])
+def test_an_example_of_the_page_prints_the_address_of_a_picture(
+    python: Path, environ: dict[str, str], tmp_path: Path, example: str
+) -> None:
+    Image.new("RGB", (640, 360), "teal").save(tmp_path / "lighthouse.jpg")
+    app = emulator(profile="ark", paint="instant", keys=["test-key"])
+    with running(app) as service, gateway(environ, "ark", service) as base:
+        code = example.replace("http://127.0.0.1:8790", base)
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+
+    assert (done.returncode, done.stdout[:22]) == (0, "http://127.0.0.1:" + done.stdout[17:22]), done.stderr
+    assert app.state.request_log.posts == example.count("client.images.")
+
+
+def test_the_pages_curl_gets_two_pictures(environ: dict[str, str]) -> None:
+    (command,) = [block for block in examples("sh") if block.startswith("curl")]
+    app = emulator(profile="ark", paint="instant", keys=["test-key"])
+    with running(app) as service, gateway(environ, "ark", service) as base:
+        whole = command.replace("http://127.0.0.1:8790", base).replace("curl ", "curl -sS --noproxy '*' ")
+        done = subprocess.run(["sh", "-c", whole], capture_output=True, text=True, timeout=60)
+
+    assert [slot["size"] for slot in json.loads(done.stdout)["data"]] == ["1440x2560"] * 2, done.stderr

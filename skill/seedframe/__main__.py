@@ -18,7 +18,7 @@ def main() -> None:
     """Run the program with the words of the command line."""
     words = sys.argv[1:]
     plain, environ = _without_backend(words)
-    if plain == ["serve"]:
+    if os.name != "nt" and plain == ["serve"]:
         import signal
 
         from seedframe.front import relay

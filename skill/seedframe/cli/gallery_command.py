@@ -36,7 +36,7 @@ def commands(language: Language) -> tuple[click.Command, ...]:
 def _gallery(settings: Settings, folder: Path | None, port: int, open_page: bool) -> None:
     import uvicorn
 
-    from seedframe.gallery.records import Gallery
+    from seedframe.gallery.made_pictures import Gallery
     from seedframe.gallery.site import gallery_site
 
     place = (folder or settings.output_dir).absolute()

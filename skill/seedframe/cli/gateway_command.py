@@ -62,7 +62,7 @@ def _gateway(settings: Settings, port: int, host: str) -> None:
     try:
         app = gateway_app(settings, host)
         listener = listening(host, port)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         fail(_no_address(host, port, error), settings, as_json=False)
     except SeedreamError as error:
         fail(error, settings, as_json=False)
@@ -73,6 +73,6 @@ def _gateway(settings: Settings, port: int, host: str) -> None:
         serve_gateway(app, listener, settings.timeout)
 
 
-def _no_address(host: str, port: int, error: OSError) -> NotConfigured:
-    why = error.strerror or type(error).__name__
+def _no_address(host: str, port: int, error: OSError | OverflowError) -> NotConfigured:
+    why = getattr(error, "strerror", None) or str(error)
     return NotConfigured(Message("gateway.no-address", host=host, port=port, why=why))

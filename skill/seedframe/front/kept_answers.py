@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from seedframe import __version__
 
 PREFIX = "SEEDFRAME_"
+LANGUAGE = ("LC_ALL", "LC_MESSAGES", "LANG")
 MOST_KEPT = 40
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 _TEXTS = ("prompts", "references", "SKILL.md")
@@ -74,7 +75,8 @@ def config_file(environ: Mapping[str, str]) -> str:
 
 def _key(environ: Mapping[str, str]) -> list[object]:
     """Everything the answers depend on: the program, the SDK, and every setting, also those that change no list."""
-    settings = sorted((name, value.strip()) for name, value in environ.items() if name.startswith(PREFIX))
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    settings = sorted((name, value) for name, value in given.items() if name.startswith(PREFIX) or name in LANGUAGE)
     return [__version__, sys.version_info[:3], *_program(), _stamp(config_file(environ)), settings]
 
 

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 
 from seedframe.errors import SeedreamError
-from seedframe.gallery.records import Record
+from seedframe.gallery.made_pictures import Record
 
 SIDES = (480, 1600)
 """Long sides in pixels that may be asked for: one for the wall, one for a screen."""

@@ -23,9 +23,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Mount, Route
 
 from seedframe.confined_files import NoFile, Outside
-from seedframe.gallery.page import gallery_page, gallery_policy
+from seedframe.gallery.gallery_page import gallery_page, gallery_policy
+from seedframe.gallery.made_pictures import Gallery, Record, describe_record
 from seedframe.gallery.previews import SIDES, Previews
-from seedframe.gallery.records import Gallery, Record, describe_record
 from seedframe.http_guard import HttpGuard
 from seedframe.messages import Language
 

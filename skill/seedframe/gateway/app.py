@@ -1,4 +1,4 @@
-"""The gateway as a Starlette app. START READING HERE; one request's way is in `endpoint`.
+"""The gateway as a Starlette app. START READING HERE; one request's way is in `picture_endpoint`.
 
 In: settings and how a studio is opened. Out: an app. Never in here: a request being answered.
 
@@ -26,9 +26,9 @@ from seedframe.errors import SeedreamError
 from seedframe.gateway.access import CONTAINER_HOST, Access
 from seedframe.gateway.ark_answers import listed_model
 from seedframe.gateway.ark_errors import error_answer
-from seedframe.gateway.endpoint import GatewayParts, PictureEndpoint, request_id
 from seedframe.gateway.incoming import MOST_BYTES
 from seedframe.gateway.metrics import CONTENT_TYPE
+from seedframe.gateway.picture_endpoint import GatewayParts, PictureEndpoint, request_id
 from seedframe.gateway.recent_answers import RecentAnswers
 from seedframe.gateway.signed_files import PREFIX, SignedFiles, signing_secret
 from seedframe.gateway.studio_pool import OpenStudio, StudioPool

@@ -15,9 +15,9 @@ from typing import Any
 import mcp.types as t
 from mcp import MCPError
 
-from seedframe.gallery.page import gallery_page
+from seedframe.gallery.gallery_page import gallery_page
+from seedframe.gallery.made_pictures import Gallery, describe_record
 from seedframe.gallery.previews import SIDES, Previews
-from seedframe.gallery.records import Gallery, describe_record
 from seedframe.mcp_server import resources
 from seedframe.messages import Language
 

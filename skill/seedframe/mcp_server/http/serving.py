@@ -21,7 +21,7 @@ from seedframe.errors import NotConfigured, StoreError
 from seedframe.limits import limits
 from seedframe.mcp_server.app import build_server
 from seedframe.mcp_server.http.callers import Callers, OpenStudio
-from seedframe.mcp_server.http.endpoint import Endpoint
+from seedframe.mcp_server.http.http_endpoint import Endpoint
 from seedframe.mcp_server.http.http_options import HttpOptions
 from seedframe.mcp_server.http.links import Links, link_key
 from seedframe.mcp_server.http.tokens import AnyOf, FileTokens, IssuedTokens
