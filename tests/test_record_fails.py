@@ -99,7 +99,7 @@ async def test_the_record_is_brought_up_to_date_by_the_same_process_as_soon_as_i
         assert any("could not be written (database is locked)" in warning for warning in facts["warnings"])
         second = Service([GOOD], [IMAGE], lambda: None)
         async with studio_of(environ, second) as elsewhere:
-            assert [entry.state for entry in await elsewhere.journal.entries()] in (["sent"], ["delivered"])
+            assert [entry.state for entry in await elsewhere.payments.entries()] in (["sent"], ["delivered"])
         await studio.payments.finished(facts["id"], timeout=10)
         (entry,) = await studio.payments.entries()
         assert (entry.state, str(entry.booked), spool(environ)) == ("delivered", "0.22", [])

@@ -17,6 +17,7 @@ from filelock import FileLock
 from jsonschema import Draft202012Validator
 from mcp import Client
 
+from known_models import known_models
 from seedframe.catalog import catalog
 from seedframe.mcp_server.app import INSTRUCTIONS, build_server
 from seedframe.mcp_server.resources import prompts
@@ -34,8 +35,9 @@ BOARD = re.compile(r"\{\"project\".*\}")
 
 
 def definitions(settings: Settings | None = None) -> dict[str, dict[str, Any]]:
-    """The tools as a host reads them in tools/list."""
-    return {tool.name: tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools(settings)}
+    """The tools as a host reads them in tools/list, with the models whose texts are written out here."""
+    listed = tools(settings, known_models())
+    return {tool.name: tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in listed}
 
 
 def size_of(value: object) -> int:

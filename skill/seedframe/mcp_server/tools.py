@@ -1,6 +1,6 @@
 """What is advertised: the tools with their flat schemas, computed from the data. Static for the life of a process.
 
-In: the catalog, `arguments.json`, the brief's schema, the settings. Out: MCP `Tool` values.
+In: the catalog, `tools.json`, the brief's schema, the settings. Out: MCP `Tool` values.
 Never in here: a call, a description.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import mcp.types as t
 
-from seedframe.catalog import catalog, tool_rows
+from seedframe.catalog import Catalog, catalog, tool_rows
 from seedframe.mcp_server.gallery_view import TOOL_META
 from seedframe.prompting import brief_schema
 from seedframe.service import schemas
@@ -17,15 +17,18 @@ from seedframe.settings import Settings
 PICTURE_TOOLS = ("generate_image", "edit_image")
 
 
-def tools(settings: Settings | None = None) -> tuple[t.Tool, ...]:
-    """Every tool, in the order of the data, with the defaults and prices of the settings in force."""
-    return tuple(_tool(name, settings) for name in tool_rows()["tools"])
+def tools(settings: Settings | None = None, models: Catalog | None = None) -> tuple[t.Tool, ...]:
+    """Every tool, in the order of the data, with the defaults and prices of the settings in force.
+
+    `models` is what they offer, the whole catalog unless it is given.
+    """
+    return tuple(_tool(name, settings, models or catalog()) for name in tool_rows()["tools"])
 
 
-def _tool(name: str, settings: Settings | None) -> t.Tool:
+def _tool(name: str, settings: Settings | None, models: Catalog) -> t.Tool:
     """Hints are always explicit. The picture tools load up front where a host defers tools."""
     brief = brief_schema(name) if name in PICTURE_TOOLS else {}
-    definition = schemas.advertised(name, catalog(), brief, settings)
+    definition = schemas.advertised(name, models, brief, settings)
     hints = schemas.hints(name)
     return t.Tool(
         name=name,
