@@ -51,7 +51,16 @@ OPERATIONS = ("add", "remove", "replace", "modify")
 
 _UNADVERTISED = {
     "generate_image": ("camera_movement", "quality"),
-    "edit_image": ("camera_movement", "quality", "lens", "depth_of_field", "film_medium"),
+    "edit_image": (
+        "camera_movement",
+        "quality",
+        "lens",
+        "depth_of_field",
+        "film_medium",
+        "image_use",
+        "material",
+        "mood",
+    ),
 }
 """Accepted, but not worth their bytes: a still does not move, quality words help little, an edit keeps its camera."""
 _TEXT: dict[str, Any] = {"type": "string"}
