@@ -353,15 +353,14 @@ class Worker:
     async def _refused(self, run: FrameRun, token: Token, error: SeedreamError, *, last: bool) -> Outcome | None:
         """What a call that brought no picture came to; None when it was not billed and may be tried again."""
         entry = await self._entry(token.token)
-        # Without an entry nothing was asked for, unless the call was let out: then nobody knows.
-        unbilled = entry.state == "failed" if entry else token.token not in self._sent
+        unbilled = entry is None or entry.state == "failed"
         if _breaks(error):
             await self._break(run.board, Message("board_truth.broken", why=error.message))
         if unbilled:
             await self._give_back(token)
         if unbilled and not last and not _breaks(error) and _passing(error, entry):
             return None
-        return await self._settled(token.token, entry, error, unbilled=unbilled)
+        return await self._settled(token.token, entry, error)
 
     async def _give_back(self, token: Token) -> None:
         """Nothing was billed: the token may be spent once more."""
@@ -423,14 +422,14 @@ class Worker:
         except (Stopped, DatabaseFailed):
             raise
         except SeedreamError as error:
-            await self._settled(token, await self._entry(token), error, unbilled=False)
+            await self._settled(token, await self._entry(token), error)
 
-    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError, *, unbilled: bool) -> Outcome:
+    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError) -> Outcome:
         """What became of the money is for the payment record to say."""
-        if unbilled:
+        if entry is None or entry.state == "failed":
             await self._payments.settle(token, "released")
             return self._failed(error)
-        if entry is not None and entry.state == "lost":
+        if entry.state == "lost":
             await self._payments.settle(token, "lost", entry.booked)
             return {**self._failed(error), "end": "lost"}
         await self._payments.settle(token, "unknown")
