@@ -171,13 +171,16 @@ def emulate(*options: str) -> subprocess.Popen[str]:
     )
 
 
+SENTENCES = ("cannot listen on 127.0.0.1", "not in the range 0<=x<=65535")
+
+
 def test_a_port_that_cannot_be_is_a_sentence_and_nothing_is_announced():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ends = {}
         for port in ("99999", "-1", str(taken.getsockname()[1])):
             process = emulate("--port", port)
             out, said = process.communicate(timeout=30)
-            ends[port] = (process.returncode, out, "cannot listen on 127.0.0.1" in said, "emulating" in said)
+            ends[port] = (process.returncode, out, any(words in said for words in SENTENCES), "emulating" in said)
             assert "Traceback" not in said
 
     assert set(ends.values()) == {(2, "", True, False)}

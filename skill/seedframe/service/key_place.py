@@ -42,7 +42,10 @@ def _address(settings: Settings, backend: Backend, known: Catalog) -> Message | 
     name = next((name for name in backend.base_settings if name in settings.environ), None)
     if name is None:
         return None
-    path = urlsplit(settings.environ[name]).path.rstrip("/")
+    try:
+        path = urlsplit(settings.environ[name]).path.rstrip("/")
+    except ValueError:  # the client says what is wrong with it
+        return None
     others = (other for other in known.backends if _is_sibling(other, backend) and path.startswith(other.prefix))
     owner = next(others, None)
     if owner is None or path.startswith(backend.prefix):
