@@ -342,11 +342,11 @@ def test_a_pick_is_marked_in_the_manifest_and_on_the_sheet(shell: Shell, board: 
     assert picked == ["E01_SC01_SH010_ff_v01", "E01_SC01_SH020_ff_v02"]
     assert manifest["shots"][1]["job"]["images"][0]["key"] == "E01_SC01_SH020_ff_v02"
     page = (out / "sheet.html").read_text(encoding="utf-8")
-    assert page.count('aria-pressed="true"') == 2
+    assert page.count('class="take" aria-pressed="true"') == 2
     assert f"seedframe storyboard pick {out}" in page
     # A later run keeps the picks.
     assert shell.run("run", board, "--out", out)[0] == 0
-    assert (out / "sheet.html").read_text(encoding="utf-8").count('aria-pressed="true"') == 2
+    assert (out / "sheet.html").read_text(encoding="utf-8").count('class="take" aria-pressed="true"') == 2
 
 
 @pytest.mark.slow
