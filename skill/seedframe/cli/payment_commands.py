@@ -134,9 +134,9 @@ async def _spent(journal: Payments, id: str) -> Decimal:
     """What is spent or reserved on the entry's day, in its currency, where bills add up with its own."""
     entry = await _found(journal, id)
     facts = catalog()
-    purse = facts.same_budget(facts.backend(entry.backend))
+    backends = facts.same_budget(facts.backend(entry.backend))
     rows = await journal.costs(entry.day, entry.day)
-    alike = [row for row in rows if row.currency == entry.currency and row.backend in purse]
+    alike = [row for row in rows if row.currency == entry.currency and row.backend in backends]
     return sum((row.booked + row.reserved for row in alike), Decimal(0))
 
 

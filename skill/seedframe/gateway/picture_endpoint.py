@@ -239,7 +239,7 @@ class _Answering:
         content = json.dumps(
             ark_answers.whole_answer(facts, offer, places), ensure_ascii=False, separators=(",", ":")
         ).encode()
-        await self._exchange.whole(200, {**self._told(facts), **JSON_HEADERS}, content + b"\n")
+        await self._exchange.whole(200, {**self._reply_headers(facts), **JSON_HEADERS}, content + b"\n")
 
     async def _rest(self, facts: Mapping[str, Any]) -> None:
         for picture in facts["pictures"]:
@@ -254,8 +254,8 @@ class _Answering:
 
     async def _event(self, frame: bytes, facts: Mapping[str, Any] | None = None) -> None:
         if self._exchange.status is None:
-            told = self._told(facts) if facts else dict(self._headers)
-            await self._exchange.start(200, {**told, "content-type": EVENT_TYPE, "cache-control": "no-cache"})
+            headers = self._reply_headers(facts) if facts else dict(self._headers)
+            await self._exchange.start(200, {**headers, "content-type": EVENT_TYPE, "cache-control": "no-cache"})
         await self._exchange.write(frame)
 
     async def _place(self, path: Path, address: str | None = None) -> dict[str, str]:
@@ -264,7 +264,7 @@ class _Answering:
             return {"b64_json": await asyncio.to_thread(_inline, path)}
         return {"url": address or self._asked.origin + self._parts.files.path_of(path)}
 
-    def _told(self, facts: Mapping[str, Any]) -> dict[str, str]:
+    def _reply_headers(self, facts: Mapping[str, Any]) -> dict[str, str]:
         """The headers of an answer: the service's own id of the request, the payment's, what it cost."""
         cost = facts["cost"]
         told = {**self._headers, "x-seedframe-entry": str(facts["id"])}

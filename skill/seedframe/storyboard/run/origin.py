@@ -100,7 +100,7 @@ def in_folder(state: BoardState, out: Path) -> BoardState:
 
 
 @contextmanager
-def told_odd(out: Path) -> Iterator[None]:
+def folder_errors(out: Path) -> Iterator[None]:
     """Values in a record that no edition of ours writes, in words: StoreError."""
     try:
         yield

@@ -30,7 +30,7 @@ from seedframe.storyboard.frames import frames_of
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.run.database import STATE_FOLDER, Database, DatabaseFailed, Row, database_url, read_now
 from seedframe.storyboard.run.frame_payments import FramePayments, state_of
-from seedframe.storyboard.run.origin import RecordOrigin, in_folder, state_by_files, told_odd
+from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.run.state import BoardState, Event, FrameState, Kind, Sentence, State
 from seedframe.storyboard.types import Board
 from seedframe.studio.store import Store
@@ -92,7 +92,7 @@ async def run_board(
     async with await Database.open(database_url(out, database)) as opened, AsyncExitStack() as stack:
         payments = FramePayments(opened)
         origin = RecordOrigin(id, out, opened.url, settings)
-        with told_odd(out):
+        with folder_errors(out):
             evidence = await origin.evidence(payments, tasks)
             await payments.start(
                 id,
@@ -132,7 +132,7 @@ def board_state(out: Path, database: str | None = None, settings: Settings | Non
     card = card_in(out)
     state = None
     if card is not None:
-        with suppress(FileNotFoundError), told_odd(out):
+        with suppress(FileNotFoundError), folder_errors(out):
             state = read_now(database_url(out, database), lambda tx: state_of(tx, card.id))
     if state is None and settings is not None:
         state = state_by_files(out, settings)
@@ -149,7 +149,7 @@ async def cancel_board(out: Path, database: str | None = None) -> BoardState:
     out = _absolute(out)
     id = await asyncio.to_thread(_identity, out)
     async with await Database.open(database_url(out, database)) as opened:
-        with told_odd(out):
+        with folder_errors(out):
             await FramePayments(opened).cancel(id)
     return await asyncio.to_thread(board_state, out, database)
 
@@ -165,7 +165,7 @@ async def retry_board(
     wanted: dict[State, bool] = {"failed": failed, "unknown": unknown, "cancelled": cancelled}
     id = await asyncio.to_thread(_identity, out)
     async with await Database.open(database_url(out, database)) as opened:
-        with told_odd(out):
+        with folder_errors(out):
             await FramePayments(opened).retry(id, [state for state, meant in wanted.items() if meant])
     return await asyncio.to_thread(board_state, out, database)
 
