@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from browsers import BROWSER, Chromium
 from seedframe.emulator import InProcess, transport
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Studio
+from stdio_host import PATIENCE, Host
+from vendor_sdks import interpreter
 
 OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
 
@@ -66,3 +68,33 @@ def browser() -> Chromium:
         pytest.skip("chromium is not installed")
     pytest.importorskip("playwright")
     return Chromium(BROWSER)
+
+
+@pytest.fixture(params=["2026-07-28", "2025-06-18"])
+def era(request: pytest.FixtureRequest) -> str:
+    """A version of MCP of either era."""
+    return str(request.param)
+
+
+@pytest.fixture
+def started() -> Iterator[Any]:
+    """Starts servers as a host does; whatever still runs at the end is ended."""
+    hosts: list[Host] = []
+
+    def start(era: str, environ: Mapping[str, str], *words: str) -> Host:
+        hosts.append(Host(era, environ, *words))
+        return hosts[-1]
+
+    yield start
+    for host in hosts:
+        host.process.kill()
+        host.process.wait(PATIENCE)
+        for stream in (host.process.stdin, host.process.stdout, host.process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The interpreter of the environment with the vendor's SDKs."""
+    return interpreter()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from canned import EVENTS, MODERATED, PICTURE, SIZE, URL, Answer, completed, event, inline, jpeg
 from seedframe.emulator import scripted, transport
@@ -393,3 +394,25 @@ FAULTS: tuple[Fault, ...] = (
     fetched("record locked, address 404", page(404), at_post=locked),
     said("record locked, words refused", refusal(400, "InputTextSensitiveContentDetected"), at_post=locked),
 )
+
+
+def counts(carrier: Any, fault: Fault | None) -> tuple[int, int]:
+    """POSTs that reached the service, pictures it billed."""
+    if fault is None or fault.script:
+        return carrier.app.state.request_log.posts, carrier.app.state.request_log.images
+    return carrier.posts, fault.billed
+
+
+@contextlib.contextmanager
+def disk_of(fault: Fault, place: Place) -> Iterator[None]:
+    """A small disk where the fault needs one that can be full."""
+    if not fault.disk:
+        yield
+        return
+    folder = place.pictures if fault.disk == "pictures" else place.record.parent
+    with contextlib.ExitStack() as mounted:
+        try:
+            mounted.enter_context(small_disk(folder, "2m" if fault.disk == "record" else "1m"))
+        except OSError as error:
+            pytest.skip(str(error))
+        yield
