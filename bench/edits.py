@@ -248,21 +248,39 @@ async def _together(session: Any, count: int, files: Sequence[Path], number: Ite
 def _child() -> int:
     """The one process we have started that is a server."""
     own = os.getpid()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if int(stat[1]) == own and b"serve\0" in command:
-            return int(folder.name)
+    for process in _processes():
+        if _parent(process) == own and b"serve\0" in Path(f"/proc/{process}/cmdline").read_bytes():
+            return process
     raise RuntimeError("no server found")
 
 
 def _processor(process: int) -> float:
-    """Milliseconds of processor a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+    """Milliseconds of processor a server has used: the process that answers and the one that works."""
+    own = _times(process)
+    workers = (child for child in _processes() if _parent(child) == process)
+    return own + sum(_times(worker) for worker in workers)
+
+
+def _processes() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def _stat(process: int) -> list[str]:
+    """What `/proc` says behind the command's name; nothing of a process that has just ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _parent(process: int) -> int:
+    fields = _stat(process)
+    return int(fields[1]) if fields else 0
+
+
+def _times(process: int) -> float:
+    fields = _stat(process)
+    return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def main() -> None:
