@@ -441,6 +441,7 @@ def test_a_setting_that_cannot_be_read_is_named_in_the_users_language(
     assert says in done.stderr
 
 
+@pytest.mark.slow
 def test_words_in_a_broken_encoding_are_refused(environ: dict[str, str]):
     done = run("generate", os.fsdecode(b"caf\xe9 at night, neon"), "--model", "4.5", environ=environ)
 

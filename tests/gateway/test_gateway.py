@@ -57,6 +57,7 @@ class Held(httpx.AsyncBaseTransport):
         return await self.service.handle_async_request(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "size"),
     [
@@ -84,6 +85,7 @@ async def test_the_shape_is_sent_as_the_service_reads_it(
     assert sent(service)[0].get("size") == size
 
 
+@pytest.mark.slow
 async def test_a_prompt_leaves_as_it_came_unless_styling_is_asked_for(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -159,6 +161,7 @@ async def test_n_pictures_are_n_pictures(environ: dict[str, str], service: InPro
     assert posts(service) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "field",
     [
@@ -197,6 +200,7 @@ async def test_a_form_with_files_is_an_edit(environ: dict[str, str], service: In
     assert (masked.status_code, masked.json()["error"]["param"]) == (400, "mask")
 
 
+@pytest.mark.slow
 async def test_a_picture_the_gateway_handed_out_is_taken_back_as_a_reference(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -210,6 +214,7 @@ async def test_a_picture_the_gateway_handed_out_is_taken_back_as_a_reference(
     assert strange.status_code == 400, "other addresses of this machine are not fetched"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "status", "code", "param", "says"),
     [
@@ -351,6 +356,7 @@ async def test_identical_requests_at_once_are_one_call(environ: dict[str, str], 
     assert posts(service) == 1
 
 
+@pytest.mark.slow
 async def test_sixty_four_callers_at_once_all_get_their_own_picture(environ: dict[str, str]) -> None:
     service = transport(paint="instant", scale=0.1, ipm=100_000)
     async with served({**environ, "SEEDFRAME_IPM": "100000"}, service) as door:
@@ -457,6 +463,7 @@ def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None
     assert answer.json()["data"][0]["url"].startswith(f"{base}/files/")
 
 
+@pytest.mark.slow
 def test_a_gateway_for_other_machines_needs_a_token(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--host", "0.0.0.0"]
     done = subprocess.run(command, env={**environ, "PATH": ""}, capture_output=True, text=True, timeout=60)

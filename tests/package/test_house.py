@@ -327,6 +327,7 @@ def test_asking_for_help_loads_nothing_heavy(words: str):
     assert loaded(COMMAND.format(words=words)) == set()
 
 
+@pytest.mark.slow
 def test_the_server_starts_without_what_only_pictures_need():
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "house", "version": "0"}}
     typed = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}) + "\n"

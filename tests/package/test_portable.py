@@ -91,6 +91,7 @@ def posix_calls(tree: ast.Module) -> Iterator[str]:
             yield node.arg
 
 
+@pytest.mark.slow
 def test_what_only_posix_has_is_guarded():
     found = {name: calls for name, tree in modules() if (calls := sorted(set(posix_calls(tree))))}
 
@@ -132,6 +133,7 @@ def is_text(node: ast.Call, words: dict[str | None, str]) -> bool:
     return "b" not in words.get("mode", given)
 
 
+@pytest.mark.slow
 def test_every_text_file_is_utf_8():
     assert {name: lines for name, tree in modules() if (lines := list(unnamed_encodings(tree)))} == {}
 

@@ -52,6 +52,7 @@ def script(environ: dict[str, str], tmp_path: Path) -> tuple[Path, dict[str, str
     return tmp_path, {**kept, **environ, "PYTHONIOENCODING": "utf-8"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_example_of_the_page_prints_what_its_comments_say(script: tuple[Path, dict[str, str]], number: int):
     folder, environ = script

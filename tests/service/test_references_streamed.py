@@ -150,6 +150,7 @@ async def test_a_file_that_changes_while_it_is_sent_never_makes_a_whole_request(
     assert not carrier.received.endswith(b"}")
 
 
+@pytest.mark.slow
 async def test_equal_contents_are_the_same_call_and_other_contents_another(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -220,6 +221,7 @@ def flipped(path: Path) -> None:
 DAMAGES = [*((kind, cut) for kind in FORMATS), ("png", flipped)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "damage"), DAMAGES)
 async def test_a_damaged_file_is_refused_before_anything_is_sent(
     format: str, damage: Callable[[Path], None], environ: dict[str, str], tmp_path: Path
@@ -267,6 +269,7 @@ async def test_a_file_changed_a_moment_ago_is_compared_byte_for_byte_while_it_is
     assert young.at(source) is not young.at(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_large_photo_is_turned_as_pillow_turns_it(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
@@ -284,6 +287,7 @@ def test_a_large_photo_is_turned_as_pillow_turns_it(orientation: int, tmp_path: 
         assert max(high for _, high in ImageChops.difference(fitted.convert("RGB"), expected).getextrema()) < 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "RGB", "RGBA"])
 def test_a_png_too_large_for_memory_is_reduced_as_pillow_reduces_it(mode: str, tmp_path: Path) -> None:
     picture = Image.linear_gradient("L").resize((4000, 3300)).convert("RGB")
