@@ -15,6 +15,7 @@ import click
 import pytest
 from PIL import Image
 
+from children import system
 from commands import ALLEY, walked
 from seedframe.cli import program
 from seedframe.cli.layout import columns, wrapped
@@ -28,7 +29,7 @@ KEY = "a-key-of-a-person-0123456789"
 
 def run(*words: str, environ: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[bytes]:
     """The program itself, as a shell starts it."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     return subprocess.run(
         [sys.executable, "-m", "seedframe", *words],
         env={**kept, "LANG": "C.UTF-8", **environ},

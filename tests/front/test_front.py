@@ -144,6 +144,7 @@ def gone(host: Host) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.parametrize("worked", [False, True], ids=["no call yet", "after a call"])
 @pytest.mark.parametrize("end", ["SIGINT", "SIGHUP", "SIGTERM", "EOF"])
@@ -301,6 +302,7 @@ def test_a_line_too_long_to_be_held_reaches_the_server_which_refuses_it(warm: di
     assert machine(after)["prompt"] == ALLEY
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_lists_are_there_within_150_ms_and_within_400_with_both_cores_busy(warm: dict[str, str], started: Any):
     def listed() -> float:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from children import system
 from seedframe.messages import LANGUAGES, Language, sentences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -301,7 +302,7 @@ def test_every_sentence_is_used():
 def loaded(code: str, *, typed: str = "") -> set[str]:
     """Which heavy packages a fresh interpreter has loaded after some code."""
     report = "import sys; print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr)"
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     done = subprocess.run(
         [sys.executable, "-c", f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}"],
         env={**kept, "SEEDFRAME_BACKEND": "emulator", "LANG": "C.UTF-8"},

@@ -121,6 +121,7 @@ def test_a_rule_keeps_quiet(code: str, sheet: str, parts: dict[str, Any]):
     assert code not in found(sheet, **parts)
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.parametrize("sheet", [ZH, EN])
 @pytest.mark.parametrize(
