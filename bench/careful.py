@@ -19,7 +19,7 @@ from bench.naive import WISH, centre_cut, save, thumbnail
 
 
 class Careful:
-    """One client for all wishes."""
+    """One client for all requests."""
 
     def __init__(self) -> None:
         self._client = httpx.AsyncClient(timeout=300)

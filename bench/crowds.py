@@ -1,4 +1,4 @@
-"""Many wishes at once: what they cost each other, what a host's ping waits for, how many a second go through.
+"""Many requests at once: how much they slow each other, how long a ping of the host waits, how many finish a second.
 
 In: a provider's address. Out: ratios, milliseconds, calls per second. The first half speaks MCP to `seedframe serve`
 over stdio and lets the provider think for a second, as real ones do; the second half lets it answer at once and takes

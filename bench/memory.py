@@ -63,7 +63,7 @@ def report(report: Report, ground: Ground) -> None:
 
 
 def measurable() -> bool:
-    """Whether this system tells a process's peak."""
+    """Whether this system reports the peak memory of a process."""
     return _STATUS.exists()
 
 

@@ -22,7 +22,7 @@ _PREVIEW = 640
 
 
 class Naive:
-    """One wish at a time or many; nothing is shared."""
+    """One request at a time or many; nothing is shared."""
 
     async def make(self, base: str, target: Path) -> list[Path]:
         """POST, fetch, frame and save; the files."""

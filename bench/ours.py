@@ -1,4 +1,4 @@
-"""The product under the bench: `Ours` is the way of a picture, `Corridor` everything from arguments to journal.
+"""The product under the bench: `Ours` fetches and saves a picture, `Corridor` takes all six stages.
 
 In: a provider's address. Out: files. `without_extras` makes this process one without pybase64 and libturbojpeg.
 """
@@ -52,7 +52,7 @@ def without_extras() -> None:
 
 
 class Ours:
-    """What the comparators do too, our way: POST, fetch, verify, frame, flush to the disk, preview (rooms 4 and 5)."""
+    """What the comparators do too, our way: POST, fetch, verify, frame, flush to the disk, preview (stages 4 and 5)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -96,7 +96,7 @@ class Ours:
 
 
 class Corridor:
-    """All six rooms, as a host has them: also checked, styled, journalled before and after, with sidecars."""
+    """All six stages, as a host has them: also checked, styled, recorded before and after, with sidecars."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -105,7 +105,7 @@ class Corridor:
         self._number = itertools.count()
 
     async def make(self, base: str, target: Path, *, count: int = 1) -> list[Path]:
-        """One wish, unlike any before; the files it became."""
+        """One request, unlike any before; the files it became."""
         studio = self._open.get(base) or await self._opened(base)
         arguments = {**_wish(next(self._number)), "save_as": target.name}
         if count > 1:

@@ -126,7 +126,7 @@ def _ceiling(report: Report, home: Path, count: int) -> float:
         for _ in range(count):
             stack.enter_context(place.worker())
         place.run(shots)
-        made, _ = _posts(place.books())
+        made, _ = _posts(place.request_log())
     first, last = shots // 4, shots * 9 // 10  # without the start and the end
     ceiling = (last - first) / (made[last] - made[first]) * WINDOW
     report.line(f"no limit, {_workers(count)}", f"{ceiling:,.0f} images a minute: what this machine makes")
@@ -150,13 +150,13 @@ def _limit_of(
             worker.kill()
             worker.wait()
         used += _children_seconds()
-        books = place.books()
-    share, refused = _share(books, limit)
+        log = place.request_log()
+    share, refused = _share(log, limit)
     name = f"{limit:,} a minute, {_workers(count)}"
     held = "" if ceiling * CARRIED >= limit else ", held by the processor"
     report.line(
         name,
-        f"{share:.1%} of the limit{held}, {refused} answers 429, {books['bills']['images']} bills for {shots} shots, "
+        f"{share:.1%} of the limit{held}, {refused} answers 429, {log['bills']['images']} bills for {shots} shots, "
         f"{used / shots * 1000:.0f} ms processor each",
     )
     if not held:
@@ -190,11 +190,11 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
                 workers[victim] = stack.enter_context(place.worker())
             for worker in workers:
                 worker.kill()
-            state, books = place.state(), place.books()
+            state, log = place.state(), place.request_log()
         counts = state["counts"]
-        prompts = Counter(entry["body"]["prompt"] for entry in books["requests"] if entry["status"] == 200)
+        prompts = Counter(entry["body"]["prompt"] for entry in log["requests"] if entry["status"] == 200)
         twice = sum(count > 1 for count in prompts.values())
-        charges = books["bills"]["images"]
+        charges = log["bills"]["images"]
         lost = shots - counts["done"] - counts["unknown"]
         report.line(
             f"round {number + 1}",
@@ -202,7 +202,7 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
             f"{twice} paid twice, {lost} neither ({counts['failed']} failed)",
         )
         report.target(f"round {number + 1}: shots paid twice", twice, 0)
-        report.target(f"round {number + 1}: shots neither made nor told as unknown", lost, 0)
+        report.target(f"round {number + 1}: shots neither made nor reported as unknown", lost, 0)
         report.target(
             f"round {number + 1}: bills beyond pictures and unknown ones",
             max(0, charges - counts["done"] - counts["unknown"]),
@@ -210,17 +210,17 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
         )
 
 
-def _share(books: Mapping[str, Any], limit: int) -> tuple[float, int]:
+def _share(log: Mapping[str, Any], limit: int) -> tuple[float, int]:
     """Pictures of every full minute between the first and the last second, against the limit; and refusals."""
-    made, refused = _posts(books)
+    made, refused = _posts(log)
     starts = [at for at in made if at + WINDOW <= made[-1]]
     counts = [bisect_left(made, at + WINDOW) - number for number, at in enumerate(starts)]
     return (sum(counts) / len(counts) / limit if counts else 0.0), refused
 
 
-def _posts(books: Mapping[str, Any]) -> tuple[list[float], int]:
+def _posts(log: Mapping[str, Any]) -> tuple[list[float], int]:
     """When pictures were made, in order; and how many refusals there were."""
-    posts = [entry for entry in books["requests"] if entry["method"] == "POST"]
+    posts = [entry for entry in log["requests"] if entry["method"] == "POST"]
     made = sorted(entry["at"] for entry in posts if entry["status"] == 200)
     return made, sum(entry["status"] == 429 for entry in posts)
 
@@ -247,13 +247,13 @@ class Place:
         with self.watcher(shots) as process:
             process.wait(RUN_SECONDS)
 
-    def books(self) -> dict[str, Any]:
-        """The emulator's ledger."""
+    def request_log(self) -> dict[str, Any]:
+        """The emulator's record of requests and bills."""
         with urllib.request.urlopen(f"{self.emulator}/_emulator/ledger") as answer:
             return dict(json.load(answer))
 
     def state(self) -> dict[str, Any]:
-        """What the run's book says."""
+        """What the run's record says."""
         from seedframe.storyboard.run.run import board_state
 
         return board_state(self.home / "out", self.database).as_json()

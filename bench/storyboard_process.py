@@ -33,8 +33,8 @@ def main() -> None:
     options.add_argument("--shots", type=int)
     options.add_argument("--latency", type=float, default=0.0)
     given = options.parse_args()
-    doors = {"run": _run, "work": _work, "watch": _watch, "emulate": _emulate}
-    doors[given.what](given)
+    processes = {"run": _run, "work": _work, "watch": _watch, "emulate": _emulate}
+    processes[given.what](given)
 
 
 def _settings(given: argparse.Namespace) -> Settings:

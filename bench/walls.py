@@ -1,4 +1,4 @@
-"""How long one picture takes from the wish to the file, ours against the others, in turn: `measure`.
+"""How long one picture takes from the request to the file, ours against the others, in turn: `measure`.
 
 In: a provider's address and the pictures it has. Out: milliseconds per scene and variant. Each set runs in a process of
 its own (`python -m bench.walls`), once with and once without the optional libraries. Medians of interleaved runs.
@@ -76,10 +76,10 @@ def _promise(report: Report, scene: Scene, times: Times, *, extras: bool) -> Non
 
 
 class Maker(Protocol):
-    """A way from a wish to files."""
+    """A way from a request to files."""
 
     async def make(self, base: str, target: Path) -> list[Path]:
-        """One wish of the provider at `base`; the files it became."""
+        """One request to the provider at `base`; the files it became."""
         ...
 
     async def close(self) -> None:

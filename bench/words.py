@@ -28,7 +28,7 @@ _WISHES = {"5.0-lite": _PROSE, "4.5": _KEYWORDS}
 
 
 def report(report: Report, ground: Ground) -> None:
-    """Each model family's wish, checked and styled."""
+    """A request for each model family, checked and styled."""
     report.title("Words (milliseconds per call)")
     rounds, facts = ground.rounds(200, 50), catalog()
     settings = Settings.read(environment("http://127.0.0.1:9", Path("unused")))

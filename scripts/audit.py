@@ -29,10 +29,10 @@ def why_not(name: str, version: str) -> str | None:
     """Why the index cannot be asked about vulnerabilities; None when it can."""
     try:
         with urllib.request.urlopen(INDEX.format(name=name, version=version), timeout=PATIENCE) as answer:
-            told = json.load(answer)
+            answered = json.load(answer)
     except (OSError, ValueError) as error:
         return str(error)
-    return None if "vulnerabilities" in told else "its answer has no list of vulnerabilities"
+    return None if "vulnerabilities" in answered else "its answer has no list of vulnerabilities"
 
 
 def main() -> int:

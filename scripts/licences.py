@@ -50,26 +50,27 @@ def brought_along(packages: dict[str, dict[str, Any]]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def licence(name: str, told: dict[str, str]) -> str:
+def licence(name: str, known: dict[str, str]) -> str:
     """As the package itself says it: an SPDX expression, a short text, or its classifiers."""
     try:
         facts = metadata(name)
     except PackageNotFoundError:
-        return told.get(name, "?")
+        return known.get(name, "?")
     classifiers = [line.rpartition(" :: ")[2] for line in facts.get_all("Classifier") or () if "License ::" in line]
     text = str(facts["License"] or "").strip()
     short = text if text and len(text) <= LONGEST and "\n" not in text else ""
-    return str(facts["License-Expression"] or "") or short or ", ".join(classifiers) or told.get(name, "?")
+    return str(facts["License-Expression"] or "") or short or ", ".join(classifiers) or known.get(name, "?")
 
 
 def main(arguments: list[str]) -> int:
     """Write the page, or with `--check` say whether its names and versions are those of the lock."""
     wanted = brought_along(locked())
     page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    told = {name: (version, words) for name, version, words in ROW.findall(page.removeprefix(HEAD))}
+    on_page = {name: (version, licence_) for name, version, licence_ in ROW.findall(page.removeprefix(HEAD))}
     if "--check" in arguments:
-        return int({name: version for name, (version, _) in told.items()} != wanted)
-    words = {name: licence(name, {known: said for known, (_, said) in told.items()}) for name in wanted}
+        return int({name: version for name, (version, _) in on_page.items()} != wanted)
+    known = {name: licence_ for name, (_, licence_) in on_page.items()}
+    words = {name: licence(name, known) for name in wanted}
     PAGE.write_text(HEAD + "".join(f"| {n} | {v} | {words[n]} |\n" for n, v in wanted.items()), encoding="utf-8")
     print(f"{len(wanted)} packages, without a known licence: {[name for name in wanted if words[name] == '?']}")
     return 0

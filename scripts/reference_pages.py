@@ -48,7 +48,7 @@ Facts = TypeVar("Facts", bound=Hashable)
 
 
 def main() -> None:
-    """Rewrite every generated text of the checkout this module lies in, and tell on stderr which ones changed."""
+    """Rewrite every generated text of the checkout this module lies in, and report on stderr which ones changed."""
     root = checkout(Path(__file__).resolve())
     for path, text in generated(root).items():
         if path.read_text(encoding="utf-8") != text:
@@ -172,7 +172,7 @@ def errors_page(faults: Sequence[Mapping[str, object]] = ()) -> str:
         "# Errors: what happened, what was billed, what to try\n",
         _generated_from("skill/seedframe/errors.py and data/api_errors.json"),
         "## Seedframe's own answers\n",
-        "`error` in the JSON of a failed call is one of these; the keys beside it tell field, limits, codes, money.\n",
+        "`error` in the JSON of a failed call is one of these; the keys beside it give field, limits, codes, money.\n",
         _failures(),
         "## What the service says\n",
         "repeated: whether Seedframe asks again by itself. billed: what the answer proves.\n",

@@ -84,7 +84,7 @@ class InvalidRequest(SeedreamError):
 
 
 class _Noticed(Protocol):
-    """What the styler noticed, told in a language when it is shown."""
+    """What the styler noticed; it is worded in a language when it is shown."""
 
     def as_dict(self, language: Language = ...) -> dict[str, Any]: ...
 

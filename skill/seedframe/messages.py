@@ -78,6 +78,6 @@ def _read(language: Language) -> Iterator[tuple[str, str]]:
     folder = files("seedframe") / "data" / "messages" / language
     for entry in sorted(folder.iterdir(), key=lambda item: item.name):
         if entry.name.endswith(".json"):
-            room = entry.name.removesuffix(".json")
+            group = entry.name.removesuffix(".json")
             for name, sentence in json.loads(entry.read_text(encoding="utf-8")).items():
-                yield f"{room}.{name}", sentence
+                yield f"{group}.{name}", sentence

@@ -1,4 +1,4 @@
-"""The books: `journal` lists, explains and settles paid calls; `costs` sums them.
+"""The payment record on the command line: `history` lists, explains and settles paid calls; `costs` adds them up.
 
 In: options. Out: lines or JSON. Never in here: a payment.
 """
@@ -92,13 +92,13 @@ def _show(settings: Settings, as_json: bool, id: str) -> None:
 def _settle(settings: Settings, as_json: bool, id: str, billed: bool | None, slot: int | None, preview: bool) -> None:
     number = None if slot is None else slot - 1
 
-    async def settle(journal: Payments) -> _Told:
+    async def settle(journal: Payments) -> _Settled:
         await _found(journal, id)
         if billed is None:
             raise await _undecided(journal, id, number, settings)
         before = await _spent(journal, id)
         done = await (journal.what_if if preview else journal.settle)(id, billed=billed, slot=number)
-        return _Told(done, before, before + _stake(done.after) - _stake(done.before))
+        return _Settled(done, before, before + _stake(done.after) - _stake(done.before))
 
     described = _with_journal(settings, settle, as_json=as_json)
     if as_json:
@@ -111,7 +111,7 @@ def _settle(settings: Settings, as_json: bool, id: str, billed: bool | None, slo
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Settled:
     """A settlement, and what the day's spending was before it and is after it."""
 
     done: Settlement
@@ -120,7 +120,7 @@ class _Told:
 
 
 async def _undecided(journal: Payments, id: str, slot: int | None, settings: Settings) -> InvalidRequest:
-    """Nobody said which: what each word would do, and that nothing was done."""
+    """Neither option was given: what each of them would do, and that nothing was done."""
     effects = {
         name: _effect(await journal.what_if(id, billed=name == "billed", slot=slot), settings.language)
         for name in ("billed", "unbilled")
@@ -131,7 +131,7 @@ async def _undecided(journal: Payments, id: str, slot: int | None, settings: Set
 
 
 async def _spent(journal: Payments, id: str) -> Decimal:
-    """What is spent or reserved on the entry's day, in its currency, where bills add up with its own."""
+    """What is spent or reserved on the entry's day, in its currency, on all backends that share its budget."""
     entry = await _found(journal, id)
     facts = catalog()
     backends = facts.same_budget(facts.backend(entry.backend))
@@ -155,7 +155,7 @@ def _effect(done: Settlement, language: Language) -> str:
     return say("cli_fetch.settle-effect", language, currency=done.after.currency, **described)
 
 
-def _budget(described: _Told, settings: Settings) -> str:
+def _budget(described: _Settled, settings: Settings) -> str:
     entry = described.done.before
     day = {
         "day": entry.day,
@@ -191,7 +191,7 @@ def _costs(settings: Settings, as_json: bool, since: datetime | None, until: dat
 
 
 def _remarks(row: DailyCost, language: Language) -> list[str]:
-    """What is still reserved, and that a rehearsal's list price was charged to nobody."""
+    """What is still reserved, and that an emulated call's list price was not charged."""
     free = {backend.name for backend in catalog().backends if not backend.charges}
     described = [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []
     return [*described, say("cli.not-charged", language)] if row.backend in free else described

@@ -100,16 +100,16 @@ def _stamps(root: str) -> Iterator[tuple[int, int]]:
             if entry.name != "__pycache__":
                 yield from _stamps(entry.path)
         else:
-            told = entry.stat()
-            yield told.st_mtime_ns, told.st_size
+            found = entry.stat()
+            yield found.st_mtime_ns, found.st_size
 
 
 def _stamp(path: str) -> tuple[int, int]:
     try:
-        told = os.stat(path)  # noqa: PTH116
+        found = os.stat(path)  # noqa: PTH116
     except OSError:
         return 0, 0
-    return told.st_mtime_ns, told.st_size
+    return found.st_mtime_ns, found.st_size
 
 
 def _sweep(folder: str) -> None:

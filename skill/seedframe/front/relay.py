@@ -135,7 +135,7 @@ class Relay:
             self._handshake.append(line)
 
     def _started(self) -> WorkerProcess:
-        """The worker, told the handshake that was answered in its stead."""
+        """The worker, after it has received the handshake that was answered in its place."""
         from threading import Thread
 
         worker = self._worker = self._start_worker()

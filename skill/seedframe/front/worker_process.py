@@ -73,7 +73,7 @@ class Parent:
         self.channel = channel
 
     def report_end(self, code: int) -> None:
-        """Say how this process ends; a parent that is gone is told nothing."""
+        """Report how this process ends; a parent that is gone receives nothing."""
         with suppress(OSError):
             self.channel.sendall(bytes([code & 0xFF]))
 

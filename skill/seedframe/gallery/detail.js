@@ -19,11 +19,11 @@ const element = (name, className, ...children) => {
   return made;
 };
 
-const held = (record, told) => {
+const held = (record, caption) => {
   const image = imageOf(record);
   image.addEventListener("click", () => setLooking({ full: !looking.full }));
-  const part = element("div", record === looking.record && told ? "here" : "", element("div", "hold", image));
-  if (told) part.append(element("p", "told", told));
+  const part = element("div", record === looking.record && caption ? "here" : "", element("div", "hold", image));
+  if (caption) part.append(element("p", "caption", caption));
   return part;
 };
 

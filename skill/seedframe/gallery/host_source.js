@@ -45,7 +45,7 @@ const ofResult = (result) => {
     notices: [...(facts.warnings ?? []), ...(facts.findings ?? []).map(({ message }) => message)],
     references: (facts.references ?? []).map((path) => ({ path, id: null })),
     variation: { tool: facts.tool, arguments: { prompt: facts.prompt, ...(facts.references ? { images: facts.references } : {}), model: facts.model, as_is: true } },
-    held: previews.length ? dataAddress(each ? previews[at] : previews[0]) : null, told: facts,
+    held: previews.length ? dataAddress(each ? previews[at] : previews[0]) : null, facts,
   }));
   return { text, pictures };
 };
@@ -59,7 +59,7 @@ const source = {
     return this.kept.get(record.id);
   },
   full(record) { return this.preview(record); },
-  sidecar: async (record) => record.told ?? record,
+  sidecar: async (record) => record.facts ?? record,
   async list() {
     const earlier = host.abilities.serverResources ? JSON.parse((await read("seedframe://gallery")).text).pictures : [];
     const handles = new Set(this.made.map(({ handle }) => handle));

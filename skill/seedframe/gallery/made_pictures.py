@@ -1,4 +1,4 @@
-"""What lies in an output folder, as its sidecars tell it.
+"""What lies in an output folder, read from its sidecars.
 
 In: a folder of unknown origin. Out: a `Record` per picture that has a sidecar, newest first. Files are opened only
 inside the folder, hidden ones and links out of it never. Never in here: pixels, the payment record, HTML.
@@ -45,7 +45,7 @@ class Record:
 
     @property
     def media_type(self) -> str:
-        """By its name; a browser is told not to guess."""
+        """By its name; browsers are asked not to guess."""
         return TYPES[self.path.suffix.lower()]
 
 
@@ -103,9 +103,9 @@ class Gallery:
 
 def describe_record(record: Record, gallery: Gallery) -> dict[str, Any]:
     """What a page shows of a picture, JSON-ready and bounded in kind: unknown or odd fields are left out."""
-    told = record.sidecar
-    picture = _dict(told.get("picture"))
-    references = [gallery.reference(shown) for shown in _texts(told.get("references"))]
+    sidecar = record.sidecar
+    picture = _dict(sidecar.get("picture"))
+    references = [gallery.reference(shown) for shown in _texts(sidecar.get("references"))]
     return {
         "id": record.id,
         "name": record.path.name,
@@ -116,26 +116,26 @@ def describe_record(record: Record, gallery: Gallery) -> dict[str, Any]:
         "bytes": _number(picture.get("bytes")),
         "ratio": _text(picture.get("ratio")),
         "handle": _text(picture.get("id")),
-        "call": _text(told.get("id")),
-        "tool": _text(told.get("tool")),
-        "model": _text(told.get("model")),
-        "backend": _text(told.get("backend")),
-        "emulated": told.get("emulated") is True,
-        "created": _text(told.get("created")),
-        "prompt": _text(told.get("prompt")),
-        "negative": _text(told.get("negative_prompt")),
-        "seed": _number(told.get("seed")),
-        "price": price_of(told),
-        "currency": _text(_dict(told.get("cost")).get("currency")),
-        "notices": _notices(told),
+        "call": _text(sidecar.get("id")),
+        "tool": _text(sidecar.get("tool")),
+        "model": _text(sidecar.get("model")),
+        "backend": _text(sidecar.get("backend")),
+        "emulated": sidecar.get("emulated") is True,
+        "created": _text(sidecar.get("created")),
+        "prompt": _text(sidecar.get("prompt")),
+        "negative": _text(sidecar.get("negative_prompt")),
+        "seed": _number(sidecar.get("seed")),
+        "price": price_of(sidecar),
+        "currency": _text(_dict(sidecar.get("cost")).get("currency")),
+        "notices": _notices(sidecar),
         "references": references,
-        "variation": variation(told, [reference["path"] for reference in references]),
+        "variation": variation(sidecar, [reference["path"] for reference in references]),
     }
 
 
-def price_of(told: Mapping[str, Any]) -> str | None:
+def price_of(sidecar: Mapping[str, Any]) -> str | None:
     """What one picture of the call cost, as a plain decimal; None where no price is known."""
-    cost = _dict(told.get("cost"))
+    cost = _dict(sidecar.get("cost"))
     try:
         amount = Decimal(str(cost["amount"])) / max(1, int(cost.get("pictures") or 1))
     except (KeyError, ValueError, TypeError, InvalidOperation):
@@ -143,18 +143,18 @@ def price_of(told: Mapping[str, Any]) -> str | None:
     return format(amount.quantize(Decimal("0.0001")).normalize(), "f") if amount.is_finite() else None
 
 
-def variation(told: Mapping[str, Any], images: Sequence[str | None]) -> dict[str, Any] | None:
+def variation(sidecar: Mapping[str, Any], images: Sequence[str | None]) -> dict[str, Any] | None:
     """The call that makes another picture of the same words: `{tool, arguments}`. It is shown, never made."""
-    tool, prompt = told.get("tool"), _text(told.get("prompt"))
+    tool, prompt = sidecar.get("tool"), _text(sidecar.get("prompt"))
     if tool not in {"generate_image", "edit_image"} or not prompt:
         return None
-    asked = _text(_dict(told.get("frame")).get("ratio"))
+    asked = _text(_dict(sidecar.get("frame")).get("ratio"))
     given = {
         "prompt": prompt,
         "images": list(images),
-        "model": _text(told.get("model")),
+        "model": _text(sidecar.get("model")),
         "ratio": asked,
-        "negative_prompt": _text(told.get("negative_prompt")),
+        "negative_prompt": _text(sidecar.get("negative_prompt")),
         "as_is": True,
     }
     return {"tool": tool, "arguments": {name: value for name, value in given.items() if value}}
@@ -184,13 +184,13 @@ def _record(sidecar: Path, folder: Path, state: tuple[int, int]) -> Record | Non
         return None
     try:
         with open_confined(sidecar, [folder]) as file:
-            told = json.loads(file.read(LARGEST_SIDECAR))
+            content = json.loads(file.read(LARGEST_SIDECAR))
     except (OSError, NoFile, Outside, ValueError, RecursionError):
         return None
-    if not isinstance(told, dict) or told.get("seedframe") != 1:
+    if not isinstance(content, dict) or content.get("seedframe") != 1:
         return None
     path = sidecar.with_name(sidecar.name.removesuffix(SIDECAR))
-    return Record(_id(path, folder), path, state[0] / 1e9, redact(told, long_words=True))
+    return Record(_id(path, folder), path, state[0] / 1e9, redact(content, long_words=True))
 
 
 def _id(path: Path, folder: Path) -> str:
@@ -198,10 +198,10 @@ def _id(path: Path, folder: Path) -> str:
     return hashlib.sha256(inside.encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def _notices(told: Mapping[str, Any]) -> list[str]:
-    findings = told.get("findings")
+def _notices(sidecar: Mapping[str, Any]) -> list[str]:
+    findings = sidecar.get("findings")
     found = [_text(_dict(one).get("message")) for one in findings] if isinstance(findings, list) else []
-    return [*_texts(told.get("warnings")), *(text for text in found if text)]
+    return [*_texts(sidecar.get("warnings")), *(text for text in found if text)]
 
 
 def _dict(value: Any) -> dict[str, Any]:

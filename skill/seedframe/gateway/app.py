@@ -140,7 +140,7 @@ async def _health(parts: GatewayParts, _request: Request) -> Response:
 
 
 async def _file(parts: GatewayParts, request: Request) -> Response:
-    """A picture, to whoever was told its address."""
+    """A finished picture, for whoever has its signed address."""
     path = parts.files.file(request.url.path)
     if path is None:
         return Response(status_code=404)

@@ -39,8 +39,8 @@ class ErrorAnswer:
     @property
     def headers(self) -> dict[str, str]:
         """For SDKs that repeat by themselves."""
-        told = {"x-should-retry": "true" if self.again else "false"}
-        return told if self.retry_after is None else {**told, "retry-after": f"{self.retry_after:g}"}
+        headers = {"x-should-retry": "true" if self.again else "false"}
+        return headers if self.retry_after is None else {**headers, "retry-after": f"{self.retry_after:g}"}
 
 
 class RequestRefused(SeedreamError):
@@ -69,7 +69,7 @@ def _from_service(error: ApiError, language: Language) -> ErrorAnswer:
     known = next((row for row in api_errors() if row.code == error.code), None)
     status = error.status if error.status >= 400 else known.status if known else 500
     again = error.retry == "later" and error.facts.get("billed", "no") == "no"
-    words = error.message.values.get("told")
+    words = error.message.values.get("original")
     message = f"{words} {error.advice.text(language) if error.advice else ''}" if words else _text(error, language)
     kind = known.type if known else ""
     code = error.code or "InternalServiceError"
@@ -86,8 +86,8 @@ def _row(error: SeedreamError) -> Mapping[str, Any]:
 
 
 def _text(error: SeedreamError, language: Language) -> str:
-    told = [error.message, error.advice] if error.advice else [error.message]
-    return " ".join(message.text(language) for message in told)
+    messages = [error.message, error.advice] if error.advice else [error.message]
+    return " ".join(message.text(language) for message in messages)
 
 
 @cache

@@ -55,8 +55,8 @@ class GatewayMetrics:
         for currency, amount in sorted(self._spent.items()):
             samples["spent_total"].append(f"{_PREFIX}spent_total{_labelled((('currency', currency),))} {amount:g}")
         lines = []
-        for name, told in samples.items():
-            lines += [f"# HELP {_PREFIX}{name} {_HELP[name]}", f"# TYPE {_PREFIX}{name} counter", *told]
+        for name, rows in samples.items():
+            lines += [f"# HELP {_PREFIX}{name} {_HELP[name]}", f"# TYPE {_PREFIX}{name} counter", *rows]
         lines += [f"# TYPE {_PREFIX}in_flight gauge", f"{_PREFIX}in_flight {self.in_flight}", *self._histogram()]
         return "\n".join(lines) + "\n"
 

@@ -227,7 +227,7 @@ class _Answering:
         self._streamed.add(index)
 
     async def all(self, facts: Mapping[str, Any], addresses: Mapping[int, str]) -> None:
-        """Whatever was not told yet, to the last byte. `addresses`: the service's own, by picture number."""
+        """Everything that was not sent yet, to the last byte. `addresses`: the service's own, by picture number."""
         if self._asked.wire.stream:
             await self._rest(facts)
             return
@@ -267,14 +267,14 @@ class _Answering:
     def _reply_headers(self, facts: Mapping[str, Any]) -> dict[str, str]:
         """The headers of an answer: the service's own id of the request, the payment's, what it cost."""
         cost = facts["cost"]
-        told = {**self._headers, "x-seedframe-entry": str(facts["id"])}
+        headers = {**self._headers, "x-seedframe-entry": str(facts["id"])}
         if facts["request_ids"]:
-            told["x-request-id"] = str(facts["request_ids"][0])
+            headers["x-request-id"] = str(facts["request_ids"][0])
         if any(facts.get(mark) for mark in ("replayed", "joined", "fetched")):
-            told["x-seedframe-replayed"] = "1"
+            headers["x-seedframe-replayed"] = "1"
         if cost["amount"] is not None:
-            told["x-seedframe-cost"] = f"{cost['amount']} {cost['currency']}"
-        return told
+            headers["x-seedframe-cost"] = f"{cost['amount']} {cost['currency']}"
+        return headers
 
 
 class _Folder:
@@ -317,7 +317,7 @@ async def _first_end(making: asyncio.Task[None], left: asyncio.Event) -> None:
 
 
 async def _silent(_message: Message) -> None:
-    """Nobody is told before the end."""
+    """An answer that is not streamed shows no progress."""
 
 
 def _is_on(headers: Mapping[str, str], name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Addresses of finished pictures that only whoever was told them can know, valid for a day.
+"""Signed addresses of finished pictures: nobody can guess one, and each is valid for a day.
 
 In: a file's path. Out: an address that names the path and its end, signed; and back again, for whoever shows it.
 Never in here: a file that was not signed by this installation, a list of files.

@@ -25,7 +25,7 @@ _CHANNELS = {"L": 1, "P": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _KEPT = frozenset({b"PLTE", b"tRNS"})
 _PIECE = 1 << 16
 _INTERLACED = 28
-"""Where IHDR tells of interlacing, counted from the file's start."""
+"""Where IHDR says whether the picture is interlaced, counted from the file's start."""
 
 
 def reads_in_bands(file: BinaryIO, header: Header) -> bool:

@@ -1,4 +1,4 @@
-"""Whether a picture file is whole, told by its structure: no pixel is decoded.
+"""Whether a picture file is whole, judged by its structure: no pixel is decoded.
 
 In: a file being read once. Out: whether it carries more than pixels (metadata, bytes behind its end). A file that is
 cut off or whose checksums do not fit raises EOFError, ValueError, KeyError or struct.error.
@@ -135,12 +135,12 @@ def _gif_colours(flags: int) -> int:
 
 def walk_bmp(file: SequentialReader) -> bool:
     """The pixels that width, height and depth promise; only uncompressed ones have a known length."""
-    told, pixels = struct.unpack("<2xI4xI", file.exactly(14))
+    declared, pixels = struct.unpack("<2xI4xI", file.exactly(14))
     width, height, bits, packing, coded = struct.unpack("<4xii2xHII", file.exactly(24))
     plain = (abs(width) * bits + 31) // 32 * 4 * abs(height)
     needed = pixels + (plain if packing in {0, 3, 6} else coded)
     file.skip(max(0, needed - file.position))
-    return file.rest() > max(0, int(told) - int(needed))
+    return file.rest() > max(0, int(declared) - int(needed))
 
 
 WALKS: Mapping[str, Walk] = {

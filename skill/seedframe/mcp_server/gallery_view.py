@@ -30,7 +30,7 @@ TOOL_META = {"ui": {"resourceUri": PAGE}}
 """What a tool says whose results the page shows."""
 
 MOST_LISTED = 60
-"""Pictures told to a host at once; its message must stay small."""
+"""The most pictures in one answer to a host: its message must stay small."""
 
 
 class GalleryView:
@@ -67,9 +67,9 @@ class GalleryView:
             return await resources.read_resource(ctx, params)
         gallery = await self._opened(ctx)
         if uri == RECORDS:
-            told = await asyncio.to_thread(_listed, gallery)
+            listed = await asyncio.to_thread(_listed, gallery)
             return t.ReadResourceResult(
-                contents=[t.TextResourceContents(uri=uri, mime_type="application/json", text=told)]
+                contents=[t.TextResourceContents(uri=uri, mime_type="application/json", text=listed)]
             )
         small = await asyncio.to_thread(self._small, gallery, uri.removeprefix(f"{RECORDS}/"))
         if small is None:
@@ -90,8 +90,8 @@ class GalleryView:
 
 def _listed(gallery: Gallery) -> str:
     records = gallery.records()
-    told = [describe_record(record, gallery) for record in records[:MOST_LISTED]]
-    return json.dumps({"total": len(records), "pictures": told}, ensure_ascii=False)
+    pictures = [describe_record(record, gallery) for record in records[:MOST_LISTED]]
+    return json.dumps({"total": len(records), "pictures": pictures}, ensure_ascii=False)
 
 
 def _is_remote(ctx: Any) -> bool:

@@ -104,12 +104,12 @@ def _unrepeated(slots: Slots, sheet: Sheet) -> dict[str, list[Phrase]]:
     everything = [piece for order in ordered(slots, sheet) for slot in order for piece in slots.get(slot, ())]
     own = {clause for piece in everything if piece.own for clause in _clauses(piece.text, sheet)}
     kept: dict[str, list[Phrase]] = {}
-    told: set[str] = set()
+    stated: set[str] = set()
     for piece in everything:
         clauses = set(_clauses(piece.text, sheet))
-        if not piece.own and (clauses <= told | own or _said(piece, everything)):
+        if not piece.own and (clauses <= stated | own or _said(piece, everything)):
             continue
-        told |= clauses
+        stated |= clauses
         kept.setdefault(piece.slot, []).append(piece)
     return kept
 

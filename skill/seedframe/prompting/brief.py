@@ -262,9 +262,9 @@ def avoid_id(text: str, lexicon: Lexicon) -> str | None:
 def _reference(place: int, raw: str | Mapping[str, Any], lexicon: Lexicon) -> BriefReference:
     if isinstance(raw, str):
         raw = {"role": raw}
-    told = raw.get("role", {})
-    role = lexicon.role_index.get(key_of(told)) if isinstance(told, str) else None
-    known = {language: lexicon.roles[role][language] for language in ("zh", "en")} if role else told
+    given = raw.get("role", {})
+    role = lexicon.role_index.get(key_of(given)) if isinstance(given, str) else None
+    known = {language: lexicon.roles[role][language] for language in ("zh", "en")} if role else given
     return BriefReference(raw.get("n", place), prompt_words(raw.get("take", known)), role)
 
 

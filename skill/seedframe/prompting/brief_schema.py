@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 FREE = ("subject", "action", "setting")
-"""Fields told in the caller's own words."""
+"""Fields in the caller's own words."""
 PICKED = (
     "image_use",
     "shot_size",
@@ -263,16 +263,16 @@ def _item(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
 
 def _reference() -> dict[str, Any]:
     entry = _item({"n": _IMAGE, "role": _WORDS, "take": _WORDS})
-    told = "a role such as face, outfit or scene, or {n, role, take}"
-    return {**entry, "description": told, "type": ["string", "object"], "pattern": r"\S"}
+    description = "a role such as face, outfit or scene, or {n, role, take}"
+    return {**entry, "description": description, "type": ["string", "object"], "pattern": r"\S"}
 
 
 def _subject() -> dict[str, Any]:
     kind = {"enum": list(KINDS), "description": ", ".join(KINDS)}
     count = {"type": "integer", "minimum": 1, "maximum": 99, "description": "an integer from 1 to 99"}
     parts = {"zh": _SAID, "en": _SAID, **dict.fromkeys(CAST, _WORDS), "kind": kind, "count": count}
-    told = "text, or an object with text, name, position, action, kind, count"
-    return {**_WORDS, "properties": parts, "description": told}
+    description = "text, or an object with text, name, position, action, kind, count"
+    return {**_WORDS, "properties": parts, "description": description}
 
 
 def _edit() -> dict[str, Any]:

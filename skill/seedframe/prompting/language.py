@@ -1,7 +1,7 @@
 """How long a text is and which language it is in, decided by counting.
 
 In: text. Out: counts, shares, a language's code, the text with its quotations emptied. Never in here: a limit on
-prompts, a guess by meaning. What tells languages apart is data: prompts/languages.json.
+prompts, a guess by meaning. How languages are told apart is data: prompts/languages.json.
 """
 
 from __future__ import annotations

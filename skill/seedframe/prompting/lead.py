@@ -48,7 +48,7 @@ def lead_slots(brief: Brief, sheet: Sheet, say: Say, *, prompt: str) -> Slots:
 
 
 def _apart(several: str, action: str, brief: Brief, sheet: Sheet) -> tuple[str, str, Slots]:
-    """Subjects told one by one, and what they do together behind them or in a sentence of its own."""
+    """Subjects described one by one, and what they do together behind them or in a sentence of its own."""
     together = _together(action, brief, sheet)
     joint = sheet.rule("subject").get("together_joined")
     if joint and together:
@@ -68,12 +68,12 @@ def _bound(slot: str, text: str, sheet: Sheet) -> list[Phrase]:
 def _where(setting: str, sheet: Sheet, brief: Brief, *, lead: str) -> Slots:
     """The setting: a place in the lead sentence where it can be one, a sentence of its own where it cannot."""
     rule = sheet.rule("setting")
-    told = brief.setting_lead
-    if not setting or told or not lead or "place" not in rule:
-        return {"setting": _scene(setting, sheet, told)}
+    own_lead = brief.setting_lead
+    if not setting or own_lead or not lead or "place" not in rule:
+        return {"setting": _scene(setting, sheet, own_lead)}
     found = placed(setting, rule["place"])
     if not found:
-        return {"setting": _scene(setting, sheet, told)}
+        return {"setting": _scene(setting, sheet, own_lead)}
     place, rest = found
     if not sheet.fronted:
         phrase = f"{place}{sheet.marks['piece']}{rest}" if rest else place
@@ -86,12 +86,12 @@ def _rest(text: str, rule: Mapping[str, Any]) -> str:
     return text if not text or re.search(rule["rest_clause"], text) else rule["rest_lead"] + text
 
 
-def _scene(text: str, sheet: Sheet, told: BriefWords | None) -> list[Phrase]:
+def _scene(text: str, sheet: Sheet, own_lead: BriefWords | None) -> list[Phrase]:
     rule = sheet.rule("setting")
     first = text.partition(sheet.marks["piece"].strip())[0]
     lead = rule.get("lead_backdrop" if re.search(rule.get("backdrop", r"(?!)"), first) else "lead", "")
-    if told:
-        lead = told.get(sheet.language) or ""
+    if own_lead:
+        lead = own_lead.get(sheet.language) or ""
     elif lead and re.match(rule["lead_unless"], text):
         lead = ""
     (piece,) = _bound("setting", text, sheet)
@@ -121,18 +121,18 @@ def _is_way(way: Mapping[str, Any], kind: str, text: str) -> bool:
 def _several(brief: Brief, sheet: Sheet, say: Say, *, at: bool) -> tuple[str, bool]:
     """Each of several subjects with its place, name, looks and doing, never mixed with another's; plain when short."""
     rule = sheet.rule("subject")
-    told = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
+    described = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
     idle = [_idle(subject) for subject in brief.subjects]
-    if told and all(idle) and not any(sheet.marks["piece"].strip() in text for text in told):
-        *most, last = told
+    if described and all(idle) and not any(sheet.marks["piece"].strip() in text for text in described):
+        *most, last = described
         return str(rule["several_plain"]).join(filter(None, [sheet.marks["list"].join(most), last])), True
     first = rule.get("first_idle_at", rule["first_idle"]) if at else rule["first_idle"]
     forms = [(rule["idle"] if place else first) if rests else "{text}" for place, rests in enumerate(idle)]
-    return str(rule["several"]).join(form.format(text=text) for form, text in zip(forms, told, strict=True)), False
+    return str(rule["several"]).join(form.format(text=text) for form, text in zip(forms, described, strict=True)), False
 
 
 def _idle(subject: Subject) -> bool:
-    """Nothing but its looks is told of it."""
+    """Nothing but its looks is described."""
     return not (subject.name or subject.position or subject.action)
 
 

@@ -32,7 +32,7 @@ class LintContext:
     scene: SceneContent
     picked: tuple[Term, ...]
     terms: tuple[Term, ...]
-    told: bool
+    has_content: bool
     set_size: int | None
     spoken: str | None
     keyframe: bool

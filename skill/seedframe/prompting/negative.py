@@ -138,18 +138,18 @@ def _default(ban: Exclusion, extra: Sequence[str]) -> list[str]:
 
 def _restated(ban: Exclusion, avoided: _Avoided) -> Negative:
     said: list[BriefWords] = []
-    told: list[str] = []
+    worded: list[str] = []
     left: list[str] = []
     for item in _parted(ban.given or ""):
         entry = ban.lexicon.avoid.get(avoid_id(item, ban.lexicon) or "")
         words = restated(entry, ban.scene) if entry else None
         if words:
             said.append(words)
-        (told if words else left).append(item)
+        (worded if words else left).append(item)
     findings = avoided.findings()
-    if told or left:
-        code = ban.sheet.negative["told"]
-        findings = (finding(code, restated=told or ["-"], left=left or ["-"]), *findings)
+    if worded or left:
+        code = ban.sheet.negative["finding"]
+        findings = (finding(code, restated=worded or ["-"], left=left or ["-"]), *findings)
     return Negative(None, tuple(dict.fromkeys((*avoided.positive, *said))), findings)
 
 

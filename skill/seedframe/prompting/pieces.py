@@ -206,8 +206,8 @@ class Wording:
             given = self.brief.given.get(look.id)
             name = (given and given.get(self.sheet.language)) or look.wording(self.sheet.wording["name"])
         form = self.sheet.forms["text" if name else "text_plain"]
-        told = form.format(where=where, content=item.content.translate(_INNER_QUOTES), type=name)
-        return told.strip() if where else told.replace("  ", " ").strip()
+        sentence = form.format(where=where, content=item.content.translate(_INNER_QUOTES), type=name)
+        return sentence.strip() if where else sentence.replace("  ", " ").strip()
 
     def _group(self) -> list[Phrase]:
         if not self.frame.count:
@@ -216,8 +216,8 @@ class Wording:
         return [Phrase("group", self.sheet.forms["group"].format(count=self.frame.count), own=True), *link]
 
     def _frames(self) -> list[Phrase]:
-        told = [self.say(words, f"brief.group.items[{place}]") for place, words in enumerate(self.brief.frames)]
-        frames = [self.sheet.forms["frame"].format(n=place, text=text) for place, text in enumerate(told, 1)]
+        texts = [self.say(words, f"brief.group.items[{place}]") for place, words in enumerate(self.brief.frames)]
+        frames = [self.sheet.forms["frame"].format(n=place, text=text) for place, text in enumerate(texts, 1)]
         return [Phrase("frames", frame, own=True) for frame in frames]
 
     def _ratio(self) -> list[Phrase]:

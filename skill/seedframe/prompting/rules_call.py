@@ -83,9 +83,9 @@ def ratio(case: LintContext) -> Iterator[PromptFinding]:
     wanted = orientation(case.prompt_input.ratio) if case.prompt_input.ratio else None
     if not case.prompt_input.ratio or not wanted:
         return
-    told = [f"{match[1]}:{match[2]}" for match in _RATIO.finditer(case.bare)]
+    named = [f"{match[1]}:{match[2]}" for match in _RATIO.finditer(case.bare)]
     shapes = {"square": (), "portrait": ("portrait",), "landscape": ("landscape",), "panorama": ("landscape",)}
-    other = [name for name in told if name in rule_table()["ratios"] and not _same(name, case.prompt_input.ratio)]
+    other = [name for name in named if name in rule_table()["ratios"] and not _same(name, case.prompt_input.ratio)]
     for shape, expression in rule_table()["patterns"]["orientation"].items():
         if shape not in shapes[wanted]:
             other += [match[0] for match in re.finditer(expression, case.bare, re.IGNORECASE)]

@@ -15,7 +15,7 @@ from seedframe.prompting.types import PromptFinding
 
 
 def conflicts(case: LintContext) -> Iterator[PromptFinding]:
-    """Pairs that cannot both be true; strict houses refuse what was picked twice: a free text may mean else."""
+    """Pairs that cannot both be true. Strict mode refuses only picked terms: a free text may mean something else."""
     picked = {term.id for term in case.picked}
     present = picked if case.set_size else {term.id for term in case.terms}
     for conflict in case.lexicon.conflicts:

@@ -25,7 +25,7 @@ _STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
 
 def empty(case: LintContext) -> Iterator[PromptFinding]:
     """There is nothing to paint: no word and no sign that stands for something."""
-    if case.prompt_input.words_needed and not (case.told and any(map(_says, case.prompt))):
+    if case.prompt_input.words_needed and not (case.has_content and any(map(_says, case.prompt))):
         yield finding("EMPTY")
 
 
@@ -52,13 +52,13 @@ def length(case: LintContext) -> Iterator[PromptFinding]:
         yield finding("LEN_OVER", han=case.counts.han, words=case.counts.words, percent=percent, **advised)
     elif share > limits("LEN_NEAR")["above"]:
         yield finding("LEN_NEAR", percent=percent)
-    elif case.told and not case.scene.edit and share < limits("LEN_SHORT")["below"]:
+    elif case.has_content and not case.scene.edit and share < limits("LEN_SHORT")["below"]:
         yield finding("LEN_SHORT")
 
 
 def language(case: LintContext) -> Iterator[PromptFinding]:
     """The text is not in the language the model reads best."""
-    if not case.told or not case.foreign:
+    if not case.has_content or not case.foreign:
         return
     code = "LANG_5" if case.concerns("LANG_5") else "LANG_45"
     name = case.spoken if case.spoken != case.sheet.language else "mixed"

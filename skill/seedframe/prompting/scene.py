@@ -1,4 +1,4 @@
-"""What is in the picture, as far as its words tell: people and how many, animals, things, places, what the frame shows.
+"""What is in the picture, as far as its words say: people and how many, animals, things, places, what the frame shows.
 
 In: the brief, the words, the terms. Out: a `Scene` of flags that conditions in the data are checked against. The flags
 and their words are data: prompts/scene.json. Never in here: a wording, what follows from a flag.
@@ -53,7 +53,7 @@ class SceneContent:
 
 
 @cache
-def book() -> Mapping[str, Any]:
+def scene_data() -> Mapping[str, Any]:
     """The data as it lies in the file."""
     data: Mapping[str, Any] = json.loads((folder("prompts") / "scene.json").read_text(encoding="utf-8"))
     return data
@@ -75,17 +75,17 @@ def scene_of(brief: Brief, text: str, terms: Iterable[Term], lexicon: Lexicon, *
 
 
 def subject_kinds(brief: Brief, text: str) -> set[Kind]:
-    """What the picture is of: the kind of each subject, told or read from its words; from the text without a brief."""
+    """The kind of each subject of the picture, as stated or read from its words; without a brief, from the text."""
     if brief.subjects:
         return {subject.kind or kind_of(subject.text.all) for subject in brief.subjects}
-    told = brief.free.get("subject") or brief.free.get("setting")
-    return {kind_of(text if told is None else told.zh or told.all)}
+    words = brief.free.get("subject") or brief.free.get("setting")
+    return {kind_of(text if words is None else words.zh or words.all)}
 
 
 def kind_of(text: str) -> Kind:
     """Person, animal, place or thing, by the last noun of the first phrase."""
     language = "zh" if han(text) else "en"
-    kinds = book()["kinds"]
+    kinds = scene_data()["kinds"]
     found = re.match(kinds["head"][language], text.strip(), re.IGNORECASE)
     head = (found[0] if found else text).strip()
     if people_in(head):
@@ -106,23 +106,23 @@ def people_count(brief: Brief, text: str) -> int | None:
         counts = [_counted(subject) for subject in brief.subjects if _is_person(subject)]
         return None if None in counts else sum(filter(None, counts)) or None
     subject = brief.free.get("subject")
-    told = (subject.zh or subject.all) if subject else text
-    language = "zh" if han(told) else "en"
-    rest = text.replace(told, " ") if subject else ""
-    if re.search(book()["count"][language]["others"], rest, re.IGNORECASE):
+    words = (subject.zh or subject.all) if subject else text
+    language = "zh" if han(words) else "en"
+    rest = text.replace(words, " ") if subject else ""
+    if re.search(scene_data()["count"][language]["others"], rest, re.IGNORECASE):
         return None
-    return _count_zh(told) if language == "zh" else _count_en(told)
+    return _count_zh(words) if language == "zh" else _count_en(words)
 
 
 def position_of(words: str) -> Mapping[str, str] | None:
     """The wording of a known position (left, 右侧 …) in both languages."""
     key = words.strip().casefold()
-    return next((entry for entry in book()["positions"].values() if key in entry["names"]), None)
+    return next((entry for entry in scene_data()["positions"].values() if key in entry["names"]), None)
 
 
 def number_word(count: int, language: str) -> str:
     """两, three; figures beyond ten."""
-    said: list[str] = book()["count"]["said"][language]
+    said: list[str] = scene_data()["count"]["said"][language]
     return said[count] if count < len(said) else str(count)
 
 
@@ -140,12 +140,12 @@ def _is_person(subject: Subject) -> bool:
 def _counted(subject: Subject) -> int | None:
     if subject.count:
         return subject.count
-    told = subject.text.zh or subject.text.all
-    return (_count_zh(told) if han(told) else _count_en(told)) or 1
+    words = subject.text.zh or subject.text.all
+    return (_count_zh(words) if han(words) else _count_en(words)) or 1
 
 
 def _count_zh(text: str) -> int | None:
-    rules = book()["count"]["zh"]
+    rules = scene_data()["count"]["zh"]
     end = re.search(r"[，；。]", text)
     while end and re.match(rules["joined"], text[end.start() :]):
         end = re.compile(r"[，；。]").search(text, end.end())
@@ -163,7 +163,7 @@ def _count_zh(text: str) -> int | None:
 
 
 def _count_en(text: str) -> int | None:
-    rules = book()["count"]["en"]
+    rules = scene_data()["count"]["en"]
     counts = [_count_part(part.strip(), rules) for part in _JOINTS.split(text) if people_in(part)]
     return None if not counts or None in counts else sum(filter(None, counts))
 
@@ -174,7 +174,7 @@ def _count_part(part: str, rules: Mapping[str, str]) -> int | None:
     number = _number(part.split(maxsplit=1)[0].casefold())
     if number:
         return number
-    found = re.match(book()["kinds"]["head"]["en"], part, re.IGNORECASE)
+    found = re.match(scene_data()["kinds"]["head"]["en"], part, re.IGNORECASE)
     head = (found[0] if found else part).strip()
     if re.search(rules["many"], part, re.IGNORECASE) or re.search(rules["plural"], head, re.IGNORECASE):
         return None
@@ -184,22 +184,22 @@ def _count_part(part: str, rules: Mapping[str, str]) -> int | None:
 def _number(figure: str) -> int | None:
     if figure.isdigit():
         return int(figure)
-    names = {name: value for said in book()["count"]["said"].values() for value, name in enumerate(said)} | {"二": 2}
-    return names.get(figure)
+    lists = scene_data()["count"]["said"].values()
+    return {"二": 2, **{name: value for names in lists for value, name in enumerate(names)}}.get(figure)
 
 
 def _termed(present: set[str]) -> Iterator[str]:
-    return (flag for flag, ids in book()["terms"].items() if not present.isdisjoint(ids))
+    return (flag for flag, ids in scene_data()["terms"].items() if not present.isdisjoint(ids))
 
 
 def _worded(text: str) -> Iterator[str]:
-    for flag, patterns in book()["words"].items():
+    for flag, patterns in scene_data()["words"].items():
         if any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns.values()):
             yield flag
 
 
 def _derived(flags: frozenset[str], count: int | None) -> frozenset[str]:
-    for flag, ways in book()["derived"].items():
+    for flag, ways in scene_data()["derived"].items():
         if any(SceneContent(flags, count).fits(way) for way in ways):
             flags |= {flag}
     return flags

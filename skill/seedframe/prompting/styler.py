@@ -57,12 +57,12 @@ def style(prompt_input: PromptInput) -> StyledPrompt:
         scene=scene,
         picked=brief.terms,
         terms=terms,
-        told=bool((prompt_input.prompt or "").strip()) or brief.has_content,
+        has_content=bool((prompt_input.prompt or "").strip()) or brief.has_content,
         set_size=prompt_input.group or brief.count,
         spoken=spoken(prompt),
         keyframe=_keyframe(prompt_input, brief, sheet_),
     )
-    left_out = (*said, *_limited(brief, sheet_), *_dropped(dropped), *_untold(case, tasks, negative.tasks))
+    left_out = (*said, *_limited(brief, sheet_), *_dropped(dropped), *_left_out(case, tasks, negative.tasks))
     noticed = (*brief.findings, *negative.findings, *left_out, *_added(worded, prompt), *_ruled(case))
     return StyledPrompt(
         prompt=prompt,
@@ -104,7 +104,7 @@ def _worded(
     foreign = spoken(own) not in (None, sheet_.language) and not prompt_input.as_is
     tasks = (_translation("prompt", own, sheet_),) if foreign else ()
     if brief is _NOTHING:
-        return _with_wishes(own, negative.positive), (), tasks, ()
+        return _with_positive_wordings(own, negative.positive), (), tasks, ()
     asked = prompt_input.group or brief.count
     frame = Frame(
         prompt=own,
@@ -151,13 +151,13 @@ def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
     return HostTask(field, sheet_.language, text, message)
 
 
-def _with_wishes(text: str, inputs: tuple[BriefWords, ...]) -> str:
+def _with_positive_wordings(text: str, inputs: tuple[BriefWords, ...]) -> str:
     """A free text followed by the positive wordings it does not contain yet."""
     if not text.strip():
         return text
     zh = spoken(text) == "zh"
-    told = [words.zh if zh else words.en for words in inputs]
-    new = [prompt_input for prompt_input in told if prompt_input and prompt_input not in text]
+    wordings = [words.zh if zh else words.en for words in inputs]
+    new = [wording for wording in wordings if wording and wording not in text]
     if not new:
         return text
     body = text.rstrip()
@@ -185,7 +185,7 @@ def _added(before: str, prompt: str) -> Iterator[PromptFinding]:
         yield finding("GROUP_TRIGGER", added=prompt[len(before.rstrip()) :].strip(" 。."))
 
 
-def _untold(case: LintContext, tasks: tuple[HostTask, ...], banned: tuple[HostTask, ...]) -> Iterator[PromptFinding]:
+def _left_out(case: LintContext, tasks: tuple[HostTask, ...], banned: tuple[HostTask, ...]) -> Iterator[PromptFinding]:
     """Fields in the other language within a prompt that otherwise is in the model's, and what could not be sent."""
     if tasks and not case.foreign:
         language = Message(f"styling.language-{case.sheet.language}")
@@ -198,8 +198,8 @@ def _untold(case: LintContext, tasks: tuple[HostTask, ...], banned: tuple[HostTa
 
 def _in_order(findings: Iterable[PromptFinding], *, strictly: bool) -> tuple[PromptFinding, ...]:
     """Each finding once, in the order of the data."""
-    told = dict.fromkeys(map(strict, findings) if strictly else findings)
-    return tuple(sorted(told, key=lambda found: order()[found.code]))
+    unique = dict.fromkeys(map(strict, findings) if strictly else findings)
+    return tuple(sorted(unique, key=lambda found: order()[found.code]))
 
 
 def _ruled(case: LintContext) -> Iterator[PromptFinding]:

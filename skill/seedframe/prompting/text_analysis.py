@@ -37,9 +37,9 @@ def images(text: str, *, given: bool = False) -> tuple[int, ...]:
     rules = ("image", "image_given") if given else ("image",)
     for rule, language in product(rules, _languages(text)):
         for match in pattern(rule, language).finditer(text):
-            told = next(part for part in match.groups() if part)
-            numbers = [_number(part.casefold()) or 0 for part in _FIGURE.findall(told)]
-            span = re.search(r"-|to|至|到", told) and len(numbers) == 2
+            mention = next(part for part in match.groups() if part)
+            numbers = [_number(part.casefold()) or 0 for part in _FIGURE.findall(mention)]
+            span = re.search(r"-|to|至|到", mention) and len(numbers) == 2
             found.update(range(numbers[0], numbers[1] + 1) if span else numbers)
     return tuple(sorted(found))
 

@@ -64,7 +64,7 @@ def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]
         "request_id": request_id(headers, envelope.message),
         "retry_after": _seconds(headers.get("retry-after")),
     }
-    message = Message("wire.refused", code=code or status, told=vendor_message(envelope.message))
+    message = Message("wire.refused", code=code or status, original=vendor_message(envelope.message))
     if row is None:
         return ApiError(message, kind="other", retry="unknown", advice=Message("wire.unlisted-advice"), **known)
     facts = {"row": row.name, "billed": row.billed, "wait_seconds": row.wait_seconds}

@@ -130,7 +130,7 @@ class ReferenceFile:
     def _copied(self, file: BinaryIO, path: Path) -> Path:
         """A private copy: from here on nobody else can change it."""
         folder = self._folder() / self._own
-        target = folder / path.name  # its own name, since errors tell it
+        target = folder / path.name  # its own name, since errors show it
         if target.exists():
             return target
         file.seek(0)

@@ -61,7 +61,7 @@ class SlotError:
         """The reason: the service's words as a quote, or ours."""
         if isinstance(self.message, Message):
             return Message("wire.slot-odd", why=self.message)
-        return Message("wire.slot-failed", code=self.code or "–", told=self.message)
+        return Message("wire.slot-failed", code=self.code or "–", original=self.message)
 
 
 @dataclass(frozen=True, slots=True)

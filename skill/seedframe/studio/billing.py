@@ -53,7 +53,7 @@ def as_counted(missing: Iterable[Missing], replies: Sequence[Reply]) -> list[Mis
 
 def remarks(replies: Sequence[Reply]) -> list[Message]:
     """Notes about the service's counts."""
-    odd = [Message("bills.odd-count", told=reply.nonsense) for reply in replies if reply.nonsense is not None]
+    odd = [Message("bills.odd-count", given=reply.nonsense) for reply in replies if reply.nonsense is not None]
     more = [reply for reply in replies if reply.counted is not None and reply.counted > reply.came]
     return [*odd, *(Message("bills.withheld", counted=reply.counted, came=reply.came) for reply in more)]
 

@@ -282,7 +282,7 @@ class Studio:
         arguments = {**noted["arguments"], "preview": "none"}
         request = check(noted["tool"], arguments, catalog=self.catalog, settings=settings)
         sent = {name: value for name, value in entry.request.items() if name != "tool"}
-        asked = RequestSummary.from_dict(noted["told"])
+        asked = RequestSummary.from_dict(noted["summary"] if "summary" in noted else noted["told"])  # its older name
         return lambda say: Redelivery(self._context, entry, request, asked, sent, say).run()
 
     async def _is_emulated(self) -> bool:

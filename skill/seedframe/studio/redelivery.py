@@ -152,5 +152,5 @@ def delivery_of(
         "arguments": {**small, **chosen},
         "ratio": ratio,
         "folder": list(folder),  # in parts: a long path would be taken for a picture as text
-        "told": summary.as_dict(),
+        "summary": summary.as_dict(),
     }

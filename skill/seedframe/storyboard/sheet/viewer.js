@@ -42,8 +42,8 @@ const show = (figure = looking.figure) => {
   stage.replaceChildren(...side.map(shown));
   one("#viewer-title").textContent = looking.compare ? figure.dataset.slot : figure.dataset.key;
   const article = figure.closest("article");
-  const told = [one(".action", figure.closest(".slot")), one(".dialogue", article), one(".prompt", figure)];
-  one(".told", viewer).replaceChildren(...told.filter(Boolean).map((part) => part.cloneNode(true)));
+  const texts = [one(".action", figure.closest(".slot")), one(".dialogue", article), one(".prompt", figure)];
+  one(".texts", viewer).replaceChildren(...texts.filter(Boolean).map((part) => part.cloneNode(true)));
   one("[data-do=full]", viewer).setAttribute("aria-pressed", String(looking.full));
   one("[data-do=compare]", viewer).setAttribute("aria-pressed", String(looking.compare));
 };
