@@ -1,6 +1,6 @@
 """Rules about the call the prompt is for: input images, edits, sets, keyframes, the ratio of the frame.
 
-In: a `Case`. Out: findings. Never in here: rules about wording.
+In: a `LintContext`. Out: findings. Never in here: rules about wording.
 """
 
 from __future__ import annotations

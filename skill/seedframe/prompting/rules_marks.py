@@ -1,6 +1,6 @@
 """Rules about edit marks, `<point>x y</point>` and `<bbox>left top right bottom</bbox>`.
 
-In: a `Case`. Out: findings. A model that knows no marks would paint them as words or overlook them, and bill the
+In: a `LintContext`. Out: findings. A model that knows no marks would paint them as words or overlook them, and bill the
 picture. Source: vendor's interactive-edit page, 2026: whole numbers 0-999. Never in here: what a mark means in pixels.
 """
 

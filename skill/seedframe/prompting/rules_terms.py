@@ -1,6 +1,6 @@
 """Rules about what goes together: contradicting terms, two of a kind, too many lights or styles.
 
-In: a `Case`. Out: findings. Never in here: rules about wording.
+In: a `LintContext`. Out: findings. Never in here: rules about wording.
 """
 
 from __future__ import annotations

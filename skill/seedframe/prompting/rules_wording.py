@@ -1,6 +1,6 @@
 """Rules about the words: length, language, form, filler, foreign syntax, negations, text to render.
 
-In: a `Case`. Out: findings. Never in here: rules about the call or about what goes together.
+In: a `LintContext`. Out: findings. Never in here: rules about the call or about what goes together.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""The storyboard room: shots in, keyframes and a Seedance handoff out.
+"""Storyboards: shots in, keyframes and the input of the video step (Seedance) out.
 
-In: a board file (JSON, YAML, Markdown, CSV, Fountain). Out: frames to make, findings, a manifest, a sheet.
-Never in here: a prompt's wording rules (styling), a payment, a request to a backend.
+In: a board file (JSON, YAML, Markdown, CSV, xlsx, Fountain, plain text). Out: frames to make, findings, a manifest, a
+contact sheet. Never in here: how a prompt is worded (prompting), a payment, a request to a backend.
 
-    board       file → Board              frames    Board → FrameTask …        handoff  Board + results → manifest
-    continuity  Board → findings          names     frame key → file name      sheet    Board + results → HTML pages
-    plan        Board → prompts, prices   run       Board → pictures           reports  plan, state → lines and JSON
-    picks       which take is the one     outputs   the files of a folder      actions  what both doors do
-    detached    a run in its own process
+    board         file → Board                    run      Board → pictures
+    continuity    Board → references, findings    picks    which take was chosen
+    frames        Board → FrameTask …             sheet    Board + results → HTML, PNG
+    names         frame key → file name           handoff  Board + results → manifest
+    board_plan    Board → prompts, prices         reports  plan, state → lines and JSON
+    board_folder  files beside the pictures       actions  what the CLI and the MCP tool do with a board
 """

@@ -1,7 +1,7 @@
 """What a person or an agent does with a board besides running it: read it, plan it, pick takes, draw its sheet.
 
-In: a path or a text, a board's folder. Out: values for the doors, files in the folder. Both doors call the same here.
-Never in here: a door's format, a payment, the engine's inside.
+In: a path or a text, a board's folder. Out: values for the CLI and the MCP tool, which both call these functions, and
+files in the folder. Never in here: an output format, a payment, how the engine works.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Drawn:
 
 
 def write_example(path: Path) -> Path:
-    """A commented board to begin with; never over a file that is there."""
+    """Write a commented example board; a file that exists is never overwritten."""
     form = EXAMPLES.get(path.suffix.lower())
     if form is None:
         raise InvalidRequest(
@@ -82,9 +82,9 @@ def check_can_run(
     paying: bool = True,
     done: Collection[str] = (),
 ) -> None:
-    """InvalidRequest, ConfirmationNeeded or NotConfigured: nothing is started that would stop half way.
+    """InvalidRequest, ConfirmationNeeded or NotConfigured: a run that would stop half way is not started.
 
-    `paying`: the calls are made from here, which takes a key. `done`: frames that need nothing any more.
+    `paying`: this process makes the calls, so it needs a key. `done`: frames that are finished already.
     """
     if find_spec("dbos") is None:
         raise NotConfigured(Message("boards.no-engine"), advice=Message("boards.no-engine-advice"))
@@ -127,7 +127,7 @@ def done_in(out: Path, database: str | None, settings: Settings) -> frozenset[st
 
 
 def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Settings) -> dict[str, str | None]:
-    """Mark takes as the chosen ones; manifest.json and sheet.html follow. Returns slot → key, None where un-picked."""
+    """Mark takes as the chosen ones; manifest.json and sheet.html follow. Returns slot → key; None: removed."""
     board = board_in(out)
     meant = picks_meant(board, words)
     write_picks(out, changed_picks(read_picks(out), meant))
@@ -144,7 +144,7 @@ def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
 
 
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:
-    """From the run's record; where that is elsewhere, from the manifest; without one, from pictures and sidecars."""
+    """From the run's record; where there is none, from the manifest; without that, from pictures and sidecars."""
     try:
         return results_of(board_state(out, database))
     except InvalidRequest:

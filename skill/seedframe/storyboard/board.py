@@ -32,7 +32,7 @@ TEXTS = ("details", "must_keep", "avoid")
 
 
 def read_board(path: Path | str, *, text: str | None = None) -> Board:
-    """The board of a file, or of `text` with `path` as its name; the format is told by the extension or by sniffing.
+    """The board of a file, or of `text` with `path` as its name; its extension or its content gives the format.
 
     InvalidRequest for anything wrong with it: `field` is e.g. "line 7, column 3 (景别)".
     FileNotFoundError and other OSErrors pass through.
@@ -129,7 +129,7 @@ def _board(document: Document, folder: str) -> Board:
 
 
 def _ratio_of(size: str | None) -> str:
-    """The shape of a board that names only its pixels; 9:16, the video's, when it names nothing."""
+    """The ratio of a board that gives only pixels; 9:16, the usual one of videos, when it gives neither."""
     return ratio_text(Size.parse(size).ratio) if size else "9:16"
 
 

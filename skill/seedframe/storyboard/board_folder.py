@@ -1,7 +1,7 @@
 """What lies in a board's folder besides the pictures: board.json, manifest.json, sheet.html and sheet.png.
 
-In: a Board, what became of its frames, a folder. Out: files, each whole or not at all; and the same values back from
-them. Paths in the manifest are relative to the folder, so that it can be moved. Never in here: the engine, a payment.
+In: a Board, the results of its frames, a folder. Out: files, each written atomically; and the same values read back
+from them. Paths in the manifest are relative to the folder, which can be moved. Never in here: the engine, a payment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STATUS: Mapping[State, Status] = MappingProxyType(
 )
 THREADS = 2
 SIDES = ((200, 640), (2_000, 400))
-"""Long side of a thumbnail for pages of at most so many frames: a page that opens is worth more than sharp ones."""
+"""Long side of a thumbnail by the number of frames on a page: large pages get small thumbnails, so that they open."""
 
 SMALLEST_SIDE = 160
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -52,7 +52,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The two files for whoever comes next: step 4, and eyes."""
+    """The two files for the next step: the manifest for programs, the sheet for people."""
 
     manifest: Path
     sheet: Path
@@ -96,7 +96,7 @@ def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, lang
     )
     written = [store.write_text(out / name, page) for name, page in pages]
     for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
-        page.unlink()  # of a time when the board was longer
+        page.unlink()  # pages of an earlier, longer board
     return Published(manifest, written[0])
 
 
@@ -132,12 +132,12 @@ def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) ->
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:
-    """What became of the frames at this moment: the run's book, and the sidecars of what is done."""
+    """The results of the frames at this moment, from the run's record and the sidecars of finished frames."""
     return {frame.task: _of_frame(frame, state.currency) for frame in state.frames}
 
 
 def results_in(out: Path) -> dict[str, FrameResult]:
-    """What became of the frames, as manifest.json tells; empty while no run has come to its end."""
+    """The results of the frames as manifest.json has them; empty until a run has ended."""
     path = out / MANIFEST_FILE
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -150,7 +150,7 @@ def results_in(out: Path) -> dict[str, FrameResult]:
 
 
 def _confined(result: FrameResult, out: Path) -> FrameResult:
-    """With no path that leads out of the folder: a manifest may be anybody's."""
+    """Without paths that lead out of the folder: a manifest may come from anybody."""
 
     def inside(path: str | None) -> str | None:
         return path if path and is_inside(out / path, out) else None
@@ -185,7 +185,7 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
 
 
 def _sidecar(picture: Path) -> dict[str, Any]:
-    """The record beside a picture; empty when somebody took it away."""
+    """The sidecar of a picture; empty when it is gone."""
     try:
         described = json.loads(picture.with_suffix(f"{picture.suffix}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -199,7 +199,7 @@ def _noticed(finding: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def thumbnails(results: Mapping[str, FrameResult], out: Path) -> dict[str, bytes]:
-    """A small JPEG of every frame that is done, made once and kept. What cannot be read is left out."""
+    """A small JPEG of every frame that is done, made once and kept. Unreadable pictures are left out."""
     done = [result for result in results.values() if result.status == "done" and result.path]
     side = next((side for most, side in SIDES if len(done) <= most), SMALLEST_SIDE)
     folder = out / PARTS_FOLDER / THUMBNAILS
@@ -237,7 +237,7 @@ def _drawn(path: Path, side: int) -> bytes | None:
 
 
 def _with_sidecars(board: Board, results: Mapping[str, FrameResult], out: Path) -> dict[str, FrameResult]:
-    """As the folder tells it: paths from here, picks marked, no finding that the board contradicts."""
+    """Completed from the folder: paths relative to it, picks marked, findings dropped that the board contradicts."""
     cast = Cast.of(board)
     faces = {task.key for task in frames_of(board) if face_matters(cast, board, task)}
     described = _picked(_relative(results, out), read_picks(out))
@@ -264,7 +264,7 @@ def _relative(results: Mapping[str, FrameResult], out: Path) -> dict[str, FrameR
 
 
 def _inside(path: str | None, out: Path) -> str | None:
-    """As told from the folder; a file elsewhere keeps its whole path."""
+    """Relative to the folder; a file elsewhere keeps its whole path."""
     if path is None or not Path(path).is_relative_to(out):
         return path
     return Path(path).relative_to(out).as_posix()
@@ -282,7 +282,7 @@ def _result(described: Mapping[str, Any]) -> FrameResult:
 
 
 def _located(board: Board, out: Path) -> Board:
-    """The board as it is kept in `out`, which may be moved: only pictures from elsewhere need their whole path."""
+    """The board as kept in `out`, which may be moved: only pictures outside of it keep their absolute path."""
     folder = Path(board.folder or ".").absolute()
 
     def located(element: Any) -> Any:

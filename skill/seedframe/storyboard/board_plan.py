@@ -1,4 +1,4 @@
-"""What a board will come to, before anything is sent: every frame's prompt, size, references, price and findings.
+"""A board before anything is sent: every frame's prompt, size, references, price and findings.
 
 In: a Board, settings, the catalog, the takes already picked. Out: `BoardPlan`; and for one frame, the very tool and
 arguments that will make it (`arguments_of`), so that what is planned is what is run.
@@ -35,7 +35,7 @@ from seedframe.studio.plan import check_prompt, style_prompt_of
 NOTHING_MADE: Mapping[str, Path] = MappingProxyType({})
 FACE = "FACE_TRUST"
 INLINE = ("https://", "http://", "data:", "seedframe:")
-"""References that are no files of this machine."""
+"""References that are not files on this machine."""
 
 
 def arguments_of(task: FrameTask, *, made: Mapping[str, Path] = NOTHING_MADE) -> tuple[str, dict[str, Any]]:
@@ -52,7 +52,7 @@ def arguments_of(task: FrameTask, *, made: Mapping[str, Path] = NOTHING_MADE) ->
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """Seconds, from a good day to a bad one."""
+    """Seconds, at best and at worst."""
 
     low: float
     high: float
@@ -63,7 +63,7 @@ class FramePlan:
     """One frame as it will be made. `prompt` and what follows are None when the arguments are refused.
 
     `wave` counts from 1: a frame waits for frames of earlier waves only. Findings of severity error mean that this
-    frame cannot be made as it is told.
+    frame cannot be made as described.
     """
 
     task: FrameTask
@@ -136,7 +136,7 @@ class BoardPlan:
         return tuple(frame for frame in self.frames if frame.blocked)
 
     def all_findings(self) -> Iterator[BoardFinding]:
-        """Of the board, then of its frames; what several takes share is said once."""
+        """Of the board, then of its frames; a finding that several takes share appears once."""
         yield from self.findings
         seen: set[tuple[Any, ...]] = set()
         for frame in self.frames:
@@ -147,7 +147,7 @@ class BoardPlan:
                     yield finding
 
     def totals(self) -> dict[str, Any]:
-        """What everybody asks first, JSON-ready."""
+        """Counts, cost and time, JSON-ready."""
         severities = Counter(finding.severity for finding in self.all_findings())
         return {
             "shots": len(self.board.shots),
@@ -172,7 +172,7 @@ class BoardPlan:
 
 
 def plan_board(board: Board, settings: Settings, catalog: Catalog, *, picks: Mapping[str, str] = NO_PICKS) -> BoardPlan:
-    """Every frame of the board, checked and worded as the run will do it. A frame that is refused says why."""
+    """Every frame of the board, checked and worded as the run will do it. A refused frame has its reason."""
     tasks = frames_of(board, picks)
     waves = _waves(tasks)
     planner = _Planner(board, settings, catalog)
@@ -183,9 +183,9 @@ def plan_board(board: Board, settings: Settings, catalog: Catalog, *, picks: Map
 
 
 def face_matters(cast: Cast, board: Board, task: FrameTask) -> bool:
-    """Whether the words' finding about a realistic face stands.
+    """Whether a finding about a realistic face, made from the words alone, stands.
 
-    The board knows better than words whether such a face is seen, and tells of references itself.
+    The board knows better than the words whether a face is visible, and reports references itself.
     """
     return board.realistic_people and face_visible(cast, cast.shots[task.shot]) and not task.references
 
@@ -200,7 +200,7 @@ def pace() -> Mapping[str, Any]:
 
 
 class _Planner:
-    """Frames one by one; what the takes of a frame share is worked out once."""
+    """Plans frame after frame; what the takes of a frame share is computed once."""
 
     def __init__(self, board: Board, settings: Settings, catalog: Catalog) -> None:
         self._board = board
@@ -256,7 +256,7 @@ class _Planner:
         )
 
     def _absent(self, reference: ShotReference) -> Message | None:
-        """Why the picture of a reference cannot be read; None for one that can, or that is no file of this machine."""
+        """Why the picture of a reference cannot be read; None when it can, or when it is not a file on this machine."""
         path = reference.path
         if path is None or path.startswith(INLINE):
             return None

@@ -1,7 +1,7 @@
 """A shot becomes a brief for the styler.
 
-In: board, shot, role, the references of the frame. Out: a JSON-ready dict of brief parts. What is nearer wins:
-board style < scene < shot < what the last frame changes. Never in here: prompts, languages missing (the styler asks).
+In: board, shot, role, the references of the frame. Out: a JSON-ready dict of brief parts. The more specific one wins:
+board style < scene < shot < what the last frame changes. Never in here: prompts, a translation (the styler asks).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def brief_of(board: Board, cast: Cast, shot: Shot, role: Role, references: Seque
 
 
 def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Subject, action, setting, details. A shot of nobody shows its products, else props, else action, else place."""
+    """Subject, action, setting, details. Without people it shows products, else props, else action, else place."""
     groups: list[list[Element]] = [
         list[Element](cast.characters[name] for name in shot.characters),
         [cast.products[name] for name in shot.products],
@@ -59,16 +59,16 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
 
 
 def _beside(cast: Cast, element: Element) -> Text:
-    """Who is in the picture beside those the action names."""
+    """Who is in the picture besides those whom the action names."""
     if element.id not in cast.characters:
         return named_identity(element)
     return filled(wording()["also"], element=named_identity(element))
 
 
 def _introductions(action: Text | None, elements: Sequence[Element]) -> tuple[Text | None, list[Element]]:
-    """The action with each element it names told in full at its first mention, and those elements.
+    """The action with each element it names described in full at its first mention, and those elements.
 
-    An element counts as named only when every language of the action names it: nobody is introduced in one alone.
+    An element counts as named only when every language of the action names it, so that all languages introduce it.
     """
     done: list[Element] = []
     for element in elements if action else ():
@@ -100,7 +100,7 @@ def _subject(who: Character, position: str | None) -> dict[str, Any]:
 
 
 def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:
-    """What must stay as the references show it: said once per kind that has a picture."""
+    """What must stay as the references show it: one sentence for each kind that has a picture."""
     words = wording()["must_keep"]
 
     def pictured(elements: Sequence[Element]) -> bool:

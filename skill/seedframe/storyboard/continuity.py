@@ -1,8 +1,8 @@
-"""What keeps shots of one story looking like one story, and what to say when they do not.
+"""What keeps the shots of one story consistent, and findings where they are not.
 
-In: a Board. Out: identity sentences byte for byte, fixed left/right words, references in one order, findings.
+In: a Board. Out: identity sentences byte for byte, fixed words for left and right, references in one order, findings.
 Reference order: product → character → scene → prop → previous frame, which a scene change drops.
-Never in here: prompts (styling), pictures, payments.
+Never in here: prompts (prompting), pictures, payments.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from seedframe.storyboard.types import Board, Character, Element, ElementKind, R
 from seedframe.storyboard.wording import HAN, filled, joined, text_of, wording
 
 CLOSE_SIZES = ("insert", "macro", "extreme_close", "插入", "微距", "大特写", "物件特写")
-"""Sizes that show a detail: no face, and no need for the whole identity sentence."""
+"""Shot sizes that show a detail: no face, and no need for the whole identity sentence."""
 
 ONE_STYLE = ("art_style", "film_medium", "palette")
-"""Look fields that a board decides once."""
+"""Fields of the look that a board should set once."""
 
 OPPOSITE = {"left": "right", "right": "left"}
 
@@ -71,14 +71,14 @@ class Cast:
 
 
 def identity(element: Element) -> Text:
-    """The identity sentence of an element, byte for byte; its name or id while it has none."""
+    """The identity sentence of an element, byte for byte; its name or id when it has none."""
     return element.text or element.name or text_of(element.id)
 
 
 def named_identity(element: Element) -> Text:
-    """The identity sentence under the element's name, so that words which only name it mean this one.
+    """The identity sentence under the element's name, so that later mentions of the name refer to it.
 
-    A sentence that holds the name already, or an element without a name, goes out as it is.
+    A sentence that contains the name already, or an element without a name, stays as it is.
     """
     sentence, words = identity(element), wording()
     return {
@@ -90,7 +90,7 @@ def named_identity(element: Element) -> Text:
 
 
 def name_in(element: Element, language: str) -> str | None:
-    """What an element is called in a language; its id where that reads like a name."""
+    """The name of an element in a language; its id where that reads like a name."""
     name = (element.name or {}).get(language)
     if name:
         return ARTICLE.sub("", name, count=1) if language == "en" else name
@@ -120,7 +120,7 @@ def same_place(shot: Shot, other: Shot) -> bool:
 
 
 def previous_frame(cast: Cast, shot: Shot, role: Role, picks: Mapping[str, str]) -> tuple[str, Text | None] | None:
-    """Key of the frame that comes last among the references, and what to take from it; None: there is none.
+    """Key of the earlier frame that is the last reference, and what to take from it; None when there is none.
 
     A last frame follows its own shot's first frame. A first frame follows `prev`: its last frame if it has one, dropped
     when the scene changes. Reference frames follow nothing. `picks` maps a slot to the key that was picked for it.
@@ -153,7 +153,7 @@ def references(cast: Cast, shot: Shot, role: Role, picks: Mapping[str, str]) -> 
 
 
 def face_visible(cast: Cast, shot: Shot) -> bool:
-    """Whether a human face can be expected: as the shot says, else when a person is in it and it is no detail."""
+    """Whether a human face can be expected: as the shot says, else when it shows a person and is not a detail."""
     if shot.face is not None:
         return shot.face
     return not is_detail(shot) and any(cast.characters[name].kind == "person" for name in shot.characters)
@@ -166,7 +166,7 @@ def is_detail(shot: Shot) -> bool:
 
 
 def continuity_findings(board: Board) -> tuple[BoardFinding, ...]:
-    """Everything about this board that will not hold together, in story order; the reader's notices come first."""
+    """Every inconsistency of the board, in story order; the reader's notices come first."""
     cast = Cast.of(board)
     found = [*board.notices, *_elements(board)]
     for shot in board.shots:

@@ -1,7 +1,7 @@
 """A finding: something worth saying about a board or a manifest that does not stop it by itself.
 
 In: a code, a severity, a message, the shot or frame meant. Out: the same as JSON in both languages.
-Never in here: deciding whether a finding blocks a payment (the doors do).
+Never in here: deciding whether a finding blocks a payment (`actions` does).
 """
 
 from __future__ import annotations

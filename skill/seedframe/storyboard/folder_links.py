@@ -1,7 +1,7 @@
-"""A board's folder as data of unknown origin: what of it is ours, and that each of it really lies there.
+"""A board's folder as untrusted data: which files are ours, and whether each really lies in it.
 
-In: a folder. Out: its card (which board, begun where), or an error that says what is odd.
-Never in here: the run's record (book_file), pictures (proof), a decision about money.
+In: a folder. Out: its card (which board, begun on which machine), or an error that says what is wrong.
+Never in here: the run's record (`run.record_file`), pictures (`run.proof`), a decision about money.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Card:
 
 
 def check_folder(out: Path) -> None:
-    """InvalidRequest when one of our names in the folder is a symbolic link: it could lead to anybody's file."""
+    """InvalidRequest when one of our names in the folder is a symbolic link: it could lead to any file."""
     for name in OURS:
         if (out / name).is_symlink():
             raise InvalidRequest(
@@ -52,7 +52,7 @@ def check_folder(out: Path) -> None:
 
 
 def card_in(out: Path) -> Card | None:
-    """The folder's card; None when there is none. InvalidRequest for a file that is no card."""
+    """The folder's card; None when there is none. InvalidRequest for a file that is not a card."""
     check_folder(out)
     path = out / STATE_FOLDER / CARD_FILE
     try:

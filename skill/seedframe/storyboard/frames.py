@@ -1,4 +1,4 @@
-"""The frames a board asks for, in story order, and what became of them.
+"""The frames a board asks for, in story order, and their results.
 
 In: a Board, and the takes already picked. Out: FrameTask per keyframe and take, with brief, references and the keys of
 the frames it has to wait for; FrameResult is how a run reports each. Never in here: sizes in pixels, prices, prompts.
@@ -42,7 +42,7 @@ class FrameTask:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """What became of a frame: `path` is the exact frame, `raw_path` the service's own bytes when they differ from it.
+    """The result of a frame: `path` is the exact frame, `raw_path` the service's own bytes when they differ from it.
 
     `findings` are JSON: `{code, severity, message: {en, zh} or text}`; `cost` is `{amount, currency}`.
     """
@@ -72,7 +72,7 @@ def frames_of(board: Board, picks: Mapping[str, str] = NO_PICKS) -> tuple[FrameT
     `picks` maps a slot (`E01_SC01_SH010_ff`) to the picked key, which then serves as previous frame instead of v01.
     """
     cast = Cast.of(board)
-    # A file of picks may be another board's, or older than this one.
+    # The picks may be from another board, or from an older state of this one.
     known = (
         {frame_key(shot.id, role, take) for shot in board.shots for role in shot.frames for take in _numbers(shot)}
         if picks
@@ -110,7 +110,7 @@ def _numbers(shot: Shot) -> range:
 
 
 def _located(board: Board, reference: ShotReference) -> ShotReference:
-    """A relative path is meant from the board's folder; URLs and absolute paths stay as they are."""
+    """A relative path starts at the board's folder; URLs and absolute paths stay as they are."""
     path = reference.path
     if path is None or board.folder is None or "://" in path or path.startswith("data:"):
         return reference

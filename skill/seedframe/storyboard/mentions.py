@@ -1,7 +1,7 @@
-"""Who is named in a shot's words: characters, products and props that a shot shows without listing them.
+"""Who is named in the words of a shot: characters, products and props that a shot shows without listing them.
 
 In: a Board. Out: the same Board with them listed, and a finding for each; where two could be meant, or somebody is
-named but need not be seen (a letter of 阿雨), a finding alone. Data: `naming.json`.
+named but need not be visible (a letter from 阿雨), only a finding. Data: `mentions.json`.
 Never in here: identity sentences, prompts, scenes (a place is where the shot says it is).
 """
 
@@ -56,7 +56,7 @@ class Mention:
 
 
 def bind_named(board: Board) -> Board:
-    """The board with everybody listed who is named as seen; `notices` tell of each, and of what stays open."""
+    """The board with everybody listed who is named as seen; `notices` name each, and what stays open."""
     names: dict[str, Sequence[Name]] = {kind: names_of(getattr(board, kind)) for kind in KINDS}
     found: list[BoardFinding] = []
     shots = tuple(_bound(shot, names, found) for shot in board.shots)
@@ -64,7 +64,7 @@ def bind_named(board: Board) -> Board:
 
 
 def names_of(elements: Sequence[Element]) -> tuple[Name, ...]:
-    """Every name of these elements, longest first; a first name counts as far as it is nobody else's whole name."""
+    """Every name of these elements, longest first; a first name counts unless it is somebody else's whole name."""
     owners: dict[str, list[str]] = defaultdict(list)
     for element in elements:
         for text in _called(element):
@@ -181,7 +181,7 @@ def _english(before: str, after: str) -> Sight | None:
         what = owned["what"].lower()
         return "seen" if any(what == part or what.startswith(f"{part} ") for part in words["body"]) else "owner"
     if set(left.split()) & set(words["giving"]):
-        return "seen"  # a letter to Mia lies there without her; somebody who hands her one stands before her
+        return "seen"  # "a letter to Mia" does not show her; "hands Mia a letter" does
     gone = after.lstrip().lower().startswith(tuple(words["absent_after"]))
     return "mentioned" if gone or left.endswith(tuple(f" {word}" for word in words["absent_before"])) else "seen"
 

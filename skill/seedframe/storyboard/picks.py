@@ -1,8 +1,8 @@
-"""Which take of a frame is the one: kept in the board's folder, chosen by a person or an agent.
+"""Which take of a frame was chosen: kept in the board's folder, chosen by a person or an agent.
 
 In: a folder, words such as `E01_SC01_SH040_ff_v02`, `E01_SC01_SH040 2` or `E01_SC01_SH040_ff none`, or the approvals
 that a contact sheet exports. Out: `picks.json`, slot → frame key.
-Never in here: whether a picture is any good, the manifest (outputs).
+Never in here: a judgement of pictures, the manifest (`board_folder`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ PICKS_FILE = "picks.json"
 PICKS_SCHEMA = "seedframe/picks/1"
 TAKE = re.compile(r"v?(\d{1,3})")
 NO_TAKE = "none"
-"""Said in place of a take: nothing is picked any more."""
+"""In place of a take: the pick is removed."""
 
 LARGEST_APPROVALS = 4 * 1024 * 1024
 
 
 def read_picks(out: Path) -> dict[str, str]:
-    """Slot → picked key; empty when nothing was picked yet. StoreError for a file that is not ours."""
+    """Slot → picked key; empty when nothing was picked yet. StoreError for an unreadable file."""
     path = out / PICKS_FILE
     try:
         described = json.loads(path.read_text(encoding="utf-8"))
@@ -41,7 +41,7 @@ def read_picks(out: Path) -> dict[str, str]:
 
 
 def write_picks(out: Path, picks: Mapping[str, str]) -> Path:
-    """The whole file, or the old one."""
+    """Write the file atomically."""
     return Store(out).write_json(out / PICKS_FILE, {"schema": PICKS_SCHEMA, "picks": dict(sorted(picks.items()))})
 
 
@@ -59,12 +59,12 @@ def read_approvals(file: Path) -> list[str]:
 
 
 def changed_picks(picks: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    """The picks after these changes; None takes a pick away."""
+    """The picks after these changes; None removes a pick."""
     return {slot: key for slot, key in {**picks, **changes}.items() if key is not None}
 
 
 def picks_meant(board: Board, words: Sequence[str]) -> dict[str, str | None]:
-    """What a person typed, as slot → key, or slot → None where the pick is taken away.
+    """What a person typed, as slot → key, or slot → None where the pick is removed.
 
     A frame key picks itself; a slot (`…_ff`) or a shot id with a take after it picks that take of the slot, or of every
     frame of the shot, `none` none of them. InvalidRequest for anything the board does not have.

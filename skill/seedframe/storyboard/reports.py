@@ -16,14 +16,14 @@ from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.run.state import BoardState, FrameState, State
 
 MOST_LINES = 40
-"""So many frames are told one by one in a summary; the rest is counted."""
+"""The most frames a summary lists one by one; the rest is counted."""
 
 STATES: tuple[State, ...] = ("done", "waiting", "running", "failed", "unknown", "cancelled")
 PROMPT_SHOWN = 60
 
 
 def plan_lines(plan: BoardPlan, language: Language, *, prompts: bool = False) -> Iterator[str]:
-    """The table of frames, what was noticed, and what it comes to."""
+    """The table of frames, the findings, and the totals."""
     width = max(len(frame.task.key) for frame in plan.frames)
     for frame in plan.frames:
         yield from _frame_lines(frame, width, prompts=prompts)
@@ -48,7 +48,7 @@ def total_line(plan: BoardPlan, language: Language) -> str:
 
 
 def finding_lines(findings: Iterator[BoardFinding], language: Language) -> Iterator[str]:
-    """What was noticed, in words; shots that share a finding share its line."""
+    """The findings in words; shots that share a finding share its line."""
     places: dict[tuple[str, str, Message], list[str]] = {}
     for finding in findings:
         places.setdefault((finding.severity, finding.code, finding.message), []).append(finding.shot or "")
@@ -73,7 +73,7 @@ def plan_facts(plan: BoardPlan, language: Language) -> dict[str, Any]:
 
 
 def state_lines(state: BoardState, language: Language) -> Iterator[str]:
-    """How far a board is: counts, money, and each frame that needs somebody."""
+    """The progress of a board: counts, money, and each frame that needs attention."""
     yield headline(state).text(language)
     troubled = [frame for frame in state.frames if frame.state in ("failed", "unknown")]
     for frame in troubled[:MOST_LINES]:
@@ -128,7 +128,7 @@ def money(cost: Mapping[str, Decimal], *, unpriced: int = 0) -> str:
 
 
 def duration(seconds: float) -> Message:
-    """Seconds, minutes or hours, whichever is read at a glance."""
+    """A duration in seconds, minutes or hours, whichever reads best."""
     for key, size in (("hours", 3600), ("minutes", 120)):
         if seconds >= size:
             return Message(f"boards.{key}", number=f"{seconds / (3600 if key == 'hours' else 60):.1f}")

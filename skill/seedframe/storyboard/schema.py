@@ -1,7 +1,7 @@
-"""The two published schemas of the room, and how a breach of one is told.
+"""The two published schemas of storyboards, and the errors for documents that break them.
 
 In: a document with places. Out: nothing, or InvalidRequest naming line, column, what was given and what is allowed.
-Never in here: rules the schema cannot say (see `sense`, `handoff`).
+Never in here: rules a schema cannot express (see `validate`, `handoff`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from seedframe.messages import Message
 from seedframe.storyboard.formats.document import Document, Spot, refusal
 
 FURTHER = 5
-"""So many further breaches are listed in the advice."""
+"""The most further breaches that the advice lists."""
 
 
 def schema_named(name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""What a board is once it is read: frozen values with nothing left to check.
+"""A board as checked, frozen values.
 
-In: a canonical dict that passed the schema (see `board`). Out: Board, Shot, Character … for the rest of the room.
+In: a canonical dict that passed the schema (see `board`). Out: Board, Shot, Character … for the rest of the package.
 A text is `{"zh": …, "en": …}` with at least one of the two. Never in here: reading files, wording, decisions.
 """
 
@@ -46,7 +46,7 @@ class BoardPicture:
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """A character, product or prop: told once, the same in every shot. `text` is the identity sentence."""
+    """A character, product or prop: described once, the same in every shot. `text` is the identity sentence."""
 
     id: str
     name: Text | None = None
@@ -56,7 +56,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Character(Element):
-    """Someone. `kind` decides wording and whether the real-face rule of Seedance applies."""
+    """A character. `kind` decides wording and whether the real-face rule of Seedance applies."""
 
     kind: Literal["person", "animal", "other"] = "person"
 

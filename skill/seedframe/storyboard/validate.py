@@ -1,7 +1,7 @@
-"""What the board schema cannot say: ids that must exist, must not repeat, must not run in a circle.
+"""What the board schema cannot express: ids that must exist, be unique and form no cycle.
 
 In: a document that passed the schema. Out: nothing, or InvalidRequest naming line and column.
-Never in here: taste (see `continuity`), limits of the video step (see `handoff`).
+Never in here: advice (see `continuity`), limits of the video step (see `handoff`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ELEMENTS = ("characters", "products", "scenes", "props")
 
 
 def validate_references(document: Document) -> None:
-    """InvalidRequest at the first thing that makes no sense."""
+    """InvalidRequest for the first inconsistency."""
     data = document.data
     for kind in (*ELEMENTS, "shots"):
         _unrepeated(document, kind, data.get(kind, ()))
@@ -89,7 +89,7 @@ def _finite(document: Document, index: int, shot: Mapping[str, Any]) -> None:
 
 
 def _prev_comes_before(document: Document, index: int, shot: Mapping[str, Any], order: Mapping[str, int]) -> None:
-    """`prev` names an earlier shot, so that no circle is possible and story order is a legal order of work."""
+    """`prev` must name an earlier shot: so there are no cycles, and story order is a valid order of work."""
     prev = shot.get("prev")
     if prev is None or order.get(prev, len(order)) < index:
         return

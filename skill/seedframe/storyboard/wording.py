@@ -1,4 +1,4 @@
-"""The language of texts, and the fixed words continuity adds (data: `wording.json`).
+"""The language of texts, and the fixed words that continuity adds (data: `wording.json`).
 
 In: a text as written. Out: `{"zh": …}` / `{"en": …}`; fixed wordings filled with names.
 Never in here: which words a shot needs.

@@ -1,6 +1,6 @@
 """The formats a board can be written in, each into the same canonical dict.
 
-In: text and a file name. Out: `Document`. The format is told by the extension, else by the text itself.
+In: text and a file name. Out: `Document`. The extension gives the format, else the text itself.
 Never in here: the schema check and the values (see `board`).
 """
 

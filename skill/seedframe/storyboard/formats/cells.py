@@ -1,4 +1,4 @@
-"""Cells of imported boards: what a column is called and what a cell says, in Chinese or English.
+"""Cells of imported boards: the meaning of column titles and cells, in Chinese or English.
 
 In: a column title, a cell. Out: (field, language) and a JSON value. Data: `columns.json`.
 Never in here: rows, tables, files.
@@ -45,7 +45,7 @@ SEPARATED = re.compile(r"\s*(?:[/／|｜、&＆+＋]|\bor\b|\band\b|\bund\b|或|
 
 
 class Unreadable(ValueError):
-    """A cell that cannot mean anything in its column; `allowed` is what could stand there."""
+    """A cell without a meaning in its column; `allowed` is what could be there."""
 
     def __init__(self, problem: Message, allowed: Any) -> None:
         super().__init__(problem, allowed)
@@ -61,7 +61,7 @@ def columns() -> Mapping[str, Any]:
 
 
 def plain(name: str) -> str:
-    """A name as it is compared: full-width forms folded, no case, no spaces, no _ - * ( ) . and the like."""
+    """A name as it is compared: full-width forms folded, without case, spaces and _ - * ( ) . and the like."""
     return re.sub(r"[\s_\-*()`:：.\"']+", "", unicodedata.normalize("NFKC", name)).casefold()
 
 
@@ -76,8 +76,8 @@ def _aliases(group: str) -> Mapping[str, str]:
 def field_of(title: str, group: str) -> tuple[str, str | None] | None:
     """(field, language or None) of a column title in a group (shot, element, board, tables); None when unknown.
 
-    `时长(秒)` is 时长. `台词/旁白` is whatever its parts are, when they are one thing; `景别/机位` is its first part:
-    words of look find their own field later.
+    `时长(秒)` is 时长. `台词/旁白` has the meaning of its parts, when that is the same; `景别/机位` that of its first part:
+    words about the look are assigned to their own fields later.
     """
     whole = _field_of(title, group) or _field_of(ASIDE.sub("", title), group)
     if whole:
@@ -89,7 +89,7 @@ def field_of(title: str, group: str) -> tuple[str, str | None] | None:
 
 
 def table_of(title: str) -> str | None:
-    """characters, products, scenes or props: what a table defines that is headed, or begins, like this."""
+    """characters, products, scenes or props: what a table with this heading, or this first column, defines."""
     found = field_of(title.strip().strip("#").strip(), "tables")
     return found[0] if found else None
 
@@ -108,7 +108,7 @@ def _field_of(title: str, group: str) -> tuple[str, str | None] | None:
 
 @cache
 def kind_of(field: str) -> str:
-    """How the cells of a field are read."""
+    """The kind of value in the cells of a field."""
     kinds: Mapping[str, list[str]] = columns()["kinds"]
     return next((kind for kind, fields in kinds.items() if field in fields), "plain")
 
@@ -121,7 +121,7 @@ def says(group: str, cell: str) -> bool:
 
 
 def value_of(field: str, language: str | None, cell: str) -> Any:
-    """The value of a cell that is not empty; Unreadable when it cannot be one."""
+    """The value of a cell that is not empty; Unreadable when it has none."""
     kind, cell = kind_of(field), cell.strip()
     if kind in ("names", "paths", "terms", "texts"):
         return _many(kind, language, cell)
@@ -139,7 +139,7 @@ def value_of(field: str, language: str | None, cell: str) -> Any:
 
 
 def shown_id(name: str) -> str:
-    """An id out of a name: what an id may not hold becomes _."""
+    """An id made of a name: characters an id may not contain become _."""
     return re.sub("[^A-Za-z0-9_\u4e00-\u9fff-]+", "_", name.strip()).strip("_") or "_"
 
 
@@ -166,7 +166,7 @@ def _seconds(cell: str) -> float:
 
 
 def seconds_in(cell: str) -> float | None:
-    """How long a cell of a column 时间 or Time says something lasts (5s, 0-3秒, 00:02-00:05); None: it is no length."""
+    """The duration in a cell of a column 时间 or Time (5s, 0-3秒, 00:02-00:05); None when it is not a duration."""
     text = _timed(cell)
     span = TIMECODE.fullmatch(text)
     if span:

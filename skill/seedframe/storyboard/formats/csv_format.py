@@ -1,6 +1,6 @@
 """CSV and TSV boards: one row per shot, as spreadsheets save them.
 
-In: text. Out: Document; a column of a place is the column of the sheet.
+In: text. Out: Document; the column of a place is the column of the sheet.
 Never in here: which row is the header (see `tables`), what the columns mean (see `rows`).
 """
 
@@ -40,6 +40,6 @@ def _lines(text: str, name: str) -> list[tuple[int, list[str]]]:
 
 
 def _delimiter(text: str) -> str:
-    """The sign that cuts the first rows into the most cells; a title over the table has none."""
+    """The separator that cuts the first rows into the most cells; a title above the table has none."""
     head = "\n".join(text.strip().split("\n")[:LOOKED_AT])
     return max(",;\t|", key=head.count)

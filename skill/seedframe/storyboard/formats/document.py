@@ -1,4 +1,4 @@
-"""A board file after its format is understood and before it is checked.
+"""A board file that is parsed and not yet checked.
 
 In: text and its file name. Out: `Document`: a canonical dict and, for any spot in it, line and column of the file.
 Never in here: what a field may hold (the schema says that).
@@ -20,14 +20,14 @@ Spot = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Line and column, counted from 1; in tables the column is the cell's. `label` is what the file calls the spot."""
+    """Line and column, counted from 1; in tables the column is the cell's. `label` is the file's name for it."""
 
     line: int
     column: int
     label: str = ""
 
     def message(self) -> Message:
-        """The place in words."""
+        """The place as a message."""
         key = "storyboard.place-named" if self.label else "storyboard.place"
         return Message(key, line=self.line, column=self.column, label=self.label)
 

@@ -2,7 +2,7 @@
 
 In: text. Out: Document. A note is cut at `|`: the first part of a shot is its picture, of an element its id; further
 parts are `key: value` with the column names of tables, Chinese or English. Dialogue goes to the shot above it.
-Never in here: what the keys mean (see `rows`), the rest of Fountain (action, transitions: they are for readers).
+Never in here: what the keys mean (see `rows`), the rest of Fountain (action and transitions are ignored).
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _row(text: str, note: re.Match[str], first: str) -> Row:
 
 
 def _unnamed(part: str) -> str:
-    """What a part without a key is: 5s a duration, CU a size, low angle an angle; else more of the picture."""
+    """The field of a part without a key: 5s is a duration, CU a size, low angle an angle; else the picture."""
     if seconds_in(part) is not None:
         return "duration"
     words = lexicon()
@@ -190,7 +190,7 @@ def _is_term(term: Term | None, field: str) -> bool:
 
 
 def _picture_below(text: str, note: re.Match[str]) -> Row:
-    """A note that says nothing itself: the paragraph under it is its picture."""
+    """A note without words of its own: the paragraph below it describes its picture."""
     below = text[note.end() :].lstrip()
     paragraph = re.split(r"\n\s*\n|\[\[", below, maxsplit=1)[0].strip()
     if not paragraph or HEADING.fullmatch(paragraph) or CUE.fullmatch(paragraph.split("\n", 1)[0]):

@@ -1,7 +1,7 @@
 """JSON boards.
 
 In: text. Out: Document whose places are found by walking the tokens, only when an error needs one.
-Never in here: leniency (comments, trailing commas): a board that is JSON for us is JSON for everybody.
+Never in here: leniency (comments, trailing commas): what is accepted here is valid JSON everywhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _NotFinite(ValueError):
 
 
 def read_json(text: str, name: str) -> Document:
-    """InvalidRequest for text that is not JSON, holds a key twice, or is no object."""
+    """InvalidRequest for text that is not JSON, repeats a key, or is not an object."""
     try:
         data = json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_no_constant)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""JSON and YAML as people and models write them become the canonical dict.
+"""Turns JSON and YAML as people and models write them into the canonical dict.
 
 In: the data of a file. Out: the data with canonical names, ids and values; where a renamed field stood; findings.
 A list of sentences is a list of shots; `prompt`, `description`, numbers as ids, names for ids, 5s and 0:05 are
@@ -39,7 +39,7 @@ READ = ("names", "seconds", "flag", "frames", "side", "whole", "name", "characte
 
 @dataclass(slots=True)
 class Loose:
-    """What became of the data."""
+    """The canonical data and where it came from."""
 
     data: dict[str, Any]
     moved: dict[Spot, Spot] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Loose:
 
 
 def canonical(raw: dict[str, Any] | list[Any], name: str) -> Loose:
-    """The canonical data of a board; what cannot be understood is left for the schema to refuse."""
+    """The canonical data of a board; what is not understood stays for the schema to refuse."""
     if isinstance(raw, list):
         loose = Loose({"shots": raw})
         loose.moved["shots",] = ()
@@ -81,7 +81,7 @@ def _known(kind: str) -> frozenset[str]:
 
 
 def _renamed(item: Mapping[str, Any], group: str, known: frozenset[str]) -> dict[str, Any]:
-    """The same values under canonical names; a name that is taken or means nothing stays."""
+    """The same values under canonical names; a name that is taken or unknown stays."""
     renamed: dict[str, Any] = {key: value for key, value in item.items() if key in known}
     for key, value in item.items():
         if key in known:
@@ -143,7 +143,7 @@ def _nested_shots(loose: Loose) -> None:
 
 
 def _place(scene: Any, number: int) -> tuple[Any, str]:
-    """What a scene says of its place, and what its shots call it: its number where it says nothing else."""
+    """What a scene says about its place, and the name its shots use for it: its number when it has no other."""
     place = _element(scene, "scenes") if scene else None
     if not isinstance(place, dict):
         return place, str(number)
@@ -157,7 +157,7 @@ def _place(scene: Any, number: int) -> tuple[Any, str]:
 
 
 def _name(data: dict[str, Any], name: str) -> None:
-    """The project begins every file name: out of itself, the title or the file, in signs a file name may hold."""
+    """The project name, which begins every file name: its own field, the title or the file."""
     described = data.get("project", _first_text(data.get("title")))
     if not isinstance(described, str):
         return
@@ -229,7 +229,7 @@ def _without(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    """A text is read as a cell of a table is; what cannot be read stays for the schema to refuse."""
+    """A text is read like a cell of a table; what cannot be read stays for the schema to refuse."""
     if name == "scene" and isinstance(value, int):
         return str(value)
     if name == "dialogue" and isinstance(value, list):

@@ -30,12 +30,12 @@ from seedframe.storyboard.formats.shot_ids import shot_id
 
 ELEMENTS = ("characters", "products", "scenes", "props")
 JOINED = ("text", "said", "frame")
-"""Kinds of columns of which a shot may have several: 画面 and 动作, 台词 and 旁白; nothing of either is lost."""
+"""Kinds of columns of which a shot may have several (画面 and 动作, 台词 and 旁白): their texts are joined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands under a column title, and where."""
+    """The text under a column title, and its place."""
 
     title: str
     text: str
@@ -47,7 +47,7 @@ Row = Sequence[Cell]
 
 @dataclass(slots=True)
 class BoardRows:
-    """Collects what a file says, row by row, and remembers where each thing stood."""
+    """Collects the content of a file, row by row, with the place of each value."""
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class BoardRows:
         return item
 
     def document(self) -> Document:
-        """Everything collected. The project is called like the file when nothing says otherwise."""
+        """Everything collected. Without a project name the file name is used."""
         if not self.data.get("shots"):
             raise refusal(self.name, Place(1, 1), Message("storyboard.no-shots"), allowed=columns()["shot"]["action"])
         project = self.data.get("project", "")
@@ -115,7 +115,7 @@ class BoardRows:
             length = seconds_in(cell.text) if name == "time_of_day" else None
             if length is None:
                 self._put(item, name, language, cell)
-            else:  # a column 时间 or Time may tell the time of day or how long it lasts
+            else:  # a column 时间 or Time may be the time of day or a duration
                 name = "duration"
                 self._put(item, name, None, replace(cell, text=str(length)))
             self.places[(*spot, name)] = cell.place
@@ -145,7 +145,7 @@ class BoardRows:
         self.notices.append(BoardFinding("COLUMN_TWICE", "warning", message))
 
     def _unknown(self, cell: Cell, group: str) -> None:
-        """A column with content that is no field: said once, before anything is paid."""
+        """A column with content that is not a field: reported once, before anything is paid."""
         named: Mapping[str, list[str]] = columns()[group]
         aliases = [alias for names in named.values() for alias in names]
         close = difflib.get_close_matches(cell.title, aliases, n=1, cutoff=0.5)
@@ -170,7 +170,7 @@ class BoardRows:
             canonical[written.text.strip() or item["id"]] = item["id"]
 
     def _is_number(self, scene: str) -> bool:
-        """Whether a scene is a number only, and not one of a list of scenes."""
+        """Whether a scene is only a number, and not the id of a listed scene."""
         return scene.isascii() and scene.isdigit() and scene not in {item["id"] for item in self.data.get("scenes", ())}
 
     def _id(self, written: Cell, scene: int, order: int) -> str:
@@ -180,7 +180,7 @@ class BoardRows:
             raise refusal(self.name, written.place, error.problem, got=written.text, allowed=error.allowed) from error
 
     def _frames(self, item: dict[str, Any]) -> None:
-        """The columns 首帧 and 尾帧: a mark asks for the frame, other words are its picture."""
+        """The columns 首帧 and 尾帧: a mark asks for the frame, other words describe its picture."""
         given = item.get("frames")
         # A column for the last frame alone: the picture column is the first frame.
         roles = list(given or (["first"] if "last" in item and "first" not in item else []))
@@ -212,7 +212,7 @@ class BoardRows:
             item["prev"] = canonical.get(described, described.upper())
 
     def _define(self, kind: str) -> None:
-        """Elements that shots name: a name finds the element of that name, any other defines one by its name alone."""
+        """Elements that shots name: a known name refers to its element, any other name defines a new one."""
         items = self.data.get(kind, [])
         known = {alias: item["id"] for item in items for alias in _called(item)}
         for index, shot in enumerate(self.data["shots"]):

@@ -1,4 +1,4 @@
-"""Shot numbers as people write them become E01_SC01_SH010.
+"""Turns shot numbers as people write them into E01_SC01_SH010.
 
 In: "3", "3A", "1-3", "SC02_SH030", "镜头5", nothing; the number of the scene it stands in. Out: the canonical id.
 Never in here: whether an id is taken.

@@ -1,4 +1,4 @@
-"""Tables of any source: which row is the header, which kind of thing the rows are, what stands above them.
+"""Tables of any source: which row is the header, what the rows define, what the rows above the header say.
 
 In: numbered rows of cells, the heading (or sheet name) above. Out: shots, elements and settings in `BoardRows`.
 Never in here: how a table is written (CSV, Markdown, xlsx), what a column means (see `rows`).
@@ -20,7 +20,7 @@ Line = tuple[int, Sequence[str]]
 PICTURE = frozenset({"action", "subject", "first"})
 SHOT_ONLY = frozenset({"id", "shot_size", "motion", "duration", "frames", "dialogue"})
 LOOKED_AT = 12
-"""A header stands among the first rows, or there is none."""
+"""A header is among the first rows, or there is none."""
 
 SETTING = re.compile(r"\s*(?P<key>[^:：]{1,24}?)\s*[:：]\s*(?P<value>\S.*?)\s*")
 
@@ -28,7 +28,7 @@ SETTING = re.compile(r"\s*(?P<key>[^:：]{1,24}?)\s*[:：]\s*(?P<value>\S.*?)\s*
 def add_table(board: BoardRows, lines: Sequence[Line], heading: str = "", *, otherwise: str | None = None) -> None:
     """Everything a table says. InvalidRequest for a row that cannot be read.
 
-    A table that names nothing known is `otherwise`; without that it is a finding.
+    A table without a known title is read as `otherwise`; without that it is a finding.
     """
     if not lines:
         return
@@ -91,7 +91,7 @@ def _checked(name: str, titles: Sequence[str], body: Sequence[Line]) -> Iterator
 
 
 def _kind(titles: Sequence[str], heading: str) -> str | None:
-    """What the rows are: as the heading says, unless they have a picture; else as the first column says."""
+    """What the rows define: as the heading says, unless they have a picture column; else as the first column says."""
     shot_fields = {found[0] for found in (field_of(title, "shot") for title in titles) if found}
     above = table_of(heading)
     if above and not shot_fields & {"shot_size", "motion", "duration", "frames"}:
@@ -112,7 +112,7 @@ def _add(board: BoardRows, kind: str, row: Row) -> None:
 
 
 def _without_settings(board: BoardRows, row: Row) -> Row:
-    """Columns like 项目, 画幅 and 模型 that are no fields of a shot speak for the whole board."""
+    """Columns like 项目, 画幅 and 模型, which are not fields of a shot, apply to the whole board."""
     return [cell for cell in row if not _is_setting(board, cell)]
 
 

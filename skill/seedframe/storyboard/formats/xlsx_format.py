@@ -1,4 +1,4 @@
-"""Boards as Excel workbooks: each sheet is a table, told by its header or its name (openpyxl, extra `xlsx`).
+"""Boards as Excel workbooks: each sheet is a table, recognised by its header or its name (openpyxl, extra `xlsx`).
 
 In: the bytes of a file. Out: Document; a line of a place is the row of the sheet.
 Never in here: formulas (their last values count), pictures in cells, what the columns mean (see `rows`).
@@ -20,11 +20,11 @@ from seedframe.storyboard.formats.tables import add_table
 
 SUFFIXES = (".xlsx", ".xlsm")
 MOST_BYTES = 100_000_000
-"""So much a workbook may hold unpacked: a board is never larger, a bomb is."""
+"""The most bytes of an unpacked workbook: no board is larger, a decompression bomb is."""
 
 
 def read_workbook(content: bytes, name: str) -> Document:
-    """InvalidRequest for a file that is no workbook or holds no shots; NotConfigured when openpyxl is missing."""
+    """InvalidRequest for a file that is not a workbook or has no shots; NotConfigured when openpyxl is missing."""
     _is_sane(content, name)
     board = BoardRows(name)
     for title, lines in _sheets(content, name):

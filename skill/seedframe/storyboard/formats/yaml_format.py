@@ -16,11 +16,11 @@ from seedframe.storyboard.formats.document import Document, Place, Spot, refusal
 from seedframe.storyboard.formats.loose import canonical
 
 DEEPEST = 12
-"""A board is never deeper; what is deeper is a mistake or an attack."""
+"""The deepest nesting that is read: no board is deeper."""
 
 
 def read_yaml(text: str, name: str) -> Document:
-    """InvalidRequest for broken YAML or a file that is no mapping; NotConfigured when ruamel.yaml is missing."""
+    """InvalidRequest for broken YAML or a file that is not a mapping; NotConfigured when ruamel.yaml is missing."""
     loader = _loader()
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -36,7 +36,7 @@ def read_yaml(text: str, name: str) -> Document:
         raise refusal(name, Place(1, 1), problem) from error
     if not isinstance(data, (dict, list)) or data == []:
         raise refusal(name, Place(1, 1), Message("storyboard.no-object"), got=type(data).__name__, allowed="mapping")
-    # Composed only when an error needs a place: the plain data has forgotten where it stood.
+    # Composed only when an error needs a place: the plain data has no line numbers.
     root = cache(lambda: _loader().compose(text))
     loose = canonical(_plain(data, name, root, (), {}), name)
     return Document(name, loose.data, lambda spot: _find(root(), loose.original(spot)), tuple(loose.notices))
@@ -51,7 +51,7 @@ def _loader() -> Any:
 
 
 def _plain(value: Any, name: str, root: Callable[[], Any], spot: Spot, seen: dict[int, Any]) -> Any:
-    """The same data with JSON's types only. `seen` keeps aliases shared: a bomb of them stays small."""
+    """The same data with JSON's types only. `seen` keeps aliases shared, so that nested aliases do not multiply."""
     if len(spot) > DEEPEST:
         raise refusal(name, _find(root(), spot), Message("storyboard.too-deep"))
     if value is None or isinstance(value, (str, int, float, bool)):

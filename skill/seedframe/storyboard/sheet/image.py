@@ -1,7 +1,7 @@
 """The contact sheet as one PNG: story order, labels, picks; drawn without a browser.
 
 In: a Board, results, thumbnails (JPEG bytes by frame key), a font file for Chinese when there is one. Out: PNG bytes.
-Never in here: looking for results or pictures on disk; what a page can tell better (prompts, findings).
+Never in here: finding results or pictures on disk; what a page shows better (prompts, findings).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHINESE_FONTS = (
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where things go, in pixels: columns of cells, a cell being a picture above two lines of label."""
+    """The layout in pixels: columns of cells, each a picture above two lines of label."""
 
     columns: int
     width: int
@@ -101,7 +101,7 @@ def _corners(plan: _Plan) -> Iterator[tuple[int, int]]:
 
 
 class _Pen:
-    """Writes text; knows which glyphs it has."""
+    """Draws text, as far as the font has its glyphs."""
 
     def __init__(self, draw: ImageDraw.ImageDraw, font: Path | None, language: Language) -> None:
         self.draw, self.path = draw, font
@@ -115,7 +115,7 @@ class _Pen:
         return self.sizes[size]
 
     def write(self, at: tuple[int, int], text: str, size: int, colour: str, within: int) -> None:
-        """One line, cut with … where `within` pixels end; nothing when its glyphs are missing."""
+        """One line, cut with … after `within` pixels; nothing when its glyphs are missing."""
         if self.path is None and HAN.search(text):
             return
         font = self.font(size)

@@ -28,10 +28,10 @@ NOTHING: frozenset[str] = frozenset()
 TAKE_WIDTH = {"tall": ("148px", "29mm"), "square": ("200px", "40mm"), "wide": ("280px", "62mm")}
 SQUARE_FROM, WIDE_FROM = 0.9, 1.2
 WIDEST = 6
-"""More takes than this in one row begin another."""
+"""The most takes in one row."""
 
 MOST_FRAMES = 1_000
-"""Frames of one page: what a browser still opens at once."""
+"""The most frames on one page that a browser opens well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ def render_sheet(
     pick_command: str = PICK,
     stale: frozenset[str] = NOTHING,
 ) -> str:
-    """The page. `language` is what it opens in, a button changes it. Links to files are relative to `folder`.
+    """The page. It opens in `language`; a button changes it. Links to files are relative to `folder`.
 
-    `pick_command` is what the keys of picked frames are appended to, for the reader to copy. `stale` are keys of
-    pictures that were made for an older state of the board.
+    `pick_command` is the command to copy; the keys of picked frames are appended to it. `stale` are keys of
+    pictures that were made for an earlier state of the board.
     """
     pages = render_sheets(
         board,

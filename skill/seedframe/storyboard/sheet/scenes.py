@@ -1,4 +1,4 @@
-"""What the sheet shows of a board: scenes with their shots, keyframes and takes, and where they lie in time.
+"""The content of the sheet: scenes with their shots, keyframes and takes, and their start times.
 
 In: a Board, results, findings, thumbnails. Out: plain values for the template, unescaped. Never in here: HTML, files.
 """
@@ -57,11 +57,11 @@ class SheetData:
         return [task.key for shot in shots for task in self.tasks[shot.id]]
 
     def result(self, key: str) -> FrameResult:
-        """What became of a frame; planned where nothing is known."""
+        """The result of a frame; `planned` where nothing is known."""
         return self.results.get(key) or FrameResult(key)
 
     def findings_of(self, shot: str | None) -> list[dict[str, Any]]:
-        """What was noticed about a shot, or about the whole board."""
+        """The findings about a shot, or about the whole board."""
         return [finding.as_json() for finding in self.findings.get(shot, ())]
 
     def summary(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class SheetData:
         }
 
     def _link(self, path: str | None) -> str | None:
-        """A link to the picture on disk. The name is quoted whole, so that no path can become a script."""
+        """A link to the picture on disk. The whole name is quoted, so that no path can become a script."""
         if path is None:
             return None
         try:
