@@ -1,5 +1,5 @@
-"""The HTTP entry point: programs that speak Ark's or OpenAI's image API, in front of the same pipeline.
+"""The HTTP entry point, for programs that speak Ark's or OpenAI's image API.
 
-START READING in `app`. In: HTTP requests on loopback. Out: Ark's answers. Never in here: a payment, a picture's bytes
-being changed, the environment.
+Start reading in `app`. In: HTTP requests on loopback. Out: answers in Ark's format, from the same pipeline as every
+other entry point. Never in here: a payment, a change of a picture's bytes, the environment.
 """

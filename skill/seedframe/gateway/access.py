@@ -1,7 +1,7 @@
-"""Who may use the gateway: the token off loopback, and whose key for the service is used.
+"""Who may use the gateway (beyond loopback: with a token), and whose key for the service is used.
 
 In: a request's headers. Out: nothing, or RequestRefused; the caller's own key. What a web page in a browser sends is
-refused before (`http_guard`). Never in here: a key being checked (the service does that), a path.
+refused earlier (`http_guard`). Never in here: a key being checked (the service does that), a path.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from seedframe.messages import Message
 
 TOKEN_HEADER = "x-seedframe-token"  # noqa: S105 - the name of a header
 CONTAINER_HOST = "host.docker.internal"
-"""What this machine is called from within its containers; nobody can rebind it."""
+"""The name of this machine inside its containers; DNS rebinding cannot use it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The rules in force. `passes_keys`: callers bring their own key for the service."""
+    """The access rules in force. `passes_keys`: callers bring their own key for the service."""
 
     token: str | None
     passes_keys: bool
 
     @classmethod
     def for_address(cls, host: str, token: str | None, *, passes_keys: bool) -> Access:
-        """The rules for a gateway that listens on `host`. NotConfigured off loopback without a token."""
+        """The rules for a gateway that listens on `host`. NotConfigured beyond loopback without a token."""
         if not is_loopback(host) and not token:
             raise NotConfigured(
                 Message("gateway.token-needed", host=host),
@@ -48,7 +48,7 @@ class Access:
             raise RequestRefused("NoToken", Message("gateway.no-token", header=header))
 
     def key(self, headers: Mapping[str, str]) -> str | None:
-        """The caller's key for the service, where callers bring it. RequestRefused when it is missing."""
+        """The caller's own key for the service, where callers must bring it. RequestRefused when it is missing."""
         if not self.passes_keys:
             return None
         if not bearer(headers):

@@ -1,6 +1,6 @@
-"""The gateway as a Starlette app. START READING HERE; one request's way is in `picture_endpoint`.
+"""The gateway as a Starlette app. Start reading here; `picture_endpoint` handles one request.
 
-In: settings and how a studio is opened. Out: an app. Never in here: a request being answered.
+In: settings and how a studio is opened. Out: an app. Never in here: the handling of a request.
 
     Ark        POST /api/v3/images/generations · GET /api/v3/models     (also under /api/plan/v3)
     OpenAI     POST /v1/images/generations, /v1/images/edits · GET /v1/models     (UniAll's paths are the same)
@@ -49,9 +49,9 @@ def gateway(
     now: Callable[[], float] = time.time,
     own_files: bool = False,
 ) -> Starlette:
-    """The app for a gateway that listens on `host`. NotConfigured off loopback without a token.
+    """The app for a gateway that listens on `host`. NotConfigured beyond loopback without a token.
 
-    `own_files`: the service's own addresses lead nowhere (it is emulated in this process), so ours are given instead.
+    `own_files`: answers carry our own addresses, since those of a service emulated in this process cannot be called.
     """
     backend = catalog().backend(settings.backend)
     key_setting = backend.key_settings[0] if backend.key_settings else None
@@ -74,7 +74,7 @@ def gateway(
 
 
 def _passes_keys(settings: Settings, key_setting: str | None, names: tuple[str, ...]) -> bool:
-    """Whether callers bring the service's key: as set, else when the installation has none of its own."""
+    """Whether callers bring the key of the service: as set, else when the installation has none."""
     if key_setting is None:
         return False
     if settings.gateway_keys is not None:

@@ -1,7 +1,7 @@
 """Results as Ark's own answers: whole documents, stream events, the list of models.
 
 In: a result's facts, where each picture can be had. Out: JSON-ready dictionaries and frames of bytes, shaped like the
-recorded ones. Never in here: HTTP, a file being read, an error of a whole call.
+recorded ones. Never in here: HTTP, reading a file, the error of a whole call.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def error_event(error: Mapping[str, Any]) -> bytes:
 
 
 def failed_slots(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The pictures the service refused; of those it simply did not make, Ark's answers say nothing."""
+    """The pictures the service refused; Ark's answers do not mention pictures that it simply did not make."""
     return [missing for missing in facts["missing"] if missing.get("code")]
 
 
@@ -98,7 +98,7 @@ def _entry(picture: Mapping[str, Any], offer: Offer, place: Mapping[str, str]) -
 
 
 def _is_newer(offer: Offer) -> bool:
-    """Whether answers of the model name the format and count input pictures: those that know backgrounds do."""
+    """Whether answers of the model name the format and count input pictures: those of models with backgrounds do."""
     return offer.supports("background")
 
 
@@ -107,7 +107,7 @@ def _slot_error(missing: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _usage(facts: Mapping[str, Any], offer: Offer) -> dict[str, Any]:
-    """What was billed, and a token for 256 pixels that came."""
+    """The billed pictures, and one token for each 256 pixels received."""
     sizes = [_received(picture) for picture in facts["pictures"]]
     tokens = round(sum(width * height for width, height in sizes) / PIXELS_PER_TOKEN)
     usage = {"generated_images": facts["cost"]["pictures"], "output_tokens": tokens, "total_tokens": tokens}

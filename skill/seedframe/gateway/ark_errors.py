@@ -1,8 +1,8 @@
-"""Every way a call can fail as the answer Ark would give: status, envelope, and whether the same again is harmless.
+"""Every way a call can fail, as the answer Ark would give: status, envelope, and whether a repetition is safe.
 
 In: an error and the request's id. Out: an `ErrorAnswer`. The official SDKs repeat a POST by themselves on 408, 409, 429
 and 5xx; all of them obey `x-should-retry`, which says yes only where repeating cannot pay a second time.
-Never in here: an error being raised or counted.
+Never in here: raising or counting errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from seedframe.messages import Language, Message
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """What a program is answered instead of pictures."""
+    """The answer a program gets instead of pictures."""
 
     status: int
     code: str
@@ -38,13 +38,13 @@ class ErrorAnswer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """For SDKs that repeat by themselves."""
+        """What SDKs that repeat by themselves must know."""
         headers = {"x-should-retry": "true" if self.again else "false"}
         return headers if self.retry_after is None else {**headers, "retry-after": f"{self.retry_after:g}"}
 
 
 class RequestRefused(SeedreamError):
-    """The gateway itself turns a request away; `reason` names the row of the table."""
+    """The gateway itself refuses a request; `reason` names the row of the table."""
 
     def __init__(self, reason: str, message: Message) -> None:
         super().__init__(message)

@@ -1,8 +1,8 @@
-"""One HTTP exchange: whether the caller is still there, and an answer that knows whether it was taken.
+"""One HTTP exchange: whether the caller is still connected, and whether it received the whole answer.
 
-In: the ASGI channels of a request. Out: headers and pieces of a body. A caller who left before the last piece was
-taken has not got the answer: `CallerLeft` says so, and what was paid stays undelivered.
-Never in here: what an answer says.
+In: the ASGI channels of a request. Out: headers and pieces of a body. A caller who disconnects before the last piece
+has not received the answer: `CallerLeft` is raised, and what was paid stays undelivered.
+Never in here: the content of an answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class CallerLeft(Exception):
 
 
 class Exchange:
-    """The answering side. `start` once, `write` as often as it takes, `end` once."""
+    """The response side. Call `start` once, `write` any number of times, `end` once."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
@@ -30,7 +30,7 @@ class Exchange:
         self.left = asyncio.Event()
 
     async def watch(self) -> None:
-        """Set `left` when the caller goes; the request's body must have been read."""
+        """Set `left` when the caller disconnects; the body of the request must have been read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if not self.ended:
@@ -43,20 +43,20 @@ class Exchange:
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
 
     async def write(self, content: bytes) -> None:
-        """Send a part of the body. CallerLeft when nobody is there to take it."""
+        """Send a part of the body. CallerLeft when the caller has disconnected."""
         for start in range(0, len(content), PIECE):
             self._check()
             await self._body(content[start : start + PIECE], more=True)
 
     async def end(self) -> None:
-        """Close the body. CallerLeft when the caller left before it was complete."""
+        """End the body. CallerLeft when the caller disconnected before."""
         await asyncio.sleep(0)
         self._check()
         self.ended = True
         await self._body(b"", more=False)
 
     async def whole(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
-        """A whole answer at once."""
+        """Send a whole answer."""
         await self.start(status, {**headers, "content-length": str(len(content))})
         await self.write(content)
         await self.end()

@@ -20,7 +20,7 @@ from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 
 MOST_BYTES = 100_000_000
-"""One request with its pictures: 14 references of 5 MB as base64. Larger ones are better sent as addresses."""
+"""One request with its pictures: 14 references of 5 MB as base64. Larger pictures are better sent as addresses."""
 
 _MOST_FILES = 16
 _MOST_FIELDS = 100

@@ -1,8 +1,8 @@
-"""Input pictures of a foreign program as what our own tools take: files, and addresses of the web.
+"""Input pictures from other programs, as the picture tools take them: files and web addresses.
 
 In: the strings of a request body. Out: paths in a private folder, web addresses as they are. A program on the network
 must not name a file of this machine: a path is refused, but for pictures this gateway handed out itself.
-Never in here: a picture being decoded or fitted (the pipeline does), a download.
+Never in here: decoding or fitting a picture (the pipeline does that), a download.
 """
 
 from __future__ import annotations

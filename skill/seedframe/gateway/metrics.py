@@ -1,4 +1,4 @@
-"""What the gateway counts, in Prometheus' text format (version 0.0.4).
+"""The counters of the gateway, in Prometheus' text format (version 0.0.4).
 
 In: what happened. Out: lines of text. Never in here: a prompt, a key, an address.
 """
@@ -31,14 +31,14 @@ class GatewayMetrics:
         self._seconds = 0.0
 
     def answered(self, path: str, status: int, code: str, seconds: float) -> None:
-        """One POST was answered, or its caller left (status 499)."""
+        """One POST was answered, or its caller disconnected (status 499)."""
         self._count("requests_total", path=path, status=str(status), code=code)
         self._seconds += seconds
         for bucket in BUCKETS:
             self._buckets[bucket] += seconds <= bucket
 
     def made(self, facts: Mapping[str, Any], *, replayed: bool) -> None:
-        """Pictures were handed over; only what was not paid before costs anything."""
+        """Pictures were delivered; only those of a new payment add to the cost."""
         for _ in facts["pictures"]:
             self._count("pictures_total", model=str(facts["model"]))
         if replayed:
@@ -48,7 +48,7 @@ class GatewayMetrics:
             self._spent[currency] = self._spent.get(currency, 0.0) + float(facts["cost"]["amount"])
 
     def text(self) -> str:
-        """Everything, in the order of the names."""
+        """All metrics, in the order of their names."""
         samples: dict[str, list[str]] = {name: [] for name in _HELP}
         for (name, labels), value in sorted(self._counts.items()):
             samples[name].append(f"{_PREFIX}{name}{_labelled(labels)} {value}")

@@ -1,4 +1,4 @@
-"""One POST of a foreign program, from its headers to its last byte. START READING at `PictureEndpoint.__call__`.
+"""One POST to the gateway, from its headers to its last byte. Start reading at `PictureEndpoint.__call__`.
 
     access    who asks: token, whose key                      refused: nothing was read
     body      JSON or a form, within a limit                  refused: nothing was sent
@@ -6,7 +6,7 @@
     make      the studio's pipeline: paid at most once
     answer    facts → Ark's document or stream                the picture is delivered with the last byte
 
-In: an ASGI call. Out: an answer. A caller who leaves ends neither what is paid for nor its record; the same request
+In: an ASGI call. Out: an answer. When a caller disconnects, paid work and its record go on, and the same request
 then gets the picture. Never in here: the shape of an answer, a price, a retry.
 """
 
@@ -56,7 +56,7 @@ CONFIRM_HEADER = "x-seedframe-confirm-cost"
 JSON_TYPE = "application/json; charset=utf-8"
 EVENT_TYPE = "text/event-stream"
 CALLER_LEFT = 499
-"""The status under which a caller who left is counted (nginx's); nobody receives it."""
+"""The status (nginx's) under which disconnected callers are counted; it is never sent."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class GatewayParts:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One request once it is read: what it means, how it was asked, where its own pictures are found."""
+    """One request after it was read: its meaning, its form, and where its inline pictures are."""
 
     wire: WireRequest
     arguments: Mapping[str, Any]
@@ -95,7 +95,7 @@ class PictureEndpoint:
         self._metrics = parts.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; its work is cancelled when its caller leaves (what is paid for goes on)."""
+        """Answer one request; its work is cancelled when the caller disconnects (paid work goes on)."""
         began = time.monotonic()
         exchange = Exchange(receive, send)
         request = Request(scope, receive)
@@ -160,7 +160,7 @@ class PictureEndpoint:
 
     @asynccontextmanager
     async def _read(self, request: Request, studio: Studio) -> AsyncIterator[_Asked]:
-        """The request's meaning, with its inline pictures in a folder that lives as long."""
+        """Read the request; its inline pictures are in a folder that exists as long as the block lasts."""
         parts, store = self._parts, studio.store
         async with AsyncExitStack() as stack:
             folder = _Folder(store, f"gateway-{secrets.token_hex(8)}")
@@ -193,7 +193,7 @@ class PictureEndpoint:
         return [*wire.images[:uploads], *files]
 
     async def _made(self, asked: _Asked, studio: Studio, exchange: Exchange, headers: Mapping[str, str]) -> None:
-        """Make the pictures, or find them, and hand them over."""
+        """Make the pictures, or find paid ones, and deliver them."""
         known = self._recent.find(recent_answers.names_asked(asked.names, asked.headers))
         answering = _Answering(self._parts, asked, exchange, headers)
         if known is not None:
@@ -217,7 +217,7 @@ class _Answering:
         self._streamed: set[int] = set()
 
     async def progress(self, message: Message) -> None:
-        """A picture was saved: its event leaves at once."""
+        """A picture was saved: its event is sent at once."""
         if message.key != "pipeline.saved":
             return
         index, path = int(message.values["number"]) - 1, Path(message.values["path"])
@@ -259,13 +259,13 @@ class _Answering:
         await self._exchange.write(frame)
 
     async def _place(self, path: Path, address: str | None = None) -> dict[str, str]:
-        """Where a picture is had: inline, at the service, or here."""
+        """Where the caller gets a picture: inline, at the service, or here."""
         if self._asked.wire.inline:
             return {"b64_json": await asyncio.to_thread(_inline, path)}
         return {"url": address or self._asked.origin + self._parts.files.path_of(path)}
 
     def _reply_headers(self, facts: Mapping[str, Any]) -> dict[str, str]:
-        """The headers of an answer: the service's own id of the request, the payment's, what it cost."""
+        """The headers of an answer: the service's request id, the id of the payment, the cost."""
         cost = facts["cost"]
         headers = {**self._headers, "x-seedframe-entry": str(facts["id"])}
         if facts["request_ids"]:
@@ -308,7 +308,7 @@ def request_id(now: float) -> str:
 
 
 async def _first_end(making: asyncio.Task[None], left: asyncio.Event) -> None:
-    """Until the work is done or its caller gone."""
+    """Wait until the work is done or the caller has disconnected."""
     leaving = asyncio.create_task(left.wait())
     try:
         await asyncio.wait([making, leaving], return_when=asyncio.FIRST_COMPLETED)

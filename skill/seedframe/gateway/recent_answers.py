@@ -1,7 +1,7 @@
-"""Answers of the last minutes, for programs that say they are repeating themselves.
+"""Answers of the last minutes, for programs that mark a request as a repetition.
 
-A caller that leaves before its answer is complete is noticed, and the same request then gets the paid picture. One
-that got a complete answer and asks again wants another picture, unless it says otherwise: OpenAI's and ByteDance's
+When a caller disconnects before its answer is complete, the same request gets the paid picture. After a complete
+answer the same request asks for another picture, unless it says otherwise: OpenAI's and ByteDance's
 newer SDKs count their retries in a header, and any program may send an `Idempotency-Key`.
 
 In: a request's fingerprint, a result's facts. Out: the facts again. Never in here: a picture, a payment.
@@ -29,7 +29,7 @@ class RecentAnswers:
         self._kept: OrderedDict[str, tuple[float, Mapping[str, Any]]] = OrderedDict()
 
     def keep(self, names: tuple[str, ...], facts: Mapping[str, Any]) -> None:
-        """Remember what was answered."""
+        """Keep an answer."""
         for name in names:
             self._kept[name] = (self._now(), facts)
             self._kept.move_to_end(name)
@@ -37,7 +37,7 @@ class RecentAnswers:
             self._kept.popitem(last=False)
 
     def find(self, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-        """What was answered to that request, while all of its pictures are there."""
+        """The answer to that request, while all of its pictures exist."""
         for name in names:
             when, facts = self._kept.get(name, (0.0, {}))
             recent = facts and self._now() - when <= KEPT_SECONDS
@@ -55,7 +55,7 @@ def request_names(caller: str, fingerprint: str, headers: Mapping[str, str]) -> 
 
 
 def names_asked(names: tuple[str, ...], headers: Mapping[str, str]) -> tuple[str, ...]:
-    """The names a request may be answered by without a new call: none unless it says it is a repetition."""
+    """The names under which a request may get a kept answer: none unless it is marked as a repetition."""
     if IDEMPOTENCY_KEY in headers:
         return names[:1]
     return names if headers.get(RETRY_COUNT, "0") not in {"", "0"} else ()

@@ -1,4 +1,4 @@
-"""The gateway on a socket, until it is asked to end.
+"""Runs the gateway on a socket until it is stopped.
 
 In: an app, a host and a port. Out: a running uvicorn. Never in here: an answer's content.
 """
@@ -17,7 +17,7 @@ _BACKLOG = 512
 
 
 def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Server:
-    """A server that is not running yet. `grace`: how many seconds requests under way get when it ends."""
+    """A server that is not running yet. `grace`: seconds that requests under way get when it stops."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -34,7 +34,7 @@ def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Se
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes any free one. OSError when the address is taken or is not this machine's."""
+    """A bound socket; port 0 takes any free one. OSError when the address is taken or not one of this machine."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 

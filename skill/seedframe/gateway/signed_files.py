@@ -1,6 +1,6 @@
 """Signed addresses of finished pictures: nobody can guess one, and each is valid for a day.
 
-In: a file's path. Out: an address that names the path and its end, signed; and back again, for whoever shows it.
+In: a file's path. Out: a signed address with the path and its expiry time; and the path of an address.
 Never in here: a file that was not signed by this installation, a list of files.
 """
 
@@ -20,7 +20,7 @@ from seedframe.private_files import make_private_folder, open_private
 
 PREFIX = "/files/"
 LIFE_SECONDS = 86_400
-"""As long as the service keeps its own results."""
+"""The service keeps its own results as long."""
 
 _SECRET_BYTES = 32
 
@@ -39,7 +39,7 @@ class SignedFiles:
         return f"{PREFIX}{ends}/{self._signature(named, ends)}/{named}/{quote(path.name)}"
 
     def file(self, address: str) -> Path | None:
-        """The file behind an address or its path; None for one that is not ours, was changed or has ended."""
+        """The file behind an address or its path; None for one that is not ours, was changed or has expired."""
         parts = urlsplit(address).path.removeprefix(PREFIX).split("/")
         if not urlsplit(address).path.startswith(PREFIX) or len(parts) != 4 or not parts[0].isdecimal():
             return None

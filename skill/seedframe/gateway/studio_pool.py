@@ -22,7 +22,7 @@ MOST_KEYS = 32
 
 
 class StudioPool:
-    """Opens a studio at its first call. `key_setting` is the variable a caller's key stands in for."""
+    """Opens a studio at its first call. `key_setting` is the variable that a caller's key replaces."""
 
     def __init__(self, settings: Settings, open_studio: OpenStudio, key_setting: str | None) -> None:
         self._settings, self._open, self._key_setting = settings, open_studio, key_setting
@@ -41,7 +41,7 @@ class StudioPool:
             return self._studios[key]
 
     async def close(self) -> None:
-        """Wait for paid calls in flight, bounded; being asked to end meanwhile does not cut the wait short."""
+        """Wait for paid calls in flight, bounded; a cancellation meanwhile does not shorten the wait."""
         closing = asyncio.ensure_future(self._stack.aclose())
         while not closing.done():
             with contextlib.suppress(asyncio.CancelledError):

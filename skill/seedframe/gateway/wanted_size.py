@@ -1,8 +1,8 @@
-"""The shape a program asked for, in whichever of the usual fields, as our own `size` and `ratio`.
+"""The shape a program asked for, in any of the usual fields, as arguments `size` and `ratio` of the picture tools.
 
 In: the fields of a request body and the presets of its model. Out: arguments of the picture tools.
-Ark itself reads `size` only and ignores the other fields without a word. Never in here: a model's limits (the request
-check scales what is too small), an error for a field that nobody can mean anything by.
+Ark itself reads only `size` and silently ignores the other fields. Never in here: a model's limits (the request
+check scales what is too small), an error for a field without a meaning.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _size_text(given: Mapping[str, Any]) -> str | None:
 
 
 def _sides(value: Mapping[str, Any], field: str) -> str:
-    """`WxH` of two numbers; InvalidRequest when one is missing or is no number."""
+    """`WxH` of two numbers; InvalidRequest when one is missing or not a number."""
     sides = [str(value.get(name, "")).strip() for name in ("width", "height")]
     if not all(side.isascii() and side.isdigit() for side in sides):
         got = {name: value.get(name) for name in ("width", "height")}

@@ -1,7 +1,7 @@
 """A request body of Ark's, OpenAI's or a gateway's image API as a call of one of our picture tools.
 
-In: the body and the catalog. Out: a frozen `WireRequest`. What Ark ignores without a word is used where its meaning is
-plain (`n`, `width`, `aspect_ratio`, other names for `image`), else it is ignored here as well.
+In: the body and the catalog. Out: a frozen `WireRequest`. What Ark silently ignores is used where its meaning is
+clear (`n`, `width`, `aspect_ratio`, other names for `image`), else it is ignored here as well.
 Never in here: a network, a file, a check of what the request check reports better.
 """
 
@@ -36,12 +36,12 @@ PASSED_ON = (
 """Fields that are arguments of our tools under the same name: the service's own, then ours (`extra_body` of SDKs)."""
 
 MOST_IN_SET = 15
-"""What `sequential_image_generation: auto` makes at most when it names no number (vendor's API reference)."""
+"""The most pictures of `sequential_image_generation: auto` without a number (vendor's API reference)."""
 
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """One request of a foreign program. `arguments` are those of `tool`, without its `images`."""
+    """One request of another program. `arguments` are those of `tool`, without its `images`."""
 
     tool: str
     offer: Offer
@@ -107,7 +107,7 @@ def _addresses(value: Any) -> Iterator[str]:
 
 
 def _ignored(name: str, offer: Offer) -> bool:
-    """Whether the service takes a parameter without a word and does nothing with it."""
+    """Whether the service silently ignores a parameter."""
     return name in offer.parameters and offer.parameters[name].service == "ignored" and not offer.supports(name)
 
 
@@ -127,7 +127,7 @@ def _service_options(given: Mapping[str, Any], offer: Offer) -> dict[str, Any]:
 
 
 def _count(given: Mapping[str, Any], offer: Offer, references: int) -> dict[str, Any]:
-    """How many pictures, and whether as one related set; a set of one is a single picture."""
+    """How many pictures, and whether they are a related set; a set of one is a single picture."""
     number = next((given[name] for name in COUNT_FIELDS if name in given), None)
     if given.get("sequential_image_generation") != "auto":
         return {"count": number}
