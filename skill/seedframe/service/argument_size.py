@@ -41,7 +41,7 @@ def too_long(tool: str, got: int, allowed: int, field: str) -> InvalidRequest:
 
 
 def characters(value: Any) -> int:
-    """The length of all texts and keys in a value; anything else counts as one."""
+    """The length of all texts and keys in a value; any other value counts as one."""
     size, waiting = 0, [value]
     while waiting:
         one = waiting.pop()

@@ -15,9 +15,9 @@ from seedframe.service.file_part import FilePart, pieces
 
 
 class JsonBody:
-    """A body that can be sent again: each iteration opens its files anew.
+    """A body that can be sent several times: each iteration opens its files again.
 
-    `complete`: its last piece was handed over, so that the receiver may have the whole of it.
+    `complete`: its last piece was handed over, so the receiver may have all of it.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:
@@ -26,13 +26,13 @@ class JsonBody:
 
     @property
     def content(self) -> bytes | JsonBody:
-        """What to send: the text itself where no file belongs into it."""
+        """What to send: plain text where there are no files in it."""
         only = self._parts[0]
         return only if len(self._parts) == 1 and isinstance(only, bytes) else self
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the receiver must know."""
+        """The headers that describe the body."""
         length = sum(part.sent_length if isinstance(part, FilePart) else len(part) for part in self._parts)
         return {"content-type": "application/json", "content-length": str(length)}
 
@@ -59,7 +59,7 @@ def described(content: Any) -> Any:
 
 
 def _parts(content: Mapping[str, Any]) -> list[bytes | FilePart]:
-    """The JSON text, cut where files belong; it begins and ends with text."""
+    """The JSON text, split where files belong; the first and the last part are text."""
     mark, files = uuid.uuid4().hex, list[FilePart]()
 
     def marked(value: Any) -> str:

@@ -53,7 +53,7 @@ ReportProgress = Callable[[Message], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The outcome of a POST: the reply, and notes about retries and dropped parameters."""
+    """The outcome of a POST: the reply, and notes on retries and dropped parameters."""
 
     reply: Reply
     notes: tuple[Message, ...] = ()
@@ -128,7 +128,7 @@ class Client:
         return patience(self._settings.timeout, call.weight)
 
     async def is_emulated(self) -> bool:
-        """Whether a configured address is an emulator's; asked without a key, and only nearby or over plain http."""
+        """Whether a configured address is an emulator's; asked without a key, only locally or over plain http."""
         configured = self._settings.first(self._backend.base_settings)
         if not configured or not self._backend.charges:
             return not self._backend.charges
@@ -167,7 +167,7 @@ class Client:
         return None if error.error_class == "size" else error
 
     async def reach(self) -> int:
-        """Call the base address without a key and without a question; the status it answers with, whichever it is."""
+        """Call the bare base address without a key; returns the status, whichever it is."""
         status, _, _ = await self._ask("GET", base_url(self._settings, self._backend), with_key=False)
         return status
 
@@ -279,7 +279,7 @@ class Client:
         return httpx.Timeout(total, connect=min(15.0, total), pool=None)
 
     async def _after_no(self, error: ApiError, call: Call, retries: int) -> tuple[Call, Message]:
-        """Decide about a refusal: the call to repeat and why, or the error again."""
+        """Decide about a refusal: the call to repeat and the reason, or raise the error."""
         if retries >= MAX_RETRIES:
             raise error
         if error.retry == "without-parameter" and call.may_drop(error.param):
@@ -312,7 +312,7 @@ class Client:
             await limiter.acquire()
 
     def _limiter(self, offer: Offer) -> AsyncLimiter:
-        """A leaky bucket that stays below the limit in any minute: its burst plus its rate are together the limit."""
+        """A leaky bucket that stays below the limit in any minute: burst plus rate equal the limit."""
         if offer.model.name not in self._limiters:
             limit = self._settings.images_per_minute or offer.backend.images_per_minute
             burst = max(1, min(BURST, limit // 2))
@@ -328,7 +328,7 @@ class Client:
 
 
 class Departure:
-    """Follows the sending of a request by the events of the connection; without events it proves nothing."""
+    """Follows the sending of a request by the events of the connection; without events nothing is proven."""
 
     def __init__(self) -> None:
         self._watching = False
@@ -367,14 +367,14 @@ def base_url(settings: Settings, backend: Backend) -> str:
 
 
 def _pause(error: ApiError, retries: int) -> float:
-    """The wait the service asks for; otherwise the pause of the error table, longer each time."""
+    """The wait the service asks for; otherwise the pause of the error table, which grows with each try."""
     if error.retry_after is not None:
         return error.retry_after
     return float(error.facts.get("wait_seconds") or 5.0) * (1 + retries)
 
 
 def _shown(address: str) -> str:
-    """An address without what may be secret in it."""
+    """An address without its parts that may be secret."""
     plain = address.partition("?")[0].partition("#")[0]
     scheme, mark, rest = plain.rpartition("://")
     host, slash, path = rest.partition("/")
@@ -396,11 +396,11 @@ _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
 class _UploadTooSlow(ConnectionFailed):
-    """The time was over before the request had left; another try would take as long."""
+    """The time ended before the request was sent; another try would take as long."""
 
 
 def _cut_short(error: BaseException) -> ConnectionFailed:
-    """The error for a request of which only a part has left, so that nobody can have acted on it."""
+    """The error for a request that was sent only in part, so that the service cannot have acted on it."""
     slow = isinstance(error, (TimeoutError, httpx.TimeoutException))
     message = Message("client.upload-cut", why=_why(error))
     advice = Message("client.upload-cut-advice")

@@ -1,6 +1,6 @@
-"""Parses JSON from outside; refuses what is deeper or larger than any answer of the service.
+"""Parses JSON from outside; refuses documents that are deeper or larger than any answer of the service.
 
-In: bytes or text of bounded length. Out: the value; ValueError for anything that is no JSON or too deep.
+In: bytes or text of bounded length. Out: the value; ValueError for invalid JSON and for documents that are too deep.
 Never in here: the meaning of a document.
 """
 

@@ -3,7 +3,7 @@
 In: the `data` of an event (base64 already taken out). Out: `Slot`, `Closing`, `Done`, an ApiError, or None to ignore.
 The event's type is in the JSON, so events without an `event:` line read the same. A `partial_succeeded` event is
 one finished picture, and `image_index` counts failed slots too. Source: the vendor's contract and captures, 2026.
-Never in here: a socket, a decision what a cut stream means.
+Never in here: a socket, a decision about a stream that broke off.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Event = Slot | Closing | Done | ApiError | tuple[Slot, ...] | None
 
 
 def read_event(data: str, headers: Mapping[str, str]) -> Event:
-    """What one event means; unknown kinds are ignored, unreadable ones too (the missing slot is noticed at the end)."""
+    """What one event means; unknown and unreadable ones are ignored (a missing slot is noticed at the end)."""
     if data.strip() == "[DONE]":
         return Done()
     try:

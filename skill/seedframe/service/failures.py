@@ -1,6 +1,6 @@
 """Turns every form of refusal into one `ApiError`, by the error table.
 
-In: status, headers and body of a reply that is not a success (or the error inside one that pretends to be).
+In: status, headers and body of a reply that is not a success (or of the error inside a success).
 Out: an ApiError with its row of the table: class, whether anything was billed, whether and how it may be repeated.
 Rows match by code, then status, then a pattern in the message, never by the whole message.
 Source: captures and the vendor's error pages, see api_errors.json. Never in here: raising, sleeping, retrying.
@@ -30,7 +30,7 @@ _BEGINNING = 120
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What an error says, whatever it was wrapped in."""
+    """The content of an error, without its wrappers."""
 
     code: str
     message: str
@@ -72,7 +72,7 @@ def from_envelope(envelope: Envelope, *, status: int, headers: Mapping[str, str]
 
 
 def vendor_message(message: str) -> str:
-    """The service's sentence without its request id, signed addresses and pictures (it likes to repeat what it got)."""
+    """The service's sentence without its request id, signed addresses and pictures (it often repeats the request)."""
     words = _REQUEST_ID.sub("", message[:_LONGEST_MESSAGE]).strip().rstrip(".")
     return quoted(redact(words, long_words=True))
 
@@ -96,7 +96,7 @@ def find_envelope(document: Any, depth: int = 0) -> Envelope | None:
 
 
 def find_row(envelope: Envelope, status: int) -> ApiErrorRow | None:
-    """The first row of the table that fits."""
+    """The first row of the table that matches."""
     code = code_aliases().get(envelope.code, envelope.code)
     same_code = [row for row in api_errors() if row.code == code]
     for row in same_code:
@@ -128,7 +128,7 @@ def _from_text(text: str, depth: int) -> Envelope | None:
 
 
 def _nameless(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
-    """A reply without an envelope: a proxy's page, an empty 404."""
+    """A reply without an envelope, such as a proxy's page or an empty 404."""
     free = status in free_when_empty() and not body.strip()
     beginning = quoted(redact(body[:_LONGEST_MESSAGE].decode("utf-8", "replace"), long_words=True), _BEGINNING)
     return ApiError(

@@ -1,7 +1,7 @@
-"""A picture file inside a request body: sent as a data URI while it is read, described everywhere else.
+"""A picture file inside a request body: sent as a data URI while it is read, and described in one line elsewhere.
 
-In: a file that was checked. Out: the pieces of its data URI, or a line about it. A file that is no longer the one that
-was checked is InvalidRequest before its last piece is out, so that the service never gets a whole request with it.
+In: a file that was checked. Out: the pieces of its data URI, or a line about it. A file that changed after the
+check is an InvalidRequest before its last piece is sent, so that the service never gets a whole request with it.
 Never in here: JSON, a socket, what a picture is.
 """
 
@@ -33,7 +33,7 @@ class FilePart:
     """A checked picture file. `path` leads to it without links; the rest is as when it was checked.
 
     The stamp is compared before and after the bytes are sent. `checksum`, the CRC-32 of them, is compared as well where
-    the file was changed so recently that its stamp may hide another change; else it is None.
+    the file was changed so recently that its stamp may hide another change; otherwise it is None.
     """
 
     path: Path
@@ -49,12 +49,12 @@ class FilePart:
 
     @property
     def head(self) -> str:
-        """What stands before the base64."""
+        """The text before the base64."""
         return f"data:{self.mime};base64,"
 
     @property
     def sent_length(self) -> int:
-        """Characters of the data URI, all of them ASCII."""
+        """The length of the data URI, all of it ASCII."""
         return len(self.head) + (self.bytes + 2) // 3 * 4
 
     def describe(self) -> str:
@@ -83,7 +83,7 @@ class FilePartReader:
         return file
 
     def piece(self) -> bytes:
-        """The next piece as base64; empty at the end. The last one only where all were those that were checked."""
+        """The next piece as base64; empty at the end. The last piece is given only when the file is unchanged."""
         wanted = min(PIECE_BYTES, self._left)
         data = b""
         while len(data) < wanted and (more := self._file.read(wanted - len(data))):
@@ -99,7 +99,7 @@ class FilePartReader:
         return self._checksum == self._part.checksum and FileStamp.of(self._file) == self._part.stamp
 
     def close(self, last: asyncio.Future[bytes]) -> None:
-        """Close the file; `last` is the reading that was under way, whose error nobody waits for any more."""
+        """Close the file; `last` is a read that was under way, whose error is ignored."""
         if not last.cancelled():
             last.exception()
         self._file.close()
@@ -119,7 +119,7 @@ async def pieces(part: FilePart) -> AsyncIterator[bytes]:
 
 
 def changed(path: Path) -> InvalidRequest:
-    """The error for a file that is another one than when it was checked."""
+    """The error for a file that changed after it was checked."""
     return InvalidRequest(
         Message("references.changed", name=path.name),
         field="images",

@@ -1,6 +1,6 @@
-"""Whether a key and an address belong to the backend they are set for: keys of plans and of pay-as-you-go do not mix.
+"""Checks whether a key and an address fit the backend they are set for: keys of plans and of pay-as-you-go differ.
 
-In: settings, a backend, the catalog. Out: what looks misplaced, as messages; the service alone knows for sure.
+In: settings, a backend, the catalog. Out: messages about what looks misplaced; only the service knows for sure.
 Never in here: a key in a sentence, a network.
 """
 
@@ -20,7 +20,7 @@ def misplaced(settings: Settings, backend: Backend, known: Catalog) -> tuple[Mes
 
 
 def _key(settings: Settings, backend: Backend, known: Catalog) -> Message | None:
-    """By how keys begin, and by the same key standing under another backend's name."""
+    """By the prefix of the key, and by whether the same key is set for another backend."""
     name = next((name for name in backend.key_settings if name in settings.environ), None)
     if name is None:
         return None
@@ -44,7 +44,7 @@ def _address(settings: Settings, backend: Backend, known: Catalog) -> Message | 
         return None
     try:
         path = urlsplit(settings.environ[name]).path.rstrip("/")
-    except ValueError:  # the client says what is wrong with it
+    except ValueError:  # the client reports what is wrong with it
         return None
     others = (other for other in known.backends if _is_sibling(other, backend) and path.startswith(other.prefix))
     owner = next(others, None)
@@ -54,5 +54,5 @@ def _address(settings: Settings, backend: Backend, known: Catalog) -> Message | 
 
 
 def _is_sibling(other: Backend, backend: Backend) -> bool:
-    """Whether two backends live at the same host under different paths, so that one can be taken for the other."""
+    """Whether two backends live at the same host under different paths, so that they are easily confused."""
     return other.base_url == backend.base_url and other.prefix != backend.prefix

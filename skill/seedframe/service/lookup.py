@@ -1,4 +1,4 @@
-"""Finds the file a name means: relative paths, and paths that only exist in the sandbox of a chat.
+"""Finds the file a name refers to: relative paths, and paths that exist only in the sandbox of a chat.
 
 In: a name as an agent wrote it, the folders to search. Out: the path, or InvalidRequest that says what to do.
 Never in here: whether that path may be read (see `references`), a picture's bytes.
@@ -15,10 +15,10 @@ from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 
 LATEST = "latest"
-"""Instead of a path: the last picture made here."""
+"""In place of a path: the last picture that was made."""
 
 SANDBOX = re.compile(r"(?:sandbox:|attachment:|/mnt/(?:user-data|data|uploads)(?:/|$)|/home/(?:claude|oai|sandbox)/)")
-"""Where chat hosts keep uploads: Claude, ChatGPT and alike. Nothing outside of that chat can read there."""
+"""Where chat hosts such as Claude and ChatGPT keep uploads; only that chat can read them."""
 
 
 def places(output: Path) -> tuple[Path, ...]:
@@ -30,14 +30,14 @@ def places(output: Path) -> tuple[Path, ...]:
 
 
 def candidates(wanted: str, folders: Sequence[Path]) -> tuple[str, ...]:
-    """The paths a name may mean, in the order they are tried; an absolute path, `~` and a URL mean themselves."""
+    """The paths a name may refer to, in the order they are tried; absolute paths, `~` and URLs stay as they are."""
     if "://" in wanted or wanted.startswith("~") or Path(wanted).is_absolute():
         return (wanted,)
     return tuple(os.path.join(folder, wanted) for folder in folders)  # noqa: PTH118  # an odd name must not raise here
 
 
 def find(wanted: str, folders: Sequence[Path]) -> str:
-    """The first candidate that is there, else the name as it was given. InvalidRequest for a chat's own path."""
+    """The first candidate that exists, else the name as given. InvalidRequest for a path inside a chat."""
     for path in candidates(wanted, folders):
         if os.path.isfile(path):  # noqa: PTH113  # False for a name no path can have
             return path

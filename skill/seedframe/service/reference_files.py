@@ -1,4 +1,4 @@
-"""Files that are to be sent as input pictures: opened inside allowed folders, checked, cleaned, refitted.
+"""Files to be sent as input pictures: opened inside allowed folders, checked, cleaned, refitted.
 
 In: an open file and what the service takes. Out: a `FilePart` with notes about what was changed. A file that can be
 sent as it is stays where it is; only one that must be changed is copied, to a folder of the call.
@@ -26,7 +26,7 @@ from seedframe.service.file_part import FilePart
 OUTSIDE = "references.outside"
 LONGEST_SHOWN = 200
 TRAILER_ALLOWANCE = 2
-"""How many times the limit a file may have when it is opened: what follows the picture's end is not sent."""
+"""The largest file that is opened, as a multiple of the limit: bytes after the picture's end are not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class ReferenceFile:
         return ReadyFile(part, tuple(notes), shape)
 
     def _cleaned(self, source: _Source) -> tuple[images.CheckedFile, Path | None, Sequence[Message]]:
-        """The facts of what may be sent; where that is another file, its path and what it lacks."""
+        """The facts of the file to send; where that is a cleaned copy, its path and what was removed."""
         checked = self._checks.check(source.file, source.path)
         if self._rules.keep_metadata or not checked.carries_more:
             return checked, None, ()
@@ -147,16 +147,16 @@ class ReferenceFile:
 
 
 def candidate(wanted: str) -> Path:
-    """The path a name on this machine means, not yet checked. `NoFile` for one that means none."""
+    """The path a name refers to on this machine, not yet checked. `NoFile` when there is none."""
     try:
         text = unquote(urlsplit(wanted).path) if wanted.startswith("file://") else wanted
         return Path(text).expanduser().absolute()
-    except (ValueError, RuntimeError):  # brackets in a file URL; the home of nobody
+    except (ValueError, RuntimeError):  # brackets in a file URL; the home of an unknown user
         raise NoFile(wanted) from None
 
 
 def refused(key: str, got: str, allowed: str) -> InvalidRequest:
-    """The error for a name under which there is no picture."""
+    """The error for a name without a picture."""
     return InvalidRequest(Message(key, got=got), field="images", got=got, allowed=allowed)
 
 

@@ -1,4 +1,4 @@
-"""Input pictures: from the caller's names to values for the request, checked before anything is paid.
+"""Input pictures: the caller's names become values for the request, checked before anything is paid.
 
 In: a request with paths, https URLs, data URIs and `seedframe:` ids in the caller's order. Out: one `Reference` each,
 whose file is read again while it is sent. Local files are opened once, only inside allowed folders, and sent only if
@@ -74,7 +74,7 @@ class ReferenceLoader:
 async def gather(request: ImageRequest, loader: ReferenceLoader) -> tuple[Reference, ...]:
     """Every reference, in order. A dry run fetches nothing and leaves https URLs where they are.
 
-    Two are prepared at a time; of several errors the first reference's is raised, once nothing runs any more.
+    Two are prepared at a time; of several errors that of the first reference is raised, after all have ended.
     """
     offer = request.offer
     rules = ReferenceRules(
@@ -158,14 +158,14 @@ def _decoded(text: str, *, last: bool) -> bytes:
 
 
 def _shown(wanted: str) -> str:
-    """How a reference is called: an address without what may be secret in it, never a whole data URI."""
+    """How a reference is shown: an address without parts that may be secret, never a whole data URI."""
     if wanted.startswith("data:"):
         return "data URI"
     return _shown_url(wanted) if wanted.startswith(_REMOTE) else wanted
 
 
 def _shown_url(url: str) -> str:
-    """An address fit to be shown; InvalidRequest for what cannot be one."""
+    """An address that is safe to show; InvalidRequest when it is not an address."""
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -1,6 +1,6 @@
 """A reply's document becomes a `Reply` of slots, or an error. A slot is a picture to fetch or the reason it is missing.
 
-In: headers and the document that remains after a `Scanner` (pictures replaced by `part:<number>`). Out: values.
+In: headers and the document left by `Base64Extractor` (pictures replaced by `part:<number>`). Out: values.
 Nothing here is a success yet: pictures are verified where they are saved. Source: captures, 2026.
 Never in here: a download, a file, a retry.
 """
@@ -35,7 +35,7 @@ _LARGEST = 2**53 - 1
 """The largest whole number that JSON carries exactly."""
 
 _MOST_PICTURES = 1_000
-"""An order of magnitude more pictures than any model makes in one call."""
+"""Ten times more pictures than any model makes in one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One slot of a reply: a `url`, a `part` the scanner took out, or an `error`. `size` is what the service says."""
+    """One slot of a reply: a `url`, a `part` that was extracted, or an `error`. `size` is what the service says."""
 
     index: int
     url: str | None = None
@@ -91,8 +91,8 @@ class Reply:
     """A whole reply. `billed` is the service's own count (None where it says nothing or no number).
 
     `odd_count` is what it says instead of a number. `first` is the position of its first picture in the request, `most`
-    how many pictures it may hold: a count beyond that is none. `complete` is False when it broke off;
-    `failure` is then what the service said instead, if anything.
+    how many pictures it may hold: a higher count is ignored. `complete` is False when it broke off;
+    `failure` is then the error that came instead, if any.
     """
 
     slots: tuple[Slot, ...]
@@ -201,13 +201,13 @@ def reply_facts(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def whole(value: Any) -> int | None:
-    """A count; None for anything else, since a reply that was paid for must not fail on a detail."""
+    """A count; None for anything else, since a paid reply must not fail because of a detail."""
     counted = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
     return value if counted else None
 
 
 def _billed(value: Any) -> int | None:
-    """Pictures on the bill; a number no answer can hold says nothing about money."""
+    """Pictures on the bill; None for an impossible number."""
     count = whole(value)
     return count if count is not None and count <= _MOST_PICTURES else None
 

@@ -1,7 +1,7 @@
-"""Stage 1: a dictionary of arguments becomes a frozen `ImageRequest`, or an error that says how to do better.
+"""Stage 1: a dictionary of arguments becomes a frozen `ImageRequest`, or an error that says how to correct them.
 
 In: a tool's name, its arguments as a host sent them, the catalog and the settings. Out: one request with its warnings.
-Never in here: reading a reference's bytes, styling words, a network, money already spent.
+Never in here: a reference's bytes, the wording of a prompt, a network, money already spent.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def check(tool: str, arguments: Mapping[str, Any], *, catalog: Catalog, settings
 
 
 def _preview(wanted: str | None, settings: Settings) -> str:
-    """The size of previews; a user whose model takes no pictures is not overruled by a call."""
+    """The size of previews; a call does not overrule a user whose model cannot read pictures."""
     return settings.preview if wanted is None or settings.preview == "none" else wanted
 
 
@@ -208,7 +208,7 @@ def _warned(given: Mapping[str, Any], offer: Offer) -> list[Message]:
 def coerced(tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Known names only; null and empty mean absent; values that hosts send as strings get their plain type.
 
-    Hosts that must fill every property send "" (or a neutral value, see `_drop_ignored`) for what was not asked.
+    Hosts that must fill every property send "" (or a neutral value, see `_drop_ignored`) for unused arguments.
     """
     check_size(tool, arguments)
     kinds = schemas.argument_kinds(tool)
@@ -227,7 +227,7 @@ def _is_blank(value: Any) -> bool:
 
 
 def _without_blanks(value: Any) -> Any:
-    """A list without its empty entries; a list of nothing else stays, so that its length can be refused."""
+    """A list without its empty entries; a list of only such entries stays, so that its length is refused."""
     if not isinstance(value, (list, tuple)):
         return value
     return [entry for entry in value if not _is_blank(entry)]
@@ -277,7 +277,7 @@ def _coerce(name: str, value: Any, kind: str) -> Any:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether every text in it can be written down: half a surrogate pair (a broken encoding) cannot."""
+    """Whether every text in it can be encoded: half a surrogate pair cannot."""
     try:
         (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)).encode("utf-8")
     except UnicodeEncodeError:
@@ -328,7 +328,7 @@ def _drop_ignored(given: dict[str, Any], offer: Offer) -> tuple[dict[str, Any], 
 
 
 def _is_neutral(name: str, value: Any, state: str, offer: Offer) -> bool:
-    """Whether a value asks for nothing this offer does not do anyway: hosts that fill every property send such."""
+    """Whether a value asks for nothing special: hosts that fill every property send such values."""
     entry = tool_rows()["arguments"].get(name, {})
     if "never" in entry and value == entry["never"]:
         return True
@@ -431,7 +431,7 @@ def _no_size(size: str, offer: Offer) -> Size:
 
 
 def _pixels(wanted: Size, ratio: Fraction | None, frame: Size | None, anchor: Anchor, offer: Offer) -> FrameRequest:
-    """A caller's own pixels, scaled to be legal. A ratio beside it must be theirs; an exact frame is cut from them."""
+    """A caller's own pixels, scaled to be legal. A ratio given as well must match; an exact frame is cut from them."""
     if frame is None and ratio is not None and mismatch(wanted, ratio) > TOLERANCE:
         raise _two_shapes(wanted, ratio, offer)
     legal = fit_limits(wanted, offer.limits)
@@ -455,7 +455,7 @@ def _two_shapes(size: Size, ratio: Fraction, offer: Offer) -> InvalidRequest:
 
 
 def _check_reference_kind(given: Mapping[str, Any], offer: Offer) -> None:
-    """No asset ids, which only the video models read; addresses only, where a gateway fetches them itself."""
+    """No asset ids, which only the video models read; only addresses, where a gateway fetches the pictures itself."""
     images = given.get("images", ())
     asset = next((image for image in images if str(image).strip().lower().startswith(ASSET)), None)
     if asset is not None:
@@ -491,7 +491,7 @@ def _depth(error: Any) -> tuple[int, str]:
 
 @cache
 def _validator(tool: str, offer: Offer) -> Any:
-    """Built once for each tool and offer: building costs fifty times a validation."""
+    """Built once for each tool and offer: building takes fifty times as long as a validation."""
     from jsonschema import Draft202012Validator, ValidationError, validators
 
     def legal_size(_validator: Any, limits: Mapping[str, Any], value: Any, _schema: Any) -> Any:
@@ -535,7 +535,7 @@ def _limits(offer: Offer, catalog: Catalog) -> dict[str, Any]:
 
 
 def _conditional(message: Message, field: str, error: Any) -> InvalidRequest:
-    """Two arguments that do not go together: what is allowed beside the other one, or that this one must go."""
+    """Two arguments that exclude each other: what is allowed beside the other one, or that this one must be removed."""
     if error.validator == "not":
         advice = Message("requests.leave-out", name=field)
         return InvalidRequest(message, field=field, got=_short(error.instance), allowed=[], advice=advice)
@@ -571,7 +571,7 @@ def _field_of(error: Any) -> str:
 
 
 def _short(value: Any) -> Any:
-    """A value fit for an error: long texts and data URIs are cut."""
+    """A value for an error message: long texts and data URIs are cut."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, str):

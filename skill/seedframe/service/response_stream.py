@@ -45,7 +45,7 @@ class Parts:
     def write(self, pieces: Iterable[ImageChunk]) -> None:
         """Append decoded bytes to their files. StoreError when the disk is full.
 
-        Not in a thread: 64 KiB of base64 take a fraction of a millisecond, less than the switch would cost.
+        Not in a thread: 64 KiB of base64 take a fraction of a millisecond, less than a switch of threads.
         """
         try:
             for piece in pieces:
@@ -54,7 +54,7 @@ class Parts:
             raise disk_full(self.folder, error) from error
 
     def close(self) -> None:
-        """Close the files that a cut body did not finish; those pictures are broken."""
+        """Close the files that were not finished; their pictures are broken."""
         for part, file in self._open.items():
             self.broken.add(part)
             file.close()
@@ -83,7 +83,7 @@ class ResponseReader:
         self._headers: Mapping[str, str] = {}
 
     async def read(self, response: httpx.Response) -> Reply:
-        """All of it. ApiError: a refusal. OutcomeUnknown: it cannot be understood. httpx errors: it broke off."""
+        """All of it. ApiError: a refusal. OutcomeUnknown: not understood. httpx errors: it broke off."""
         self._headers = response.headers
         lean = self._lean(response)
         if response.status_code >= 400:
@@ -102,7 +102,7 @@ class ResponseReader:
         return replace(reply, slots=self._ordered())
 
     def rest(self) -> Reply | None:
-        """What had arrived when the answer broke off; None when no picture had."""
+        """The reply with what arrived before the answer broke off; None without any picture."""
         if not self._slots:
             return None
         return Reply(self._ordered(), emulated=is_emulated(self._headers), complete=False, **self._id())
@@ -179,7 +179,7 @@ def disk_full(folder: Path, error: OSError) -> StoreError:
 
 
 async def _as_far_as_it_goes(lean: AsyncIterator[bytes]) -> bytes:
-    """Read a refusal as far as its size limit: its status is enough."""
+    """Read a refusal up to its size limit: the status alone is enough."""
     document = b""
     try:
         async for piece in lean:

@@ -1,8 +1,9 @@
 """The two schemas of a tool, from one source: what is advertised to hosts and what is checked before paying.
 
-In: the catalog and `arguments.json`. Out: JSON Schemas (2020-12) as plain dicts.
-The advertised one is flat: a closed object, one `type` per property, no combinator at the root, limits in words, since
-hosts refuse or silently drop anything else. The checked one belongs to one offer and says everything a schema can say.
+In: the catalog and `tools.json`. Out: JSON Schemas (2020-12) as plain dicts.
+The advertised one is flat, since hosts refuse or silently drop anything else: a closed object, no combinator at the
+root, one type for each property, limits in words. The checked one belongs to one offer and has every rule a schema can
+express.
 Never in here: a model's name, an argument's value.
 """
 
@@ -52,8 +53,8 @@ def advertised(
 ) -> dict[str, Any]:
     """`{name, title, description, inputSchema}` of a tool; `brief` is the schema of that argument.
 
-    The default model, the ratio and the prices are those of the settings in force. `edit_image` describes only what
-    is its own: both picture tools are always read together.
+    The default model, the ratio and the prices are those of the settings in force. `edit_image` describes only
+    its own arguments: both picture tools are always read together.
     """
     head = tool_rows()["tools"][tool]
     words = _words(catalog, settings or Settings())
@@ -95,7 +96,7 @@ def _filled(schema: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, An
 
 
 def hints(tool: str) -> Mapping[str, bool]:
-    """What a host may assume of a tool: readOnly, destructive, idempotent, openWorld. All four are always said."""
+    """What a host may assume of a tool: readOnly, destructive, idempotent, openWorld. All four are always given."""
     described: Mapping[str, bool] = tool_rows()["tools"][tool]["hints"]
     return described
 
@@ -158,7 +159,7 @@ def _given(name: str, value: Any) -> dict[str, Any]:
 
 
 def _prompt_rule(offer: Offer) -> list[dict[str, Any]]:
-    """Words are needed, as text or as a brief; layers alone do without."""
+    """A prompt or a brief is required, except for layers."""
     words = [{"required": ["prompt"]}, {"required": ["brief"]}]
     layers = [_given("layers", True)] if offer.supports("layers") else []
     return [{"anyOf": words + layers, REASON: "requests.words-missing"}]
@@ -243,7 +244,7 @@ def _sizes(model: Model) -> str:
 
 
 def _default_model(catalog: Catalog, settings: Settings) -> str:
-    """The short name of the model that is used unasked; an unknown setting is shown as it is."""
+    """The short name of the default model; an unknown setting is shown as it is."""
     try:
         return catalog.model(settings.endpoints.get(settings.model, settings.model)).name
     except InvalidRequest:
@@ -251,7 +252,7 @@ def _default_model(catalog: Catalog, settings: Settings) -> str:
 
 
 def _models_and_prices(catalog: Catalog, settings: Settings, default: str) -> str:
-    """`5.5, 5.0-pro 0.3-0.6, 5.0-lite (= 5.0, default) 0.22 CNY each`: what a picture costs where it is bought."""
+    """`5.5, 5.0-pro 0.3-0.6, 5.0-lite (= 5.0, default) 0.22 CNY each`: the models with the price of a picture."""
     backend = next((each for each in catalog.backends if each.name == settings.backend), None)
     described = [_model_and_price(model, backend, settings, default) for model in catalog.models]
     return ", ".join(described) + (f" {backend.currency} each" if backend else "")

@@ -1,4 +1,4 @@
-"""The ways backends are called: one module for each dialect, found by the name in a backend's file.
+"""The dialects of the backends: one module for each, found by the name in a backend's file.
 
 In: a dialect's name. Out: its module, which has the functions of `base.Dialect`. A new dialect is a new module.
 Never in here: a dialect's fields.
@@ -20,7 +20,7 @@ __all__ = ["Call", "Dialect", "dialect_named"]
 
 @cache
 def dialect_named(name: str) -> Dialect:
-    """The dialect of that name. NotConfigured: there is no such module; the known ones are listed."""
+    """The dialect of that name. NotConfigured, with a list of the known ones, when there is no such module."""
     known = sorted(entry.name.removesuffix(".py") for entry in files(__package__).iterdir() if _is_dialect(entry.name))
     if name not in known:
         raise NotConfigured(

@@ -35,14 +35,14 @@ ESSENTIAL = frozenset(
 
 
 FURTHER_PICTURE_SECONDS = 40.0
-"""How much longer each further picture of a call may take."""
+"""Seconds that each further picture of a call may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """One POST: which path of the backend, its JSON body (see `body`), how many pictures it may return.
 
-    `weight` is how many pictures it counts for in time and in the rate limit.
+    `weight`: how many pictures it counts as, for the timeout and the rate limit.
     """
 
     path: str
@@ -79,7 +79,7 @@ class Dialect(Protocol):
     ) -> Call:
         """The POST for `outputs` pictures. `images` are files or URLs in the order the prompt counts them.
 
-        `seconds` is how long the answer is waited for, for services that want to know.
+        `seconds` is the timeout, for services that want to know it.
         """
 
     def auth(self, key: str | None) -> Mapping[str, str]:
@@ -90,7 +90,7 @@ class Dialect(Protocol):
 
 
 def patience(timeout: float, weight: int) -> float:
-    """How many seconds an answer of that many pictures is waited for; `timeout` is the time of one."""
+    """The timeout in seconds for an answer of that many pictures; `timeout` is that of one."""
     return timeout + FURTHER_PICTURE_SECONDS * (weight - 1)
 
 
@@ -100,7 +100,7 @@ def one_or_many(images: Sequence[ImageValue]) -> ImageValue | list[ImageValue]:
 
 
 def options_body(offer: Offer, values: Mapping[str, Any], outputs: int) -> dict[str, Any]:
-    """The part of a body for these parameters, by their wire names; what the offer does not support is left out."""
+    """The part of a body for these parameters, under their wire names; unsupported ones are left out."""
     body: dict[str, Any] = {}
     for name, value in values.items():
         if offer.supports(name):

@@ -1,6 +1,6 @@
 """Decides whether an IP address is public, by the address alone; IPv4 addresses embedded in IPv6 are unwrapped.
 
-In: an address as text. Out: yes or no. Never in here: a name, a resolver, a socket.
+In: an address as text. Out: yes or no. Never in here: a host name, a resolver, a socket.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 def is_public(address: str, also: Sequence[NetworkRange] = ()) -> bool:
-    """Whether the address is one of the public internet, or inside a range of `also`. ValueError: it is none."""
+    """Whether the address is public, or in one of the ranges `also`. ValueError when it is not an address."""
     plain = unwrapped(ipaddress.ip_address(address.partition("%")[0]))
     if any(plain in network for network in also):
         return True
@@ -31,7 +31,7 @@ def is_public(address: str, also: Sequence[NetworkRange] = ()) -> bool:
 
 
 def is_fake(address: str) -> bool:
-    """Whether a proxy program made this address up, which answers every name while it captures all traffic."""
+    """Whether a proxy program that captures all traffic invented this address for a name."""
     plain = ipaddress.ip_address(address.partition("%")[0])
     return any(plain in ipaddress.ip_network(network) for network in FAKE_IPS)
 
@@ -48,7 +48,7 @@ def unwrapped(address: Address) -> Address:
 
 
 def literal(host: str) -> str | None:
-    """The address a host name spells by itself, also as `127.1`, `0x7f000001` or `2130706433`; None for a real name."""
+    """The address that a host is written as, also `127.1`, `0x7f000001` or `2130706433`; None for a real name."""
     try:
         return str(ipaddress.ip_address(host.strip("[]").partition("%")[0]))
     except ValueError:

@@ -23,7 +23,7 @@ class TooMuch(httpx.DecodingError):
 
 
 class OddEncoding(httpx.DecodingError):
-    """The body has an encoding that was not asked for, or cannot be decompressed."""
+    """The body has an encoding that was not requested, or cannot be decompressed."""
 
 
 async def pieces(response: httpx.Response, limit: int) -> AsyncIterator[bytes]:
@@ -50,7 +50,7 @@ async def unpacked(response: httpx.Response, limit: int) -> AsyncIterator[bytes]
             if size > limit:
                 raise TooMuch(f"more than {limit} bytes")
             yield piece
-            await asyncio.sleep(0)  # a few bytes can become megabytes: let other tasks run in between
+            await asyncio.sleep(0)  # a few bytes can expand to megabytes: let other tasks run in between
 
 
 async def document(response: httpx.Response, limit: int) -> bytes:
@@ -85,7 +85,7 @@ class _Inflater:
     def feed(self, packed: bytes) -> Iterator[bytes]:
         """Decompress these bytes. OddEncoding when they are not in the announced encoding."""
         data, piece = packed, b""
-        while data or len(piece) == CHUNK:  # a full piece may have more behind it although all input is taken
+        while data or len(piece) == CHUNK:  # after a full piece there may be more output although the input is used
             piece = self._step(data)
             if piece:
                 yield piece
@@ -102,7 +102,7 @@ class _Inflater:
         return piece
 
     def _bare(self, data: bytes) -> bytes:
-        """Some servers send deflate without its wrapper."""
+        """Some servers send deflate without its zlib wrapper."""
         self._begun = True
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         return self._step(data)

@@ -1,4 +1,4 @@
-"""The trusted certificates: those a variable names, or those of the operating system.
+"""The trusted certificates: those named by a variable, or those of the operating system.
 
 In: the environment as a mapping. Out: a TLS context, and the source of its certificates. NotConfigured for a file
 that cannot be read. Never in here: a connection, a disabled check.

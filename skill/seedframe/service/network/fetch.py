@@ -52,7 +52,7 @@ class NotAPicture(NotFetched):
 
 @dataclass(frozen=True, slots=True)
 class ServiceOrigin:
-    """The host that is called with the key: results may be on that host, or anywhere when it is this machine."""
+    """The host that is called with the key; results are trusted on that host, and anywhere when it is this machine."""
 
     scheme: str
     netloc: str
@@ -151,7 +151,7 @@ class Fetcher:
             return
 
     async def _checked(self, url: str) -> list[_Target]:
-        """The ways an untrusted address may be called. NotFetched: it may not."""
+        """The ways in which an untrusted address may be called. NotFetched when it may not."""
         try:
             parts, port = urlsplit(url), urlsplit(url).port or 443
             httpx.URL(url)
@@ -208,7 +208,7 @@ def _same_origin(url: str, step: str) -> bool:
 
 
 async def _receive(response: httpx.Response, write: Callable[[bytes], object], most: int, window: float) -> None:
-    """The body, once its first bytes are those of a picture; its content type does not matter."""
+    """The body, once its first bytes are those of a picture; its content type is ignored."""
     if response.status_code != httpx.codes.OK:
         again = response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
         raise NotFetched(Message("network.status", status=response.status_code), again=again)
@@ -230,7 +230,7 @@ async def _receive(response: httpx.Response, write: Callable[[bytes], object], m
 
 
 def _picture(head: bytes, response: httpx.Response) -> bytes:
-    """The first bytes, if they are those of a picture; the content type is only mentioned where it helps."""
+    """The first bytes, if they are those of a picture; the content type is only used in the error."""
     if sniff(head[:_HEAD]) is not None:
         return head
     kind = response.headers.get("content-type", "")[: limits().error_name]

@@ -18,7 +18,7 @@ from seedframe.service.network.addresses import literal
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
 _SAME = {"socks": "socks5"}
-"""How desktop settings spell SOCKS 5."""
+"""The name of SOCKS 5 in desktop settings."""
 
 _PORTS = {"http": 80, "https": 443}
 _KINDS = ("http", "https", "all")
@@ -55,7 +55,7 @@ class Proxies:
         return cls(proxies, tuple(word.strip().lower() for word in no_proxy.split(",") if word.strip()))
 
     def of(self, url: str) -> Proxy | None:
-        """The proxy for this address; None: it is called directly."""
+        """The proxy for this address; None: no proxy."""
         parts = urlsplit(url)
         host = (parts.hostname or "").lower()
         if is_loopback(host) or self._goes_direct(host, parts.port or _PORTS.get(parts.scheme)):
@@ -75,7 +75,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _variable(environ: Mapping[str, str], kind: str) -> tuple[str, str] | None:
-    """The variable of this kind that is set: small letters first, as in other programs."""
+    """The variable of this kind that is set: lower case first, as in other programs."""
     names = (f"{kind}_proxy", f"{kind}_proxy".upper())
     return next(((name, environ[name].strip()) for name in names if environ.get(name, "").strip()), None)
 

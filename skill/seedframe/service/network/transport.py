@@ -70,5 +70,5 @@ def _through(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
 
 
 def _unused() -> ssl.SSLContext:
-    """A context for plain http, without TLS; it trusts no certificate."""
+    """A context for plain http: it trusts no certificate."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
