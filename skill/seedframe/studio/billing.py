@@ -1,4 +1,4 @@
-"""What a call cost: from the count of the service, the pictures that arrived and those whose fate is unknown.
+"""The cost of a call: from the count of the service, the pictures that arrived and those whose outcome is unknown.
 
 In: replies, pictures that did not come, the request. Out: a `Bill`, and for each missing picture whether
 it was billed. The service's own count is used wherever it is plausible. Never in here: a payment record, a file.
@@ -24,14 +24,14 @@ def placed(reply: Reply, first: int, outputs: int, request: ImageRequest) -> Rep
 
 
 def total(replies: Sequence[Reply], missing: Sequence[Missing], request: ImageRequest, references: int) -> Bill:
-    """The bill of all replies; pictures whose fate is unknown count as billed, and make the bill an upper limit."""
+    """The bill of all replies; pictures with an unknown outcome count as billed and make the bill an upper limit."""
     sure = sum(reply.pictures_billed for reply in replies)
     pictures = sure + len(doubtful(replies, missing))
     return Bill(pictures, amount(pictures, replies, request, references), sure=pictures == sure)
 
 
 def doubtful(replies: Sequence[Reply], missing: Sequence[Missing]) -> list[int]:
-    """The numbers, from 0, of pictures that may have been billed and whose fate is unknown."""
+    """The numbers, from 0, of pictures that may have been billed and whose outcome is unknown."""
     answered = {reply.first + slot.index for reply in replies for slot in reply.slots}
     lost = [one for one in missing if one.billed == "unknown" and one.index not in answered]
     odd = [reply.first + number for reply in replies if reply.counted is None for number in _odd(reply)]

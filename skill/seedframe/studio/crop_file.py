@@ -1,4 +1,4 @@
-"""Cut any local picture with the code that frames results.
+"""Crops any local picture with the code that frames results.
 
 In: a local picture and a ratio or a frame. Out: a new file beside it (or where asked) and what was done.
 Never in here: the service, money.

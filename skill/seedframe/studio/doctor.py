@@ -1,4 +1,4 @@
-"""Is everything ready to make a picture? Key, address, folder, and the free probe that asks for a 1x1 picture.
+"""Checks whether a picture can be made: key, address, folder, and a free probe that asks for a 1x1 picture.
 
 In: settings and a transport. Out: findings. The probe is refused for its size when key and model are good, so it is
 never billed (recorded 2026). Never in here: a paid call, a key in a sentence.
@@ -41,7 +41,7 @@ class Condition:
 
 
 async def examine(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> list[Condition]:
-    """Everything a first call needs, in the order it would fail."""
+    """Everything a first call needs, in the order in which it would fail."""
     backend = catalog().backend(settings.backend)
     found = [_key(settings, backend), _base(settings, backend), await asyncio.to_thread(_folder, settings)]
     found += [Condition("key-place", True, message) for message in misplaced(settings, backend, catalog())]
@@ -86,7 +86,7 @@ def _certificates_told(known: Authorities) -> Message:
 
 
 async def _resolver(settings: Settings, url: str) -> list[Condition]:
-    """A note about fake addresses from a proxy program; the service itself can be reached all the same."""
+    """A note about fake addresses from a proxy program; the service can be reached nevertheless."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:

@@ -1,4 +1,4 @@
-"""A folder that is held while files are put into it: names are given inside the folder that was opened.
+"""An open folder in which files are created: every name is resolved inside the folder that was opened.
 
 In: a root that is ours and a folder below it. Out: a `Folder` to link, create and write in. A name below the root that
 has become a link is refused, so that nothing is written outside. Where the system has no handles of folders, the
@@ -18,7 +18,7 @@ from seedframe.confined_files import BY_HANDLE, open_folder
 _NEW = os.O_CREAT | os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _STAY = getattr(os, "O_NOFOLLOW", 0)
 _LINKED = frozenset({errno.ELOOP, errno.ENOTDIR})
-"""What opening a folder says about a link in its place: systems differ, and Linux says the same of a file."""
+"""The errors of opening a folder that is a link: they differ by system, and on Linux a file gives the same."""
 
 
 class Folder:
@@ -29,7 +29,7 @@ class Folder:
         self._handle = handle
 
     def has(self, name: str) -> bool:
-        """Whether something has this name, be it a link that leads nowhere."""
+        """Whether something has this name, even a broken link."""
         try:
             os.stat(self._at(name), dir_fd=self._handle, follow_symlinks=False)
         except FileNotFoundError:
@@ -41,7 +41,7 @@ class Folder:
         os.link(part, self._at(name), dst_dir_fd=self._handle)
 
     def move(self, part: Path, name: str) -> None:
-        """Give a file from elsewhere on this disk the name, taking it from whatever has it."""
+        """Move a file of the same disk here; a file that has the name is replaced."""
         os.replace(part, self._at(name), dst_dir_fd=self._handle)
 
     def claim(self, name: str) -> None:
@@ -62,7 +62,7 @@ class Folder:
             raise
 
     def remove(self, name: str) -> None:
-        """Take a file away, if it is there."""
+        """Remove a file, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._at(name), dir_fd=self._handle)
 
@@ -79,7 +79,7 @@ class Folder:
 def held(root: Path, folder: Path, real: Path) -> Iterator[Folder]:
     """The folder `folder` below `root`, made where it is missing. OSError (ELOOP) where a link is in the way.
 
-    `real` is where `root` lies without links.
+    `real` is the path of `root` without links.
     """
     names = folder.relative_to(root).parts
     if not BY_HANDLE:
@@ -95,7 +95,7 @@ def held(root: Path, folder: Path, real: Path) -> Iterator[Folder]:
 
 @contextlib.contextmanager
 def _opened(root: Path, names: tuple[str, ...]) -> Iterator[int]:
-    """The handle, with the name of what stood in the way in any error of opening."""
+    """The handle; errors name the folder that could not be opened."""
     with contextlib.ExitStack() as stack:
         try:
             handle = stack.enter_context(open_folder(root, names, make=True))
@@ -106,5 +106,5 @@ def _opened(root: Path, names: tuple[str, ...]) -> Iterator[int]:
 
 
 def is_linked(error: OSError) -> bool:
-    """Whether a folder could not be held because something else has its place."""
+    """Whether a folder could not be opened because a link or a file has its name."""
     return error.errno == errno.ELOOP

@@ -1,6 +1,6 @@
 """Stages 4 and 5 of one request: from its intent in the payment record to its saved pictures.
 
-In: an entry to pay for and the plan of its calls. Out: a `Result`, or the error that says what became of the money.
+In: an entry to pay for and the plan of its calls. Out: a `Result`, or an error that says whether money was spent.
 It runs in a task of its own, and its progress goes to a queue that a caller may or may not read.
 Never in here: an entry point, a dialect, a second try of a call that may have been paid.
 """
@@ -92,7 +92,7 @@ class Job:
         self._saving.check_ready()
 
     async def _note_replies(self, bill: Bill) -> None:
-        """Record the bill of all answers; the price of pictures that may have been billed besides stays reserved."""
+        """Record the bill of all answers; the price of further pictures that may have been billed stays reserved."""
         if not self._replies:
             return
         ids = [reply.request_id for reply in self._replies if reply.request_id]
@@ -172,7 +172,7 @@ class Job:
         self._note_absent(sent.reply, call.outputs)
 
     def _note_absent(self, reply: Reply, asked: int) -> None:
-        """Note pictures without even an error: the set came out smaller, or the answer broke off."""
+        """Note pictures without an error of their own: the set has fewer, or the answer broke off."""
         came = {slot.index for slot in reply.slots}
         absent = [index for index in range(asked) if index not in came]
         if reply.complete and absent:
@@ -201,7 +201,7 @@ class Job:
         return error
 
     def _bill(self) -> Bill:
-        """What the replies say was billed; pictures whose fate is unknown count as billed."""
+        """The bill of the replies; pictures with an unknown outcome count as billed."""
         return billing.total(self._replies, self._missing, self._request, len(self._prepared.references))
 
     def _outcome(self, bill: Bill) -> Outcome:
@@ -211,7 +211,7 @@ class Job:
         return Outcome(self._entry.id, pictures, missing, self._replies, notes, bill, now)
 
     def _write_records(self, outcome: Outcome) -> Result:
-        """The result; the layers' manifest and the sidecars are written on the way."""
+        """The result; also writes the sidecars and the manifest of layers."""
         settings, store = self._context.settings, self._context.store
         result = results.result_of(outcome, self._prepared, settings.language, settings.secrets)
         if self._request.layers:

@@ -82,7 +82,7 @@ async def silent(_message: Message) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SharedWork:
-    """What the studios of one process may share: a client, the threads for pictures, the downloads at once."""
+    """What the studios of one process may share: a client, image threads, a limit of simultaneous downloads."""
 
     client: Client
     images: ThreadPoolExecutor
@@ -165,11 +165,11 @@ class Studio:
 
     @property
     def under_way(self) -> tuple[str, ...]:
-        """The entries of the payment record whose paid work this process is doing."""
+        """The payment entries that this process is working on."""
         return tuple(self._jobs)
 
     async def finish(self, grace: float) -> None:
-        """Wait for paid calls, `grace` s at most; what is then still open stays in the payment record as unknown."""
+        """Wait for paid calls, `grace` s at most; what is still open then stays unknown in the payment record."""
         running = list(self._jobs.values())
         if running:
             await asyncio.wait(running, timeout=grace)
@@ -194,13 +194,13 @@ class Studio:
     ) -> AsyncIterator[Result]:
         """Run stages 1 to 5 for one request; the block receives the result.
 
-        A block that ends without an error has delivered it: it is never replayed unasked. After one that is cancelled
+        A block that ends without an error has delivered it, and it is not given out again. After one that is cancelled
         or fails, the next identical request gets the result at once. SeedreamError says what happened and what it cost
         (see `errors`).
         References are read from the settings' folders and from `roots`, which a host may grant for one call.
         `claimed` is given the id of the payment entry before anything is sent; a failure without one has sent nothing.
-        With a `key` only the same key is the same request: takes of one frame are separate, and each is found again.
-        `verbatim`: the prompt leaves exactly as it came; nothing is added and nothing is judged.
+        With a `key`, only the same key is the same request: so takes of one frame are separate requests.
+        `verbatim`: the prompt is sent exactly as given, without additions or checks.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         request = replace(request, verbatim=verbatim)
@@ -230,7 +230,7 @@ class Studio:
 
     @asynccontextmanager
     async def _handed_over(self, fulfilling: Awaitable[tuple[str, Result]]) -> AsyncIterator[Result]:
-        """Give the result to a block, and record whether the block ended without an error."""
+        """Give the result to a block, and record it as delivered when the block ends without an error."""
         try:
             entry, result = await fulfilling
         except SeedreamError as error:
@@ -360,7 +360,7 @@ class Studio:
         )
 
     def _started(self, claim: Claim, prepared: CallPlan) -> _Started | None:
-        """Start the work of a claim, if it is this caller's to do, in a task that outlives a cancelled caller."""
+        """Start the work of a claim, where this caller has to do it, in a task that outlives a cancelled caller."""
         if isinstance(claim, Begin):
             started = self._start(claim.entry, lambda say: Job(self._context, claim.entry, prepared, say).run())
             prepared.scratch.hold()
@@ -404,7 +404,7 @@ class Studio:
     def _forget(self, entry: str, task: asyncio.Task[Result]) -> None:
         del self._jobs[entry]
         if not task.cancelled():
-            task.exception()  # an error nobody waits for any more is in the payment record
+            task.exception()  # an error without a waiting caller is in the payment record
 
     async def _joined(self, entry: Entry, preview: str) -> Result:
         """Wait for an identical call, in this process or another, and share its result."""
@@ -412,7 +412,7 @@ class Studio:
         if own is not None:
             await asyncio.wait([own])
         elif entry.owner == self.payments.owner and not self._asking[entry.fingerprint]:
-            # Its task ended without settling the entry: nothing else would ever settle it.
+            # Its task ended without settling the entry, and nothing else would.
             with contextlib.suppress(StoreError):
                 await self.payments.abandon(entry.id)
         try:
@@ -426,7 +426,7 @@ class Studio:
         return await self._restored(finished, preview, "joined")
 
     async def _restored(self, entry: Entry, preview: str, mark: Mark) -> Result:
-        """The saved result of an entry, with fresh previews. StoreError when none of its pictures is left."""
+        """The saved result of an entry, with new previews. StoreError when none of its pictures exists."""
         saved = Result.from_dict(entry.result or {})
         kept, gone = await asyncio.to_thread(_untouched, saved.pictures)
         if not kept:
@@ -468,7 +468,7 @@ class Studio:
         return found if found and found.exists() else None
 
     async def _latest(self) -> Path | None:
-        """The last picture of the newest call that still has one on the disk."""
+        """The last picture of the newest call that still has one on disk."""
         for entry in await self.payments.entries(states=("saved", "delivered"), limit=MOST_RECENT):
             there = [picture.path for picture in _pictures(entry) if picture.path.exists()]
             if there:
@@ -516,7 +516,7 @@ def _pictures(entry: Entry | None) -> tuple[Picture, ...]:
 
 
 def _untouched(pictures: Sequence[Picture]) -> tuple[tuple[Picture, ...], list[str]]:
-    """Which saved pictures still have the bytes that were saved, and the paths of those that have not."""
+    """The saved pictures whose bytes are unchanged, and the paths of the others."""
     kept = tuple(picture for picture in pictures if _has_its_bytes(picture))
     return kept, [str(picture.path) for picture in pictures if picture not in kept]
 

@@ -1,4 +1,4 @@
-"""Stages 2 and 3: a checked request becomes everything that will be sent. Nothing has been sent yet.
+"""Stages 2 and 3: a checked request becomes everything that will be sent.
 
 In: an `ImageRequest`, its styled prompt, references. Out: `CallPlan`, a frozen value with its fingerprint.
 Never in here: a file, a network, money.
@@ -40,7 +40,7 @@ class CallPlan:
 
     @property
     def fingerprint(self) -> str:
-        """What makes two requests the same: all that is sent and its framing; or its `key` instead.
+        """The identity of a request: all that is sent and its framing; or its `key` instead.
 
         Different ids of one model, blanks around the prompt and the timeout make no difference; an emulator does.
         """
@@ -62,7 +62,7 @@ class CallPlan:
         return fingerprint({**who, **frame, "anchor": anchor, "body": body})
 
     def shown(self, secrets: tuple[str, ...]) -> dict[str, Any]:
-        """The body that is sent, fit to be shown and stored: pictures described, addresses and keys taken out."""
+        """The body that is sent, safe to show and to store: pictures described, addresses and keys removed."""
         shown: dict[str, Any] = redact(described(self.calls[0].body), secrets)
         return shown
 

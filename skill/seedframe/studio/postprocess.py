@@ -1,7 +1,7 @@
 """Stage 5, the pixels: a part file becomes the picture that was asked for, verified, framed and saved.
 
-In: a part file and the request. Out: a `FinishedPicture`; PictureError when the bytes are not one, StoreError when the
-disk fails. Where the shape fits, the service's own bytes are saved untouched; what is cut or shrunk keeps its original
+In: a part file and the request. Out: a `FinishedPicture`; PictureError for damaged bytes, StoreError when the disk
+fails. Where the shape fits, the service's own bytes are saved untouched; a cut or shrunk file keeps its original
 beside it. Synchronous: runs in an image thread. Never in here: a network, money.
 """
 
@@ -31,7 +31,7 @@ PREVIEW_SIDES: Mapping[str, int | None] = {"none": None, "small": 640, "large": 
 
 @dataclass(frozen=True, slots=True)
 class FinishedPicture:
-    """One verified file on disk. `method` is `bytes` for exactly what the service sent, else how it was made of it."""
+    """One verified file on disk. `method` is `bytes` for exactly what the service sent, else how it was made."""
 
     id: str
     index: int
@@ -187,7 +187,7 @@ def _frame(
     try:
         original = store.commit(part, beside, picture.format, seal)
     except StoreError:
-        saved.path.unlink(missing_ok=True)  # a cut picture is saved with its original or not at all
+        saved.path.unlink(missing_ok=True)  # a cut picture is never saved without its original
         raise
     wanted = request.frame.frame.ratio if request.frame.frame else request.frame.ratio
     return replace(
@@ -259,7 +259,7 @@ def _notes(slot: Slot, request: ImageRequest, header: images.Header, plan: Frame
 
 
 def asked_frame(request: ImageRequest, language: Language) -> AskedFrame:
-    """The size that was asked of the service, and why."""
+    """The size that was asked of the service, and the reason."""
     frame = request.frame
     return AskedFrame(
         asked=frame.asked or f"default ({request.offer.model.default_size})",

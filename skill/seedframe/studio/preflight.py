@@ -1,7 +1,7 @@
-"""What a call needs before it is paid for: a writable folder, disk space for the pictures and for the record.
+"""Checks before a payment: a writable folder, and disk space for the pictures and the record.
 
 In: a checked request, how much space a disk has. Out: nothing, or StoreError before anything is sent.
-Never in here: a network, a key (asked of the backend), the record itself.
+Never in here: a network, a key (see `Backend.key`), the record itself.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from seedframe.service.request import coerced
 from seedframe.settings import Settings
 
 MOST_PICTURES = 99
-"""Pictures in or out; how many a model really takes is a finding about the words."""
+"""Pictures in or out; the limit of a model is a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class PromptPreview:
 
     @property
     def rewrite(self) -> dict[str, Any]:
-        """The codes that say why other words would serve better, and the rules for writing them; or nothing."""
+        """The codes of findings that a rewriting would mend, with the rules for writing; or nothing."""
         codes = worth_rewriting(self.styled.findings)
         return {"because": list(codes), "rules": writing_rules(self.style)} if codes else {}
 
@@ -84,7 +84,7 @@ def preview_prompt(arguments: Mapping[str, Any], catalog: Catalog, settings: Set
 
 
 def _check_count(name: str, got: int, model: str) -> None:
-    """What no model comes near is a mistake, and would be written out one by one."""
+    """Refuse counts far beyond any model, since each picture would be written out."""
     if not 0 <= got <= MOST_PICTURES:
         key, allowed = ("requests.too-large", MOST_PICTURES) if got > 0 else ("requests.too-small", 0)
         shown = got if abs(got) < 1 << 63 else "…"

@@ -28,7 +28,7 @@ from seedframe.studio.types import Cost, MissingPicture, RequestSummary, Result
 class Redelivery:
     """One try to download what one entry still has at the service. Call `run` once.
 
-    `summary` is what was asked, `sent` the body that was sent, for the sidecars.
+    `summary` (what was asked) and `sent` (the body that was sent) go into the sidecars.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Redelivery:
         return error
 
     def _result(self) -> Result:
-        """The whole request: what an earlier try saved, what this one did, what is still missing."""
+        """The result of the whole request: saved earlier, saved now, still missing."""
         language, made = self._context.settings.language, self._saving.made
         base = Result.from_dict(self._entry.result) if self._entry.result else self._nothing_yet()
         pictures = sorted([*base.pictures, *(one.described(language) for one in made)], key=lambda one: one.number)
@@ -126,7 +126,7 @@ class Redelivery:
 
 
 def _noted(image: str, reference: Reference) -> str:
-    """How a reference is noted: a data URI by what it holds, without its text being searched."""
+    """How a reference is recorded: a data URI by a description of its content."""
     inline = image.lstrip().startswith("data:")
     return reference.value.describe() if inline and isinstance(reference.value, FilePart) else image
 

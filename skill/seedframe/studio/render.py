@@ -1,4 +1,4 @@
-"""Stage 6: what is said about a result or an error, in one language.
+"""Stage 6: a result or an error as text and JSON, in one language.
 
 In: a `Result`, an error. Out: a sentence for people and compact JSON for machines.
 Never in here: the format of an entry point (MCP blocks, terminal colours), base64 of a picture.
@@ -58,13 +58,13 @@ def machine_text(document: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> s
 
 
 def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, Any]:
-    """What machines read of an error."""
+    """The JSON of an error."""
     noticed = error.noticed(language) if isinstance(error, PromptRejected) else {}
     return {**error.facts, **noticed, "error": error.kind}
 
 
 def error_text(error: SeedreamError, language: Language, *, generating: bool = True) -> str:
-    """What happened and what to try; for a rejected prompt each finding. Not `generating`: no picture was asked for."""
+    """What happened and what to try; for a rejected prompt each finding. `generating`: a picture was asked for."""
     described = error.text(language, generating=generating)
     if isinstance(error, PromptRejected):
         noticed = error.noticed(language)

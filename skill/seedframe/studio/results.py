@@ -1,4 +1,4 @@
-"""What a request came to: the end of its calls becomes a `Result`, an error, a sidecar.
+"""The end of a request: the outcome of its calls becomes a `Result`, an error, a sidecar.
 
 In: the plan of the calls, the pictures, the bill. Out: typed values in one language, without keys and signed addresses.
 Never in here: a file being written, the format of an entry point, a decision about money.
@@ -28,7 +28,7 @@ from seedframe.studio.types import Cost, Finding, MissingPicture, Picture, Reque
 class Missing:
     """A picture (or `pictures` of one lost call) that did not come. `billed`: no, unknown, or yes (paid).
 
-    `until`: it lies at the service and can be fetched until then, in seconds since the epoch.
+    `until`: it can be fetched from the service until then, in seconds since the epoch.
     """
 
     index: int
@@ -43,7 +43,7 @@ class Missing:
         return range(self.index, self.index + self.pictures)
 
     def described(self, language: Language) -> MissingPicture:
-        """What a caller gets to know of it, in one language."""
+        """What the caller learns about it, in one language."""
         return MissingPicture(
             self.index,
             self.error.message.text(language),
@@ -109,12 +109,12 @@ def result_of(outcome: Outcome, plan: CallPlan, language: Language, secrets: tup
 
 
 def previews(pictures: Iterable[postprocess.FinishedPicture]) -> tuple[bytes, ...]:
-    """The small JPEGs that were made on the way, in order."""
+    """The small JPEGs of the pictures, in order."""
     return tuple(picture.preview for picture in pictures if picture.preview)
 
 
 def summary(plan: CallPlan, language: Language, *, more: tuple[Message, ...] = ()) -> RequestSummary:
-    """What was asked, in words: who is called, the prompt that is sent, the frame, and everything noticed."""
+    """What was asked: backend and model, the prompt that is sent, the frame, and all findings."""
     request, styled = plan.request, plan.styled
     negative = styled.negative if request.offer.supports("negative_prompt") else None
     return RequestSummary(
@@ -184,7 +184,7 @@ def layers_manifest(pictures: Sequence[postprocess.FinishedPicture]) -> dict[str
 
 
 def slot_failure(slot: Slot) -> SeedreamError:
-    """Why there is no picture in a slot, with what to change."""
+    """Why a slot has no picture, and what to change."""
     assert slot.error is not None
     if isinstance(slot.error.message, Message) and slot.error.paid:
         return PictureError(slot.error.message)
@@ -211,7 +211,7 @@ def billing_after(error: SeedreamError, *, left: bool) -> str:
 
 
 def undelivered(entry: str, missing: Sequence[Missing]) -> Undelivered:
-    """Nothing is on the disk, and what is paid can be fetched: what failed, until when, and how."""
+    """The error when nothing is on the disk and paid pictures can be fetched: what failed, until when, and how."""
     waiting = [one for one in missing if one.until is not None]
     until = moment(min(one.until for one in waiting if one.until is not None))
     return Undelivered(
@@ -228,7 +228,7 @@ def undelivered(entry: str, missing: Sequence[Missing]) -> Undelivered:
 
 
 def moment(seconds: float) -> str:
-    """A moment as people and programs read it: local time with its offset."""
+    """A time for people and programs: local, with its offset."""
     return postprocess.utc(seconds).astimezone().isoformat(timespec="seconds")
 
 

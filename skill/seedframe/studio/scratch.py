@@ -1,6 +1,6 @@
 """A folder of one call for pictures that are fetched, unpacked or refitted before they are sent.
 
-In: a store. Out: a folder, made when it is first asked for and removed when its last holder lets go of it: the caller
+In: a store. Out: a folder, made when it is first asked for and removed when its last holder releases it: the caller
 who prepared the call, or the job that outlives the caller. Never in here: what is in the files.
 """
 
@@ -14,7 +14,7 @@ from seedframe.studio.store import Store
 
 
 class Scratch:
-    """Held once from the beginning."""
+    """A new one has one holder."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class Scratch:
             self._holders += 1
 
     def release(self) -> None:
-        """Let go; the last one to do so removes the folder."""
+        """Release the folder; the last holder removes it."""
         with self._lock:
             self._holders -= 1
             if not self._holders and self._folder is not None:

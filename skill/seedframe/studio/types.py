@@ -24,7 +24,7 @@ Document = dict[str, Any]
 class Trust:
     """Whether Seedance accepts a realistic face from a picture.
 
-    `reason` is a word for machines (original, given, model, references, backend, changed …), `expires_at` ISO 8601.
+    `reason` is a keyword for programs (original, given, model, references, backend, changed …), `expires_at` ISO 8601.
     """
 
     eligible: bool
@@ -50,7 +50,7 @@ class LayerPlace:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         box = data["box"]
         return cls(data["z_index"], None if box is None else tuple(box), data["name"])
 
@@ -96,7 +96,7 @@ class Picture:
         return f"{self.width}x{self.height}"
 
     def as_dict(self) -> Document:
-        """JSON-ready; what says nothing is left out."""
+        """JSON-ready; empty fields are left out."""
         said = {
             "received": self.received,
             "moved": self.moved,
@@ -125,7 +125,7 @@ class Picture:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         special = {
             "path": Path(data["path"]),
             "crop": None if data["crop"] == "untouched" else tuple(data["crop"]),
@@ -152,13 +152,13 @@ class MissingPicture:
     fetch_until: str | None = None
 
     def as_dict(self) -> Document:
-        """JSON-ready; what says nothing is left out."""
+        """JSON-ready; empty fields are left out."""
         said = {"code": self.code, "advice": self.advice, "fetch_until": self.fetch_until}
         return {"index": self.index, "message": self.message, "billed": self.billed, **_without_none(said)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         return cls(**_fields(cls, data))
 
 
@@ -183,7 +183,7 @@ class Cost:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         amount = data["amount"]
         return cls(**{**_fields(cls, data), "amount": None if amount is None else Decimal(amount)})
 
@@ -203,7 +203,7 @@ class Finding:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         return cls(**_fields(cls, data))
 
 
@@ -222,13 +222,13 @@ class AskedFrame:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         return cls(**_fields(cls, data))
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSummary:
-    """What was asked of whom, in words, and everything noticed about it.
+    """What was asked, of which model and backend, and everything noticed about it.
 
     `prompt` is what is sent; `original_prompt` what was given where that differs. `dropped` are fields of the brief
     left out for length.
@@ -250,7 +250,7 @@ class RequestSummary:
     seed: int | None = None
 
     def as_dict(self) -> Document:
-        """JSON-ready; what says nothing is left out."""
+        """JSON-ready; empty fields are left out."""
         words = {
             "original_prompt": self.original_prompt,
             "brief": None if self.brief is None else dict(self.brief),
@@ -272,7 +272,7 @@ class RequestSummary:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """What `as_dict` has written."""
+        """The value of a dictionary that `as_dict` made."""
         special = {
             "frame": AskedFrame.from_dict(data["frame"]),
             "findings": tuple(map(Finding.from_dict, data["findings"])),
@@ -283,7 +283,7 @@ class RequestSummary:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a request came to.
+    """The result of a request.
 
     `status` is `done`, `partial` (something is in `missing`), `wrong_size` (a picture is far from the asked size) or
     `dry_run` (nothing was sent: `calls` POSTs with `payload` would be, at `cost`). `mark` says where a result comes
@@ -316,7 +316,7 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Everything that is not as asked."""
+        """Everything that differs from the request."""
         return self.request.warnings
 
     @property
@@ -382,5 +382,5 @@ def _without_none(values: Mapping[str, Any]) -> Document:
 
 
 def _fields(cls: type[Any], data: Mapping[str, Any]) -> Document:
-    """What a dictionary says about the fields of a value; the rest of it belongs to others."""
+    """The entries of a dictionary that are fields of a value; others are ignored."""
     return {name: data[name] for name in cls.__dataclass_fields__ if name in data}
