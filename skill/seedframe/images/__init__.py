@@ -1,7 +1,7 @@
 """Picture files: format, verification, cutting and shrinking with little loss, previews.
 
 In: bytes and paths. Out: values and files. Everything is synchronous (callers run it in threads) and imports Pillow
-only when it is needed. Failures are PictureError, or StoreError when the disk is to blame.
+only when it is needed. Failures are PictureError, or StoreError when the disk fails.
 """
 
 from seedframe.images.crop import crop, resize_frame

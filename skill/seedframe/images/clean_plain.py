@@ -69,7 +69,7 @@ def clean_bmp(copy: PartialCopy) -> None:
 
 
 def clean_tiff(copy: PartialCopy) -> None:
-    """Blank in place: offsets in a TIFF lead anywhere, so nothing may move and nothing follows its end."""
+    """Blank in place: offsets in a TIFF may point anywhere, so nothing may move, and no bytes are cut at its end."""
     tiff = bytearray(copy.source)
     copy.take(*blank_places(tiff))
     copy.put(bytes(tiff))

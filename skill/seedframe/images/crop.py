@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _PILLOW_BITS = 8
-"""What Pillow keeps of a channel in colour; 16-bit gray stays whole."""
+"""The bits that Pillow keeps of a colour channel; 16-bit gray keeps all."""
 
 
 def crop(

@@ -1,4 +1,4 @@
-"""The border to Pillow and the disk: opens untrusted files, translates errors, writes targets whole.
+"""The interface to Pillow and the disk: opens untrusted files, translates errors, writes targets whole.
 
 In: paths. Out: opened Pillow images, part files that become their target only when complete. Every failure is raised
 as PictureError (the picture) or StoreError (the disk). Never in here: what to do with the pixels.
@@ -44,8 +44,8 @@ def guarded(path: Path) -> Iterator[None]:
         raise _disk(path, error) from error
     except MemoryError as error:
         raise PictureError(Message("pictures.no-memory", name=path.name)) from error
-    # Nine decoders read untrusted bytes; what they raise is not a closed list (struct.error, KeyError,
-    # SyntaxError, zlib.error …). All of it means one thing: this is not a picture that can be used.
+    # Nine decoders read untrusted bytes; their exceptions are not a closed list (struct.error, KeyError,
+    # SyntaxError, zlib.error …). All of them mean the same: the picture cannot be used.
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK:
             raise _disk(path, error) from error
@@ -100,7 +100,7 @@ def load_within(path: Path, header: Header, max_pixels: int) -> Image:
 
 @contextmanager
 def landing(target: Path) -> Iterator[Path]:
-    """Give a part file beside the target; it replaces the target when the block succeeds, else it is removed."""
+    """A part file beside the target, which replaces the target when the block succeeds and is removed otherwise."""
     part = target.with_name(target.name + ".part")
     try:
         yield part

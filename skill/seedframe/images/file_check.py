@@ -1,4 +1,4 @@
-"""Everything that must be known of a picture file before it is sent, from one pass over it.
+"""Checks a picture file before it is sent, in one pass over it.
 
 In: an open file. Out: `CheckedFile`: its header, its sha256, whether it carries more than pixels. A file that is
 damaged in its structure is a PictureError. Results are remembered for as long as the file's stamp stays the same.
@@ -37,7 +37,7 @@ _TIFF_PLACES = ((273, 279), (324, 325))
 
 @dataclass(frozen=True, slots=True)
 class FileStamp:
-    """By what a file is known to be the same one, unchanged: times in ns, `bytes` its length.
+    """Identifies an unchanged file: times in ns, `bytes` is its length.
 
     `modified` is the time of its content, which programs may set; `changed` is the system's own note of any change.
     """
@@ -75,7 +75,7 @@ class CheckedFile:
 
 
 class FileChecks:
-    """Checks files and remembers what it found, the most recent ones. Safe to use from several threads.
+    """Checks files and remembers the most recent results. Safe to use from several threads.
 
     `refitting` is held while a picture is decoded and written anew, which takes memory: one at a time. `now` is the
     clock that file times are compared with, in ns.
@@ -89,14 +89,14 @@ class FileChecks:
         self._lock = threading.Lock()
 
     def check(self, file: BinaryIO, path: Path) -> CheckedFile:
-        """The facts about an open file that lies at `path`. PictureError for a damaged one or one that is none."""
+        """The facts about an open file at `path`. PictureError for a damaged file or one that is not a picture."""
         stamp = FileStamp.of(file)
         if not stamp.settled(self._now()):
             return _checked(file, path, stamp, summed=True)
         key = (str(path), stamp)
         with self._lock:
             turn = self._turns.setdefault(key, threading.Lock())
-        with turn:  # calls that come at once with the same file wait for one reading of it
+        with turn:  # simultaneous calls with the same file wait for one check of it
             return self._recalled(key) or self._read(file, path, stamp)
 
     def _recalled(self, key: tuple[str, FileStamp]) -> CheckedFile | None:

@@ -1,4 +1,4 @@
-"""Describes a picture file as far as that is possible without a service.
+"""Describes a picture file, without a service.
 
 In: a path. Out: a JSON-ready dict. Never in here: printing, changing the file.
 """

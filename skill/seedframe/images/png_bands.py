@@ -29,7 +29,7 @@ _INTERLACED = 28
 
 
 def reads_in_bands(file: BinaryIO, header: Header) -> bool:
-    """Whether this PNG can be read so."""
+    """Whether this PNG can be read in bands."""
     file.seek(_INTERLACED)
     return header.bits == 8 and header.mode in _CHANNELS and file.read(1) == b"\0"
 
@@ -78,7 +78,7 @@ def _before_pixels(file: BinaryIO) -> tuple[bytes, list[tuple[bytes, bytes]], in
 
 
 class _Inflated:
-    """Gives the next bytes of the inflated pixel data, as many as are asked for."""
+    """Reads the inflated pixel data in pieces of any length."""
 
     def __init__(self, file: BinaryIO, length: int) -> None:
         self._packed = _pixel_data(file, length)

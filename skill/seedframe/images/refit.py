@@ -62,7 +62,7 @@ def _check_shape(source: Path, size: Size, limits: ReferenceLimits) -> None:
 
 
 def refit_reasons(source: Path, header: Header, bytes: int, limits: ReferenceLimits) -> tuple[Message, ...]:
-    """Why a picture must be written anew before it is sent; empty where it goes as it is. PictureError: nothing helps.
+    """Why a picture must be written anew before it is sent; empty where it is not. PictureError: nothing helps.
 
     `source` is only named.
     """

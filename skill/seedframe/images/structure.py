@@ -32,7 +32,7 @@ _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 _TALKING = frozenset({*range(0xE1, 0xF0), 0xFE}) - {0xE2, 0xEE}
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-"""What ends coded data: any marker but a restart."""
+"""The end of coded data: any marker but a restart."""
 
 _GIF_PICTURE, _GIF_EXTENSION, _GIF_END = 0x2C, 0x21, 0x3B
 _GIF_TALKING = frozenset({0xFE, 0xFF, 0x01})
@@ -150,4 +150,4 @@ WALKS: Mapping[str, Walk] = {
     "gif": walk_gif,
     "bmp": walk_bmp,
 }
-"""Formats that are judged without a decoder; the others are decoded to be judged."""
+"""Formats that are checked without a decoder; the others are decoded."""

@@ -83,12 +83,12 @@ def lossless_crop(data: bytes, box: Box) -> bytes:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """Load the first library that has what we need."""
+    """Load the first library with the functions we need."""
     for name in _candidates():
         try:
             return _declared(ctypes.CDLL(name))
         except (OSError, AttributeError):
-            # Absent, for another processor, or older than version 2: the next candidate may do.
+            # Missing, for another processor, or older than version 2: try the next candidate.
             continue
     return None
 
