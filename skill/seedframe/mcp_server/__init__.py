@@ -1,5 +1,5 @@
 """The MCP server: tools, resources and prompts.
 
-`app` builds the server, `tools` says what it advertises, `answers` what it returns, `talk` holds progress and
-questions, `texts` the prompts and references agents read. Only this package and the demo import `mcp`.
+`app` builds the server, `tools` has what it advertises, `content` what tools return, `progress` progress and questions,
+`resources` the prompts and pages agents read. Only this package and the demo import `mcp`.
 """

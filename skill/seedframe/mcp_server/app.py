@@ -51,7 +51,7 @@ _CLAIM_LOOK_SECONDS = 0.5
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 OUTSIDE = frozenset({"references.outside", "boards.board-outside", "boards.blocked"})
-"""Refusals that further folders may mend."""
+"""Errors that access to further folders may resolve."""
 
 OpenStudio = Callable[[], "AbstractAsyncContextManager[Studio]"]
 
@@ -67,7 +67,7 @@ class AppContext:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no answer may show; nothing is known before there are settings."""
+        """The secrets that no answer may show; none before there are settings."""
         return self._studio.settings.secrets if self._studio else ()
 
     async def studio(self) -> Studio:
@@ -78,7 +78,7 @@ class AppContext:
             return self._studio
 
     async def close(self) -> None:
-        """Wait for paid calls in flight, then let go; being asked to end meanwhile does not cut the wait short."""
+        """Wait for paid calls in flight, then close; a cancellation meanwhile does not shorten the wait."""
         closing = asyncio.ensure_future(self._stack.aclose())
         while not closing.done():
             with contextlib.suppress(asyncio.CancelledError):
@@ -89,7 +89,7 @@ class AppContext:
 def build_server(open_studio: OpenStudio, language: Language, settings: Settings | None = None) -> Server[AppContext]:
     """The server object; the same one serves stdio, HTTP and in-memory clients.
 
-    `settings` are those in force: what the tools say of defaults and prices. None: those of a fresh installation.
+    `settings` are those in force: the tools show their defaults and prices. None: those of a fresh installation.
     """
     from seedframe import __version__
     from seedframe.mcp_server import resources
@@ -127,7 +127,7 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
 
 
 async def serve_stdio(server: Server[AppContext]) -> None:
-    """Serve until the host closes stdin or ends us; either way what is paid for is finished first, bounded."""
+    """Serve until the host closes stdin or ends the process; paid calls are finished first, within a limit."""
     with host_lines() as lines:
         await _serve(server, anyio.wrap_file(cast("TextIO", lines)))
 
@@ -169,11 +169,11 @@ class _Lister:
 
 
 _Once = Callable[[dict[str, Any], tuple[Path, ...]], Awaitable[t.CallToolResult]]
-"""One attempt at a call: its arguments, and the folders its host granted."""
+"""One attempt of a call: its arguments, and the folders its host granted."""
 
 
 class _AfterClaim(Exception):
-    """A failure of ours after a payment had been noted; `entry` is where."""
+    """A defect after a payment was recorded, as `entry`."""
 
     def __init__(self, entry: str) -> None:
         super().__init__(entry)
@@ -266,7 +266,7 @@ class _Caller:
     async def _asking(
         self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any], once: _Once
     ) -> t.CallToolResult:
-        """Call; where the host can mend what stands in the way (a folder, the user's consent), ask it and call again.
+        """Call; where the host can resolve a refusal (a folder, the user's consent), ask it and call again.
 
         Both are asked for before anything is sent, so that calling again costs nothing.
         """
@@ -289,7 +289,7 @@ class _Caller:
     async def _in_time(
         self, making: Coroutine[Any, Any, t.CallToolResult], claimed: list[str], began: float, limit: float
     ) -> t.CallToolResult:
-        """Its result; or a ticket once the host's patience ends and there is something to collect."""
+        """Its result; or a ticket, once the host's time limit is near and something is paid."""
         from seedframe.mcp_server import content
 
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
-"""What a tool returns: one text block, small previews, links to the full files.
+"""The content a tool returns: one text block, small previews, links to the full files.
 
 In: a `Result` or an error. Out: `CallToolResult`. No structuredContent: three hosts drop the pictures or the text
-when it is there (measured 2026-11). Never in here: base64 of a full picture, an exception's text that is not ours.
+when it is there (measured 2026-11). Never in here: base64 of a full picture, the text of a foreign exception.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ def answer(result: Result, language: Language) -> t.CallToolResult:
 
 
 def refusal(error: SeedreamError, language: Language, *, generating: bool = True) -> t.CallToolResult:
-    """An error the caller can act on."""
+    """The result for an error the caller can act on."""
     described = render.error_text(error, language, generating=generating)
     text = described + "\n" + render.machine_text(render.error_facts(error, language))
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 
 def ticket(entry: str, seconds: int, language: Language) -> t.CallToolResult:
-    """A paid call that goes on after its host stops waiting: where it stands and how it is collected."""
+    """The result for a paid call that goes on after its host stops waiting: its state and how to get its pictures."""
     facts = {"status": "under_way", "entry": entry, "seconds": seconds, "collect": "same_call"}
     text = Message("hosts.ticket", entry=entry, seconds=seconds).text(language)
     return plain(text + "\n" + render.machine_text(facts))
 
 
 def defect(reference: str, entry: str | None, language: Language) -> t.CallToolResult:
-    """A failure of ours: a reference into the log, nothing of the exception. `entry`: a payment that was noted."""
+    """The result for a defect: a reference to the log, nothing of the exception. `entry`: a recorded payment."""
     key = "server.defect" if entry is None else "server.defect-paid"
     text = Message(key, reference=reference, entry=entry).text(language)
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 
 def redacted(result: t.CallToolResult, secrets: Sequence[str]) -> t.CallToolResult:
-    """The same result without what must not be shown, in its text."""
+    """The same result with its text redacted."""
     return result.model_copy(update={"content": [_redacted(block, secrets) for block in result.content]})
 
 
@@ -73,7 +73,7 @@ def _redacted(block: t.ContentBlock, secrets: Sequence[str]) -> t.ContentBlock:
 
 
 def _shown(result: Result) -> list[bytes]:
-    """A preview of each picture; sets, and what would not fit, become one contact strip."""
+    """A preview of each picture; sets, and previews that would not fit, become one contact strip."""
     previews = list(result.previews)
     if len(previews) <= MOST_PREVIEWS and sum(map(len, previews)) * 4 // 3 <= PREVIEW_BUDGET:
         return previews

@@ -27,7 +27,7 @@ PAGE_TYPE = "text/html;profile=mcp-app"
 RECORDS = "seedframe://gallery"
 PAGE_META = {"ui": {"prefersBorder": True, "csp": {"connectDomains": [], "resourceDomains": []}}}
 TOOL_META = {"ui": {"resourceUri": PAGE}}
-"""What a tool says whose results the page shows."""
+"""The metadata of tools whose results the page shows."""
 
 MOST_LISTED = 60
 """The most pictures in one answer to a host: its message must stay small."""

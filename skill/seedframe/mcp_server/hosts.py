@@ -1,7 +1,7 @@
-"""How long a host waits for a call, by the name it gives: some cut a call off although its progress is reported.
+"""How long a host waits for a call, by its name: some end a call although its progress is reported.
 
 In: a request context, the settings. Out: seconds after which a call must have answered, or None. The numbers and where
-they come from are in `data/hosts.json`. Never in here: what is answered then.
+they come from are in `data/hosts.json`. Never in here: the answer that is given then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from seedframe.settings import Settings
 
 
 def seconds_to_answer(ctx: Context, settings: Settings) -> float | None:
-    """What the user set; else what this host is known for, less a margin; None: as long as it takes."""
+    """The setting; else the known limit of this host, less a margin; None: no limit."""
     if settings.answer_within is not None:
         return settings.answer_within
     client = ctx.session.client_params

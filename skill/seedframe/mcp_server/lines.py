@@ -1,7 +1,7 @@
-"""Lines from the host, none longer than any real call: a longer one is passed over and answered, never held.
+"""Lines from the host, of bounded length: a longer one is skipped and answered, never held in memory.
 
 In: the binary stream the host writes to. Out: text lines for the SDK. A line that is too long becomes the same call
-with nothing but its size in `_meta`, so that its sender gets an answer. Never in here: a tool, an argument.
+with only its size in `_meta`, so that its sender gets an answer. Never in here: a tool, an argument.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOOL = re.compile(rb'"name"\s*:\s*"(\w{1,64})"')
 
 
 class BoundedLines:
-    """What `anyio.wrap_file` needs of a text file that is only read."""
+    """The part of a readable text file that `anyio.wrap_file` needs."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -47,7 +47,7 @@ class BoundedLines:
         return _instead(head, tail, size)
 
     def close(self) -> None:
-        """The stream is not ours to close."""
+        """Do nothing: the stream belongs to somebody else."""
 
 
 def _instead(head: bytes, tail: bytes, size: int) -> str:

@@ -1,4 +1,4 @@
-"""Talking to the host while a call is under way: progress that keeps it waiting, and a question before spending.
+"""Messages to the host while a call is under way: progress, which keeps it waiting, and a question before spending.
 
 In: a request context. Out: progress notifications, the user's consent. Both protocol eras.
 Never in here: what a call does, what it costs.
@@ -55,7 +55,7 @@ class Progress:
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
-        """A sign of life at least every ten seconds while the block runs."""
+        """Report progress at least every ten seconds while the block runs."""
         # A task, not a task group: what the call raises must come out as it is, not inside an exception group.
         beat = asyncio.create_task(self._beat())
         try:

@@ -50,7 +50,7 @@ async def granted_roots(ctx: Context, params: t.CallToolRequestParams) -> tuple[
     try:
         with anyio.fail_after(ANSWER_SECONDS):
             return _paths((await ctx.session.list_roots()).roots)
-    except (MCPError, TimeoutError):  # a host that says it has roots, and gives none
+    except (MCPError, TimeoutError):  # a host that announces roots and gives none
         return ()
 
 

@@ -1,7 +1,7 @@
-"""What the server says of itself, asked of the server: every handshake and list, for the front to give at once.
+"""The static answers of the server (every handshake and list), for the front to give at once.
 
 In: a server. Out: the text of each answer as it leaves on stdio. The requests go through the same transport as a
-host's, so what is kept cannot differ from what is said. Never in here: a file, an answer made up.
+host's, so the kept answers equal the real ones. Never in here: a file, an invented answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mcp.server.stdio import stdio_server
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
-"""What is the same for the life of a process."""
+"""The methods whose answers do not change during a process."""
 
 CLIENT = {"name": "seedframe", "version": "0"}
 _META = "io.modelcontextprotocol/"
@@ -76,7 +76,7 @@ class _Host:
         return json.dumps({"jsonrpc": "2.0", **request}) + "\n"
 
     def write(self, line: str) -> int:
-        """One answer: kept where it is no error."""
+        """One answer; kept unless it is an error."""
         message = json.loads(line)
         if "result" in message:
             self.answers[self._asked[message["id"]]] = _after_id(line, message["id"])

@@ -1,7 +1,7 @@
-"""`run_storyboard`: a board planned, started in a process of its own, watched, picked from, looked at.
+"""`run_storyboard`: plans a board, starts its run in another process, reports it, sets picks, shows the sheet.
 
 In: the tool's arguments. Out: a result with a sentence, compact JSON, and links to the sheet and the manifest.
-A host may give up after a minute, so nothing here waits for pictures unless it is asked to, and then not for long.
+A host may give up after a minute, so nothing here waits for pictures unless asked to, and then only briefly.
 Never in here: the engine (the process that runs it is `seedframe storyboard run`), how a board is planned.
 """
 
@@ -48,7 +48,7 @@ Wider = Callable[[], Awaitable[Settings]]
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call: what was given, checked for kind, and how to tell its progress."""
+    """One call: its arguments, checked for their types, and its progress."""
 
     given: Mapping[str, Any]
     settings: Settings
@@ -60,7 +60,7 @@ class _Call:
 async def answer(
     arguments: Mapping[str, Any], settings: Settings, language: Language, report: Tell, wider: Wider
 ) -> t.CallToolResult:
-    """The result of one call; a SeedreamError says what stands in the way."""
+    """The result of one call; a SeedreamError says why there is none."""
     board = arguments.get("board")
     given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, (Mapping, list)) else {})})
     known = {"plan": _plan, "run": _run, "status": _status, "pick": _pick, "sheet": _sheet, "cancel": _cancel}
@@ -87,7 +87,7 @@ def _planned(call: _Call) -> BoardPlan:
 
 
 async def _run(call: _Call) -> t.CallToolResult:
-    """Everything that can be refused is refused here; then a process is started and we are done."""
+    """Refuse everything that can be refused, then start the process."""
     out, board = await asyncio.to_thread(_prepared, call)
     if detached.is_running(out):
         return _tool_result([_say(call, "already-running", out=out)], {"status": "running", **_place(call, out)})
@@ -199,7 +199,7 @@ def _board(call: _Call) -> Board:
     """The board of a path inside the folders that may be read, or of the text itself."""
     described = str(_needed(call, "board"))
     if "\n" in described.strip() or described.lstrip().startswith(("{", "[")):
-        # Pictures of a text that lies nowhere are meant from where pictures are saved.
+        # Paths in a board text start at the folder where pictures are saved.
         return read_board(call.settings.output_dir / "board", text=described)
     roots = (*call.settings.input_roots, call.settings.output_dir)
     try:

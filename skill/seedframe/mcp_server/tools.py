@@ -1,4 +1,4 @@
-"""What is advertised: the tools with their flat schemas, computed from the data. Static for the life of a process.
+"""The advertised tools with their flat schemas, computed from the data. Static for the life of a process.
 
 In: the catalog, `tools.json`, the brief's schema, the settings. Out: MCP `Tool` values.
 Never in here: a call, a description.

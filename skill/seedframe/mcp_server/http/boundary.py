@@ -1,4 +1,4 @@
-"""Between the protocol and the tools: each call gets its caller's own context; no path of the server passes either way.
+"""SDK middleware for remote callers: each call gets its caller's context, and no path of the server passes either way.
 
 In: `tools/call` as the SDK hands it to middleware. Out: its result with links for paths.
 Never in here: routes, how a token is checked, what a tool does.
@@ -30,7 +30,7 @@ LATEST = "latest"
 
 
 class CallerBoundary:
-    """SDK middleware. `callers` gives them, `outward` translates for one of them."""
+    """SDK middleware. `callers` has the callers, `outward` translates for one of them."""
 
     def __init__(
         self, callers: Callable[[], Callers], outward: Callable[[Caller], Outward], language: Language
@@ -59,14 +59,14 @@ class CallerBoundary:
             return outward.result(wire) if "content" in wire else result
 
     async def _turn(self, caller: Caller, session: ServerSession) -> None:
-        """Wait until fewer calls of this caller are under way; the host hears that it is waited."""
+        """Wait until fewer calls of this caller are under way; the wait is reported as progress."""
         waiting = asyncio.ensure_future(caller.turns.acquire())
         beats = 0
         try:
             while not (await asyncio.wait({waiting}, timeout=BEAT_SECONDS))[0]:
                 beats += 1
                 words = Message("http.waiting").text(self._language)
-                # Below what the call itself reports later: progress only grows.
+                # Below what the call itself reports later, since progress must increase.
                 await session.report_progress(0.5 * (1 - 1 / (beats + 1)), 1, words)
         except BaseException:
             if not waiting.cancel() and not waiting.cancelled():
@@ -90,7 +90,7 @@ class _QuietSession:
 
 
 def caller_name(request: Request | None) -> str:
-    """The caller of an HTTP request: what its token stands for."""
+    """The caller of an HTTP request: the name of its token."""
     user = request.scope.get("user") if request is not None else None
     return str(user.display_name) if user is not None and user.is_authenticated else LOCAL
 
@@ -109,7 +109,7 @@ def own_arguments(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
 
 
 def _pictures(named: Any, caller: Caller) -> Any:
-    """References as the studio takes them: a list, or what a host made of one (a string, JSON in a string)."""
+    """References as a list, also where a host sent a string or JSON in a string."""
     if isinstance(named, str):
         try:
             decoded = json.loads(named)

@@ -1,4 +1,4 @@
-"""What each caller has: a folder, a payment record, a studio, a few calls at once.
+"""The callers of a server: each has a folder, a payment record, a studio and a few simultaneous calls.
 
 In: the settings of the server, a caller's name. Out: a `Caller` for the length of one call. All callers share
 one client (one connection pool and one rate limit, since they share one key) and the threads that work on pictures.
@@ -23,16 +23,16 @@ LOCAL = "local"
 """The one caller of a server on loopback that asks for no token: its folder and record are the person's own."""
 
 CALLS_AT_ONCE = 8
-"""Calls of one caller under way at once; more wait in order, so that nobody's many calls starve another's one."""
+"""Calls of one caller under way at once; more wait in order, so that one caller does not delay another."""
 
 MOST_OPEN = 256
-"""Studios kept open; above that the one that was used longest ago, and is idle, is closed."""
+"""Studios kept open; above that the least recently used idle one is closed."""
 
 OpenStudio = Callable[[Settings], AbstractAsyncContextManager[Studio]]
 
 
 class Caller:
-    """One caller while the server knows it."""
+    """One caller and its open studio."""
 
     def __init__(self, name: str, settings: Settings, open_studio: OpenStudio) -> None:
         self.name = name

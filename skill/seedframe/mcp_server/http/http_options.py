@@ -1,6 +1,6 @@
-"""What the operator of an HTTP server decides: where it listens, under which address it is known, who may call.
+"""The options of an HTTP server: where it listens, its public address, who may call.
 
-In: the words of the command line. Out: frozen `HttpOptions`, or NotConfigured before anything listens.
+In: the arguments of the command line. Out: frozen `HttpOptions`, or NotConfigured before anything listens.
 Never in here: a socket, a token, a request.
 """
 
@@ -56,7 +56,7 @@ def http_options(
     hosts: Sequence[str] = (),
     origins: Sequence[str] = (),
 ) -> HttpOptions:
-    """Options from `HOST:PORT` and the rest. NotConfigured when anybody on a network could call without a token."""
+    """Options from `HOST:PORT` and the rest. NotConfigured when a network could call without a token."""
     host, port = _address(listen)
     nearby = is_loopback(host)
     if not nearby and tokens is None and issuer is None:

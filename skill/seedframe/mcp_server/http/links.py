@@ -1,7 +1,7 @@
-"""Signed links: an address that gives one file, or the files of one folder, of one caller for a while.
+"""Signed links: addresses of one file, or of the files of one folder, of one caller, with an expiry time.
 
 In: a caller's folder and a path in it. Out: `/files/<caller>/<expires>-<depth>-<signature>/<path>`. The signature
-covers the caller, the end of its time and the first `depth` parts of the path, so that a page finds the pictures
+covers the caller, the expiry time and the first `depth` parts of the path, so that a page finds the pictures
 beside it.
 Never in here: who may ask for a link, how a file is sent.
 """
@@ -27,16 +27,16 @@ _TICKET = re.compile(r"(\d{1,12})-(\d{1,2})-([A-Za-z0-9_-]{43})")
 
 
 class LinkRefused(Exception):
-    """A link that was not made here, was changed, or leads to what is not shown."""
+    """A link that was not made here, was changed, or leads to a file that is not shown."""
 
 
 class LinkExpired(Exception):
-    """A good link whose time is over."""
+    """A valid link that has expired."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Makes and reads links; `seconds` is how long one holds, `now` seconds since the epoch."""
+    """Makes and reads links; one is valid for `seconds`; `now` is in seconds since the epoch."""
 
     base: str
     key: bytes

@@ -1,4 +1,4 @@
-"""What a caller on another machine reads: the server's paths become links.
+"""Results for callers on other machines: the server's paths become links.
 
 In: a tool's result as it goes on the wire, a caller. Out: the same with a link for each of the caller's files and
 nothing of the server's folders. Never in here: what a tool does, a signature.
@@ -22,7 +22,7 @@ PAGE = ".html"
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """Translates for one caller, whose files lie in `root`. `private` are further folders that are not named."""
+    """Translates for one caller, whose files lie in `root`. `private` are further folders whose names are removed."""
 
     caller: str
     root: Path
@@ -71,7 +71,7 @@ class Outward:
         return links.get(value) or self.text(value) if isinstance(value, str) else value
 
     def _link(self, path: Path) -> str | None:
-        """A link for a file of the caller's that is there; a page takes its folder along."""
+        """A link for an existing file of the caller; the link of a page covers its folder."""
         try:
             if not path.is_absolute() or not path.is_relative_to(self.root) or not path.is_file():
                 return None

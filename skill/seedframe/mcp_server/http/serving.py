@@ -1,4 +1,4 @@
-"""The process that serves HTTP: a socket, a clean start, an end that loses nothing paid.
+"""Serves HTTP: opens the socket and starts; a stop loses nothing that is paid.
 
 In: options and how studios are opened. Out: nothing until it is stopped (SIGTERM, Ctrl-C). A stop lets calls under way
 finish and answer, refuses new ones with 503, then closes; a second Ctrl-C does not wait for hosts.
@@ -29,12 +29,12 @@ from seedframe.messages import Message
 from seedframe.settings import Settings
 
 STOP_SPARE_SECONDS = 60.0
-"""What a stop waits beyond the longest paid call, before it cuts connections."""
+"""Seconds that a stop waits beyond the longest paid call before it closes connections."""
 
 BACKLOG = 512
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than proxies and clients keep an idle connection: whoever reuses one must not find it closed."""
+"""Longer than proxies and clients keep idle connections, so that none of them reuses a closed one."""
 
 OpenShared = Callable[[], AbstractAsyncContextManager[OpenStudio]]
 
@@ -44,7 +44,7 @@ def serve_http(
 ) -> None:
     """Serve until stopped. NotConfigured when the address is taken or the tokens cannot be read.
 
-    `open_shared` opens what all studios share; `say` hears where the server listens.
+    `open_shared` opens what all studios share; `say` gets the address once the server listens.
     """
     verifier = token_verifier(options)
     listener = _listener(options)
@@ -67,7 +67,7 @@ def serve_http(
 
 
 def token_verifier(options: HttpOptions) -> TokenVerifier | None:
-    """What decides who a caller is; None where nobody is asked."""
+    """The verifier of tokens; None where no token is required."""
     found: list[TokenVerifier] = []
     if options.tokens is not None:
         found.append(FileTokens.read(options.tokens))

@@ -31,7 +31,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 class FileTokens:
     """Callers of a file: one `name token` or `name sha256:<hex>` a line; `#` begins a comment.
 
-    A name may have several tokens: while one replaces the other both hold.
+    A name may have several tokens, so that one can replace another without a gap.
     """
 
     def __init__(self, names: Mapping[str, str]) -> None:
@@ -61,9 +61,9 @@ class FileTokens:
 
 
 class IssuedTokens:
-    """JSON web tokens of one authorization server, made out to this server (RFC 8707) and not expired.
+    """JSON web tokens of one authorization server, issued for this server (RFC 8707) and not expired.
 
-    Its keys are looked up when the first token comes, and again when a token names a key that is not known.
+    Its keys are loaded for the first token, and again when a token names an unknown key.
     """
 
     def __init__(self, issuer: str, resource: str) -> None:

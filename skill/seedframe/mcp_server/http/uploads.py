@@ -74,7 +74,7 @@ def uploaded(reference: str, root: Path) -> Path:
 
 
 def _sweep(folder: Path) -> None:
-    """Make room for one more: what is old goes, and the oldest above the most that are kept."""
+    """Remove old uploads, and the oldest ones above the limit."""
     dated = []
     for file in folder.iterdir():
         with contextlib.suppress(OSError):
