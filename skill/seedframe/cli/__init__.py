@@ -1,4 +1,4 @@
-"""The command line: the same wishes as the tools, for people and for agents without MCP.
+"""The command line: the same calls as the tools, for people and for agents without MCP.
 
 In: arguments and the environment. Out: paths and sentences on stdout, or one JSON document with `--json`; progress and
 errors on stderr. Never in here: a rule about models, MCP (imported only by `serve` and `demo`).
@@ -36,12 +36,12 @@ def main() -> None:
         sys.exit(2)
     try:
         _program(settings.language)(obj=settings, prog_name="seedframe")
-    except NotConfigured as error:  # outside of every command: the data files contradict each other
+    except NotConfigured as error:  # before any command: the data files contradict each other
         fail(error, settings, as_json=False)
 
 
 def _speak_utf8() -> None:
-    """Whatever the console says: a picture may be paid for by the time a letter cannot be written."""
+    """UTF-8 whatever the console says: a character that cannot be written must not fail a paid call."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(

@@ -53,7 +53,7 @@ _EXITS: tuple[tuple[type[SeedreamError], int], ...] = (
 
 @contextmanager
 def redacted_output(secrets: Sequence[str]) -> Iterator[None]:
-    """While it lasts, everything the process writes to stdout and stderr is redacted."""
+    """While the block runs, everything the process writes to stdout and stderr is redacted."""
     plain = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast("TextIO", RedactedStream(stream, secrets)) for stream in plain)
     try:
@@ -64,7 +64,7 @@ def redacted_output(secrets: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def plain_output() -> Iterator[None]:
-    """For a protocol on stdout, whose own exit redacts; stderr stays redacted."""
+    """Unredacted stdout, for a protocol that redacts by itself; stderr stays redacted."""
     outer = sys.stdout
     sys.stdout = outer.plain if isinstance(outer, RedactedStream) else outer
     try:
@@ -109,7 +109,7 @@ def exit_code(error: SeedreamError) -> int:
 
 
 def studio(settings: Settings, **options: Any) -> AbstractAsyncContextManager[Studio]:
-    """The open studio; the emulator comes along where it is the backend."""
+    """An open studio; where the emulator is the backend, it runs in this process."""
     from seedframe.api import open_studio
 
     return open_studio(settings, **options)
@@ -121,7 +121,7 @@ def json_option(language: Language) -> click.Option:
 
 
 def show(result: Result, settings: Settings, *, as_json: bool) -> None:
-    """A result for a person, or for a machine."""
+    """Print a result for a person or, as JSON, for a program."""
     from seedframe.studio import render
 
     text = render.machine_text(result.as_dict()) if as_json else render.sentence(result, settings.language)
@@ -129,7 +129,7 @@ def show(result: Result, settings: Settings, *, as_json: bool) -> None:
 
 
 def existing_file(path: Path) -> Path:
-    """The file that a command is about; InvalidRequest where there is none, in every command."""
+    """The file a command works on; InvalidRequest when it does not exist."""
     if not path.is_file():
         raise InvalidRequest(Message("cli.no-file", got=str(path)), field="source", got=str(path), allowed="FILE")
     return path

@@ -1,4 +1,4 @@
-"""What a shell offers for an option: models, backends, files.
+"""Shell completion of options: models, backends, files.
 
 In: the beginning of a word. Out: the words that begin so. Never in here: a network.
 """

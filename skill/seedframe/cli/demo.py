@@ -1,6 +1,6 @@
-"""Three pictures through the MCP server itself, as a host would ask for them: offline, free of charge, failing loudly.
+"""Makes three pictures through the MCP server, as a host would: offline and free of charge. Any failure is an error.
 
-In: a folder and an environment. Out: pictures in it and lines that tell what happened and what it would have cost.
+In: a folder and an environment. Out: pictures in it, and lines that say what happened and what it would have cost.
 Never in here: the network, a key.
 """
 
@@ -66,7 +66,7 @@ async def demonstrate(folder: Path, environ: Mapping[str, str], language: Langua
 async def _make(
     host: Client, tool: str, arguments: dict[str, Any], say: Callable[[str], None], total: dict[str, Decimal]
 ) -> dict[str, Any]:
-    """One call; its sentence is told, its cost added, its file checked."""
+    """Make one call: print its sentence, add its cost, check its file."""
     result = await host.call_tool(tool, arguments)
     text = next(block.text for block in result.content if isinstance(block, t.TextContent))
     if result.is_error:
@@ -82,7 +82,7 @@ async def _make(
 
 
 def _check(picture: Mapping[str, Any], result: t.CallToolResult) -> None:
-    """Loudly: the file is there, is exactly 9:16, and a preview came along."""
+    """RuntimeError unless the file exists, is exactly 9:16 and has a preview."""
     path = Path(picture["path"])
     if not path.is_file() or path.stat().st_size != picture["bytes"]:
         raise RuntimeError(f"{path} is not the file the result speaks of")

@@ -1,7 +1,7 @@
 """`doctor`: what a first call needs, and every setting, on a terminal of 80 columns.
 
 In: settings. Out: a line for each condition, the console's address, the settings in force; or JSON.
-Never in here: how a condition is found out.
+Never in here: the checks themselves.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def doctor_command(language: Language) -> click.Command:
 
 
 def condition_lines(found: Iterable[Condition], language: Language) -> Iterator[str]:
-    """`ok` or `!!` and what was found."""
+    """A line for each condition: `ok` or `!!` and what was found."""
     for condition in found:
         mark = "ok  " if condition.good else "!!  "
         yield from wrapped(condition.message.text(language), first=mark, indent="    ")
@@ -58,7 +58,7 @@ def _console(settings: Settings) -> Iterator[str]:
 
 
 def _setting_lines(settings: Settings) -> Iterator[str]:
-    """Each setting with its value, and below what it means."""
+    """Each setting with its value, and its meaning below."""
     yield say("cli.settings-head", settings.language)
     for row in SETTINGS:
         value = settings.environ.get(row.name) or _plain(getattr(settings, row.field))
@@ -67,7 +67,7 @@ def _setting_lines(settings: Settings) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    """A default as a person would write it."""
+    """A default in the form a person would write."""
     if value in (None, {}, ()):
         return ""
     return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,4 +1,4 @@
-"""`fetch`: download pictures that are paid and still at the service; nothing is paid.
+"""`fetch`: downloads pictures that are paid and still at the service, at no cost.
 
 In: an entry of the payment record, or all of them. Out: printed results, each as after `generate`.
 Never in here: how a picture is downloaded, a payment.
@@ -47,7 +47,7 @@ def _fetch(settings: Settings, as_json: bool, entry: str | None, every: bool, ou
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why the pictures of an entry could not be brought; `message` in the language of the settings."""
+    """Why the pictures of an entry could not be fetched; `message` in the language of the settings."""
 
     entry: str
     error: SeedreamError
@@ -68,7 +68,7 @@ def _say(described: Sequence[Result | _Failure], language: Language) -> None:
 async def _fetched(
     settings: Settings, entry: str | None, every: bool, out: Path | None
 ) -> tuple[list[Result | _Failure], int]:
-    """The result or failure of each entry, and the gravest exit code."""
+    """The result or failure of each entry, and the most serious exit code."""
     if (entry is None) is not every:
         raise InvalidRequest(Message("cli_fetch.which"), field="entry", got=entry or "-", allowed="ENTRY | --all")
     described: list[Result | _Failure] = []

@@ -1,6 +1,6 @@
-"""`history forget`: texts go out of the payment record, amounts stay.
+"""`history forget`: deletes texts from the payment record; amounts stay.
 
-In: ids, an age, or `--all`. Out: how many entries were cleared. Never in here: how it is done.
+In: ids, an age, or `--all`. Out: how many entries were cleared. Never in here: how they are cleared.
 """
 
 from __future__ import annotations

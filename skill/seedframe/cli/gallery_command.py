@@ -1,4 +1,4 @@
-"""`gallery`: what was made, as a page on this machine.
+"""`gallery`: serves a page with the finished pictures on this machine.
 
 In: a folder and a port. Out: an address on stdout, a server on loopback until it is stopped. Never in here: another
 address than loopback, a paid call.

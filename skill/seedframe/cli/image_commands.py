@@ -37,7 +37,7 @@ def _picture_command(tool: str, name: str, language: Language) -> click.Command:
 
 
 def _option(tool: str, name: str) -> click.Option:
-    """An option from an argument's schema, with the very words the tool advertises."""
+    """An option from an argument's schema, with the description that the tool advertises."""
     if name == "brief":
         return click.Option(["--brief"], help="JSON file, or JSON.", metavar="FILE|JSON", shell_complete=complete_file)
     from seedframe.catalog import tool_rows

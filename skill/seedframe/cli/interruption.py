@@ -1,7 +1,7 @@
-"""A paid command whose user presses Ctrl-C, or whose parent process is gone.
+"""Ends a paid command whose user presses Ctrl-C, or whose parent process has ended.
 
-In: the process that started this worker, the studio at work. Out: the command ends where nothing was sent; where a
-call is paid for, a sentence says that it goes on, and it goes on. Never in here: a signal (the front gets those).
+In: the process that started this worker, an open studio. Out: the command ends when nothing was sent; after a payment
+it goes on, and a sentence says so. Never in here: a signal (the front handles them).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from seedframe.settings import Settings
 
 @asynccontextmanager
 async def heeding_the_parent(studio: Any, settings: Settings) -> AsyncIterator[None]:
-    """While the block lasts, it is cancelled when the parent is gone, or interrupted before anything was sent."""
+    """The block is cancelled when the parent has ended, or when it is interrupted before anything was sent."""
     above, loop = parent(), asyncio.get_running_loop()
     if above is None:
         yield

@@ -1,6 +1,6 @@
 """Lines that fit a terminal: broken between words, or between Chinese characters, never inside a path.
 
-In: text and a width in columns. Out: lines. Never in here: what is said.
+In: text and a width in columns. Out: lines. Never in here: a sentence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 COLUMNS = 80
 _PIECE = re.compile(r"\s+|[　-鿿＀-￯]|[^\s　-鿿＀-￯]+")
-"""A gap, one wide character, or a word."""
+"""A space, one wide character, or a word."""
 
 
 def columns(text: str) -> int:
@@ -20,7 +20,7 @@ def columns(text: str) -> int:
 
 
 def wrapped(text: str, *, first: str = "", indent: str = "", width: int = COLUMNS) -> Iterator[str]:
-    """Lines of at most `width` columns; a single word that is longer stands alone, whole."""
+    """Lines of at most `width` columns; a longer word is a line of its own."""
     line, begun = first, False
     for piece in _PIECE.findall(text):
         if begun and columns(line + piece.rstrip()) > width:

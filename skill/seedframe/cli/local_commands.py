@@ -1,4 +1,4 @@
-"""What costs nothing: `style`, `crop`, `inspect`.
+"""Commands that cost nothing: `style`, `crop`, `inspect`.
 
 In: words or a local picture. Out: a styled prompt, a cut picture, a description. Never in here: a network.
 """
@@ -65,7 +65,7 @@ def _rehearse(settings: Settings, /, as_json: bool, brief: str | None, **given: 
 
 
 def _show_words(preview: PromptPreview, language: Language) -> None:
-    """A usable prompt goes to stdout, all the rest to stderr: what is piped on can be sent."""
+    """A usable prompt goes to stdout, everything else to stderr, so that stdout can be piped on."""
     from seedframe.studio import render
     from seedframe.studio.results import described_finding
 

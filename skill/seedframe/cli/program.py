@@ -1,6 +1,6 @@
-"""How a command line is read: global options anywhere, `-h`, examples, and errors as JSON where JSON is asked for.
+"""Parses the command line: global options anywhere, `-h`, examples, and errors as JSON with `--json`.
 
-In: words. Out: a command that runs, or an error told once with its exit code. Never in here: what a command does.
+In: arguments. Out: a command that runs, or one error with its exit code. Never in here: what a command does.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _BACKEND, _JSON = "--backend", "--json"
 
 
 class Program(click.Group):
-    """The command tree. Modules are loaded one after the other until the command that was asked for is there."""
+    """The command tree. Modules are loaded one after another until the wanted command is found."""
 
     def __init__(self, language: Language, **options: Any) -> None:
         names = {"help_option_names": ["-h", "--help"]}
@@ -50,11 +50,11 @@ class Program(click.Group):
         self._unread = list(MODULES)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run it; whatever is written meanwhile, also by an error nobody caught, leaves without keys."""
+        """Run it; all output, also that of an uncaught error, is redacted."""
         settings = extra.get("obj")
         words = args[0] if args else extra.get("args")
         secrets = settings.secrets if isinstance(settings, Settings) else ()
-        # A shell that completes a word reads bytes, which only the plain stream takes.
+        # Shell completion writes bytes, which only the plain stream accepts.
         with nullcontext() if _COMPLETING in os.environ else redacted_output(secrets):
             try:
                 code = super().main(*args, **{**extra, "standalone_mode": False})
@@ -98,7 +98,7 @@ def _walked(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tup
 
 
 def _examples(path: str, language: Language) -> str | None:
-    """What can be typed as it stands, one line each."""
+    """Commands that can be typed as shown, one per line."""
     typed = _typed().get(path)
     if typed is None:
         return None
@@ -114,7 +114,7 @@ def _typed() -> Mapping[str, Sequence[str]]:
 
 
 def _in_place(words: Sequence[str]) -> Iterator[str]:
-    """The same words with `--backend` first and `--json` last (it belongs to the command)."""
+    """The same arguments with `--backend` first and `--json` last (it belongs to the command)."""
     split = words.index("--") if "--" in words else len(words)
     options, rest = list(words[:split]), list(words[split:])
     front: list[str] = []
@@ -132,7 +132,7 @@ def _in_place(words: Sequence[str]) -> Iterator[str]:
 
 
 def _say_wrong(error: click.ClickException, *, as_json: bool) -> None:
-    """An error of the command line itself, as every other error is told."""
+    """Print an error of the command line itself like every other error."""
     if not as_json:
         error.show()
         return
@@ -142,5 +142,5 @@ def _say_wrong(error: click.ClickException, *, as_json: bool) -> None:
 
 
 def as_words(example: str) -> list[str]:
-    """The words of one example, without the program's name."""
+    """The arguments of one example, without the program's name."""
     return shlex.split(example, comments=True)[1:]

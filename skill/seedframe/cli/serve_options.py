@@ -1,6 +1,6 @@
 """`serve --http`: its options, and the start of the HTTP server.
 
-In: what the operator gave. Out: a server that runs until it is stopped. Never in here: a route, a protocol.
+In: the options of the operator. Out: a server that runs until it is stopped. Never in here: a route, a protocol.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def serve_remote(
     allow_host: tuple[str, ...],
     allow_origin: tuple[str, ...],
 ) -> None:
-    """Serve MCP over HTTP until stopped; what cannot work is said before anything listens."""
+    """Serve MCP over HTTP until stopped; wrong options are errors before anything listens."""
     from seedframe.mcp_server.http.callers import shared_studios
     from seedframe.mcp_server.http.http_options import http_options
     from seedframe.mcp_server.http.serving import serve_http

@@ -1,4 +1,4 @@
-"""The service and its stand-ins: `models`, `schema`, `doctor`, `emulate`, `serve`, `demo`.
+"""The commands `models`, `schema`, `doctor`, `emulate`, `serve` and `demo`.
 
 In: options. Out: tables, JSON, or a server that runs until it is stopped. Never in here: a paid call.
 """
@@ -29,7 +29,7 @@ LOOPBACK = "127.0.0.1"
 
 
 _HOST_WAITS_SECONDS = 1.0
-"""Only then, with the host served, the answers are written down for the next start."""
+"""Seconds after which the answers are stored for the next start: the host is served by then."""
 
 
 def commands(language: Language) -> tuple[click.Command, ...]:
@@ -193,7 +193,7 @@ def _serve(settings: Settings, /, http: str | None, keep_answers: str | None, **
 
 
 def _serve_behind(settings: Settings, place: str) -> None:
-    """The collector rests while the SDK is imported: start-up is what a host waits for."""
+    """Garbage collection is off while the SDK is imported, because a host waits for the start."""
     import gc
 
     gc.disable()
@@ -216,14 +216,14 @@ def _serve_behind(settings: Settings, place: str) -> None:
 
 
 async def _keep_answers(build: Callable[[], Any], place: str) -> None:
-    """What the next front answers at once."""
+    """Store the answers that the next front gives at once."""
     if os.path.exists(place):  # noqa: PTH110, ASYNC240
         return
     from seedframe.front.kept_answers import keep_answers
     from seedframe.mcp_server.spoken_answers import spoken_answers
 
     answers = await spoken_answers(build())
-    with contextlib.suppress(OSError):  # then the next start is as slow as this one
+    with contextlib.suppress(OSError):  # the next start is then as slow as this one
         await asyncio.to_thread(keep_answers, place, answers)
 
 

@@ -1,7 +1,7 @@
-"""`setup` and `completion`: from a fresh installation to a first picture, and to a shell that knows the words.
+"""`setup` and `completion`: set up a fresh installation for its first picture, and the shell's completion.
 
-In: answers typed by a person, or options and a key on stdin. Out: a kept backend and key, the checks of `doctor`, what
-to type into each host; a completion script. Never in here: a paid call, a key in any output.
+In: answers typed by a person, or options and a key on stdin. Out: a stored backend and key, the checks of `doctor`,
+the commands for each host; a completion script. Never in here: a paid call, a key in any output.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _setup(settings: Settings, as_json: bool) -> None:
 
 
 def _chosen(settings: Settings) -> Backend:
-    """The backend named by `--backend` or its variable; else asked for where somebody is there."""
+    """The backend named by `--backend` or its variable; else asked for on a terminal."""
     known, service = catalog(), settings.backend
     named = click.get_current_context().find_root().params.get("backend") or os.environ.get("SEEDFRAME_BACKEND")
     if not named and sys.stdin.isatty():
@@ -73,7 +73,7 @@ def _chosen(settings: Settings) -> Backend:
 
 
 def _kept(settings: Settings, backend: Backend) -> str:
-    """Keep the choice and, where the backend needs one, its key; where the key lies."""
+    """Store the choice and, where the backend needs one, its key; returns where the key is."""
     key = _key(settings, backend) if backend.key_settings else {}
     path = config_file(settings.environ)
     try:
@@ -87,7 +87,7 @@ def _kept(settings: Settings, backend: Backend) -> str:
 
 
 def _key(settings: Settings, backend: Backend) -> dict[str, str]:
-    """The key: typed unseen, or the first line of stdin."""
+    """The key: typed without echo, or the first line of stdin."""
     name = backend.key_settings[0]
     if backend.console:
         click.echo(say("setup.where", settings.language, title=backend.title, console=backend.console), err=True)
@@ -102,7 +102,7 @@ def _key(settings: Settings, backend: Backend) -> dict[str, str]:
 
 
 def _warm(settings: Settings) -> None:
-    """What a host asks first is answered at once from the very first start, with our variables set or not."""
+    """Prepare the first answers to a host, so that even the first start is fast, with our variables set or not."""
     from seedframe.mcp_server.app import build_server
     from seedframe.mcp_server.spoken_answers import spoken_answers
 
@@ -113,7 +113,7 @@ def _warm(settings: Settings) -> None:
         try:
             keep_answers(answers_file(environ), asyncio.run(spoken_answers(server)))
         except OSError:
-            return  # the first start of a host does it
+            return  # the first start of a host does it then
 
 
 def _no_studio() -> Any:
@@ -121,7 +121,7 @@ def _no_studio() -> Any:
 
 
 def _snippets(command: str) -> Iterator[tuple[str, str]]:
-    """Each host's name, and what to type or to write for it."""
+    """The name of each host with its command or configuration."""
     text = (files("seedframe") / "data" / "host_setup.json").read_text(encoding="utf-8")
     for host in json.loads(text)["hosts"]:
         yield host["title"], _filled(host, command)
