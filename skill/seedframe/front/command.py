@@ -1,8 +1,8 @@
-"""A paid command of the CLI: the worker does it, and whoever ends this process ends nobody's picture.
+"""A paid command of the CLI: a worker process does it, so that ending this process loses no picture.
 
-In: the words of the command line. Out: the worker's output and exit code, unchanged. The first Ctrl-C is passed on:
-the worker ends where nothing was sent, or says that the call goes on. The second, SIGTERM and SIGHUP leave at once; so
-may any other end of this process. Never in here: what a command does.
+In: the arguments of the command line. Out: the worker's output and exit code, unchanged. The first Ctrl-C is passed on:
+the worker ends where nothing was sent, or says that the call goes on. The second, SIGTERM and SIGHUP end this process
+at once, as any other signal may. Never in here: what a command does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PIECE = 65_536
 
 
 def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
-    """The command in these words; its exit code."""
+    """Run the command with these arguments; returns its exit code."""
     from threading import Thread
 
     worker = start(words, environ, stdin=None)
@@ -39,7 +39,7 @@ def run(words: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _copy(source: IO[bytes], target: int, spinner: Spinner) -> None:
-    """To the end; where nobody reads any more, into nothing."""
+    """Copy to the end; once nobody reads any more, discard."""
     reading = True
     while piece := os.read(source.fileno(), _PIECE):
         try:
@@ -50,14 +50,14 @@ def _copy(source: IO[bytes], target: int, spinner: Spinner) -> None:
 
 
 class _Signals:
-    """What a person, a shell or a closing terminal says meanwhile."""
+    """The signals of a person, a shell or a closing terminal."""
 
     def __init__(self, worker: WorkerProcess, spinner: Spinner, environ: Mapping[str, str]) -> None:
         self._worker, self._spinner, self._environ = worker, spinner, environ
         self._interrupted = False
 
     def install(self) -> None:
-        """From now on."""
+        """Handle signals from now on."""
         for kind, act in (
             (signal.SIGINT, self._interrupt),
             (signal.SIGTERM, self._leave),

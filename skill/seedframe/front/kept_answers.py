@@ -1,8 +1,8 @@
-"""What the server says of itself, kept on the disk: the handshake and the lists, for every protocol version.
+"""The static answers of the server on disk: the handshake and the lists, for every protocol version.
 
 In: an environment. Out: the exact text of an answer, or nothing where none was kept for this version of the program
 and these settings. The server writes the file (`mcp_server.spoken_answers`); a test holds both equal byte for byte.
-Never in here: the SDK, how an answer comes about, the value of a setting (only its digest is kept).
+Never in here: the SDK, the making of an answer, the value of a setting (only its digest is kept).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Answers = dict[str, dict[str, str]]
 
 
 def read_answers(path: str) -> Answers:
-    """What was kept there; empty where nothing was, or it cannot be read."""
+    """The kept answers; empty when there are none or they cannot be read."""
     try:
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not loaded here
             kept = json.load(file)
@@ -37,7 +37,7 @@ def read_answers(path: str) -> Answers:
 
 
 def keep_answers(path: str, answers: Answers) -> None:
-    """Write them, whole or not at all; the oldest files beside them go. OSError where nothing can be written."""
+    """Write them atomically and remove the oldest files beside them. OSError when that fails."""
     folder = os.path.dirname(path)  # noqa: PTH120
     os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103
     fresh = f"{path}.{os.getpid()}"
@@ -49,7 +49,7 @@ def keep_answers(path: str, answers: Answers) -> None:
 
 
 def answers_file(environ: Mapping[str, str]) -> str:
-    """Where the answers for this program and these settings lie."""
+    """The file of the answers for this program and these settings."""
     digest = hashlib.blake2b(json.dumps(_key(environ)).encode(), digest_size=12).hexdigest()
     return os.path.join(user_folder("cache", environ), f"answers-{digest}.json")  # noqa: PTH118
 
@@ -69,19 +69,19 @@ def user_folder(kind: str, environ: Mapping[str, str]) -> str:
 
 
 def config_file(environ: Mapping[str, str]) -> str:
-    """What `seedframe setup` keeps; it counts among the settings."""
+    """The file that `seedframe setup` writes; it counts among the settings."""
     return os.path.join(user_folder("config", environ), "settings.json")  # noqa: PTH118
 
 
 def _key(environ: Mapping[str, str]) -> list[object]:
-    """Everything the answers depend on: the program, the SDK, and every setting, also those that change no list."""
+    """Everything the answers depend on: the program, the SDK, and every setting, even those that change no list."""
     given = {name: value.strip() for name, value in environ.items() if value.strip()}
     settings = sorted((name, value) for name, value in given.items() if name.startswith(PREFIX) or name in LANGUAGE)
     return [__version__, sys.version_info[:3], *_program(), _stamp(config_file(environ)), settings]
 
 
 def _program() -> Iterator[tuple[int, int]]:
-    """Newest change and size of our own files and of the SDK, so that an edited checkout is not the old one."""
+    """Newest change and size of our own files and of the SDK, so that an edited checkout counts as another program."""
     checkout = os.path.dirname(os.path.dirname(_PACKAGE))  # noqa: PTH120
     for root in (_PACKAGE, *(os.path.join(checkout, name) for name in _TEXTS)):  # noqa: PTH118
         stamps = list(_stamps(root))

@@ -1,8 +1,8 @@
-"""An MCP host's first partner: answers what the server would say of itself, and passes everything else through.
+"""Stands between an MCP host and the server: gives the static answers itself and passes everything else through.
 
 In: a host's lines on descriptor 0, the kept answers, how to start the worker. Out: lines on descriptor 1, unchanged
-where they come from the worker. The worker is started by the first call that needs it; where no answers are kept, at
-once. It may end at any time: the worker notices, finishes what is paid for and ends by itself.
+where they come from the worker. The worker is started by the first call that needs it, or at
+once when no answers are kept. This process may end at any time: the worker then finishes paid calls and ends.
 Never in here: the SDK, a tool, a line changed on its way.
 """
 
@@ -32,7 +32,7 @@ class _Thread(Protocol):
 
 
 def serve(words: Sequence[str], environ: Mapping[str, str]) -> int:
-    """`seedframe serve`, asked for in these words; the exit code."""
+    """Run `seedframe serve` with these arguments; returns the exit code."""
     path = answers_file(environ)
 
     def start_worker() -> WorkerProcess:
@@ -62,7 +62,7 @@ class Relay:
         self._spoken = False
 
     def serve(self) -> int:
-        """Until the host closes its end; the exit code."""
+        """Serve until the host closes its end; returns the exit code."""
         if not self._answers:
             self._started()
         for line, whole in _lines():
@@ -70,7 +70,7 @@ class Relay:
         return self._finish()
 
     def _finish(self) -> int:
-        """A worker with calls under way, or one that has said nothing yet, is waited for; an idle one is not."""
+        """Wait for a worker with calls under way or without any output yet; not for an idle one."""
         with self._lock:
             worker = self._worker
             waiting = bool(self._open) or self._unread or not self._spoken
@@ -90,7 +90,7 @@ class Relay:
         self._forward(line, message)
 
     def _answered(self, message: dict[str, Any], line: bytes) -> bool:
-        """Whether a kept answer was given, or nobody needs to hear this."""
+        """Whether a kept answer was given, or none is needed."""
         method, params = message.get("method"), message.get("params") or {}
         if method == _HELLO and self._worker is None:
             version = str(params.get("protocolVersion"))
@@ -102,7 +102,7 @@ class Relay:
             self._handshake.append(line)
             return True
         if "id" not in message:
-            return self._worker is None  # nothing is under way that it could be about
+            return self._worker is None  # no call is under way that it could refer to
         return self._answer(message, _version_of(params, self._version))
 
     def _answer(self, message: dict[str, Any], version: str) -> bool:
@@ -125,10 +125,10 @@ class Relay:
         try:
             _send(worker, line)
         except OSError:
-            return  # it has ended; whoever copies its output answers for it
+            return  # it has ended; the thread that copies its output answers for it
 
     def _remember(self, line: bytes, message: dict[str, Any]) -> None:
-        """The handshake, for a worker that must be started after this one."""
+        """Remember the handshake for a later worker."""
         if message.get("method") == _HELLO:
             self._handshake, self._hidden = [line], message.get("id")
         elif message.get("method") == _READY and self._handshake:
@@ -166,7 +166,7 @@ class Relay:
         self._ended(worker)
 
     def _ended(self, worker: WorkerProcess) -> None:
-        """A first worker that never spoke could not start: so do we end. Any other leaves its open calls to answer."""
+        """A first worker without output could not start: end as well. After any other, answer its open calls."""
         code = worker.exit_code()
         if code and not (self._spoken or self._answers):
             self._copying[1].join(1.0)
@@ -181,7 +181,7 @@ class Relay:
             self._open.clear()
 
     def _write(self, data: bytes) -> None:
-        """To the host; one that no longer reads has left."""
+        """Write to the host; one that no longer reads has left."""
         with self._lock:
             try:
                 _write_all(_STDOUT, data)
@@ -216,7 +216,7 @@ def _is_client(info: Any) -> bool:
 
 
 def _version_of(params: dict[str, Any], agreed: str) -> str:
-    """The version a plain request is made in; empty for one that asks more than the kept answer says."""
+    """The version a plain request is made in; empty for one that asks for more than the kept answer has."""
     if params.keys() - {"_meta"}:
         return ""
     meta = params.get("_meta") or {}
@@ -250,7 +250,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _copy_errors(worker: WorkerProcess) -> None:
-    """What the worker says to people; nobody reading it is no reason for it to stop."""
+    """Copy stderr of the worker; it goes on when nobody reads that."""
     reading = True
     for piece in iter(lambda: os.read(worker.stderr.fileno(), LONGEST_READ), b""):
         try:

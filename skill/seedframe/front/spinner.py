@@ -1,7 +1,7 @@
-"""One moving line on a terminal: that something is under way, for how long, and what was said last.
+"""One moving line on a terminal: a command is under way, for how long, and its last message.
 
 In: lines meant for stdout and stderr. Out: those lines, whole, with the moving line below them; nothing moves where
-stderr is no terminal. Never in here: what is under way.
+stderr is no terminal. Never in here: the command itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _WIDEST = 76
 
 
 class Spinner:
-    """As a block, it moves for as long as the block lasts. `terminal` is a descriptor, or None: nothing moves."""
+    """A context manager; it moves while the block runs. `terminal` is a descriptor, or None: nothing moves."""
 
     def __init__(self, terminal: int | None) -> None:
         from threading import Event, Lock, Thread

@@ -1,10 +1,10 @@
-"""A process that outlives the one that starts it: a session of its own, and no child of anybody a host may kill.
+"""A process that outlives the one that starts it: in its own session, and no descendant of a process a host may kill.
 
-In: the words of a command line and an environment. Out: its pipes and, at its end, its exit code; for the worker
-itself, its parent as far as it is there. Never in here: what a worker does, a signal.
+In: the arguments of a command line and an environment. Out: its pipes and, at its end, its exit code; for the worker
+itself, its parent. Never in here: what a worker does, a signal.
 
-Where the system can fork, the worker forks once at its start and goes on in the child: a walk from a host's process
-down to its children does not find it. Its exit code therefore comes through a socket. On Windows it is a direct child
+Where the system can fork, the worker forks once at its start and goes on in the child, which is not among the
+descendants of the host's process. Its exit code therefore comes through a socket. On Windows it is a direct child
 in a process group of its own, outside the host's job where the host allows that.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import subprocess
 
 INTERRUPTED = b"i"
-"""What a parent sends when its user pressed Ctrl-C once."""
+"""The byte a parent sends when its user pressed Ctrl-C once."""
 
 _parents: list[Parent] = []
 _CAN_FORK = hasattr(os, "fork")
@@ -52,7 +52,7 @@ class WorkerProcess:
             self._channel.sendall(INTERRUPTED)
 
     def exit_code(self) -> int:
-        """Wait for its end. 1 when it could not say how it ended."""
+        """Wait for its end. 1 when it did not report any."""
         if self._code is None:
             self._code = self._process.wait() if self._channel is None else self._reported(self._channel)
         return self._code
@@ -79,12 +79,12 @@ class Parent:
 
 
 def start(arguments: Sequence[str], environ: Mapping[str, str], *, stdin: int | None) -> WorkerProcess:
-    """The program with these words in a process of its own; `stdin` as `subprocess.Popen` takes it."""
+    """Start the program with these arguments in another process; `stdin` as `subprocess.Popen` takes it."""
     return _started_apart(arguments, environ, stdin) if _CAN_FORK else _started_on_windows(arguments, environ, stdin)
 
 
 def detach(channel: int | None) -> Parent | None:
-    """Called first thing in a worker: leave the family tree, and find the parent at the other end of the socket."""
+    """Called first in a worker: leave the process tree, and connect to the parent through the socket."""
     if channel is None:
         return None
     if os.fork():
@@ -97,12 +97,12 @@ def detach(channel: int | None) -> Parent | None:
 
 
 def parent() -> Parent | None:
-    """Who started this process as a worker; None in any other process."""
+    """The parent of this worker; None in any other process."""
     return _parents[0] if _parents else None
 
 
 def _command(arguments: Sequence[str], channel: int | None) -> list[str]:
-    """`-P`: a folder named like a module, in the folder a host starts us in, is no module."""
+    """`-P`: a folder in the working folder that is named like a module is not imported."""
     place = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # noqa: PTH100, PTH120
     return [sys.executable, "-P", "-c", _START.format(place=place, channel=channel, arguments=list(arguments))]
 
@@ -140,5 +140,5 @@ def _started_on_windows(arguments: Sequence[str], environ: Mapping[str, str], st
 
     try:
         return WorkerProcess(started(_NEW_GROUP | _NO_WINDOW | _BREAKAWAY), None)
-    except OSError:  # the host's job lets nobody out
+    except OSError:  # the host's job allows no breakaway
         return WorkerProcess(started(_NEW_GROUP | _NO_WINDOW), None)
