@@ -1,7 +1,7 @@
 """Group commit: one thread owns a database, and all work that waits shares one transaction and one disk flush.
 
 In: functions, from any task. Out: the result of each, once it is committed. Accepted work is done even when the task
-that asked for it is cancelled. Never in here: SQL, a rule, an event loop that waits for a disk.
+that asked for it is cancelled. Never in here: SQL, a rule, blocking of an event loop.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class Entry:
     `price` is what was expected at most, `reserved` what is held back for it, `booked` what it is known or taken to
     have cost; times are seconds since the epoch, `day` is the local calendar day whose budget it counts against.
     `doubtful` and `fetchable` are picture numbers counted from 0: perhaps billed, and paid but not yet on the disk,
-    the latter until `fetch_until`. `settled`: a person has decided what became of the money.
+    the latter until `fetch_until`. `settled`: a person has decided about the money.
     """
 
     id: str
@@ -159,7 +159,7 @@ class DailyCost:
 def fingerprint(canonical: Mapping[str, Any]) -> str:
     """The sha256 of a request in canonical JSON: order of keys, tuple or list, 1 or 1.0 make no difference.
 
-    Bytes stand for themselves by their sha256. TypeError or ValueError for what JSON cannot say.
+    Bytes are represented by their sha256. TypeError or ValueError for what JSON cannot express.
     """
     text = json.dumps(_plain(canonical), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""The file of the payment record: opening it, its tables, and the migration of older files.
+"""Opens the file of the payment record; its tables, and the migration of older files.
 
 In: a path. Out: a connection to a checked SQLite file (3.38 or newer) in WAL mode, every commit on the disk.
 Never in here: a rule about entries.
@@ -89,7 +89,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             settled       INTEGER NOT NULL DEFAULT 0,
             delivery      TEXT
         )""",
-        # Payments lost before this version raised no question, and raise none now.
+        # Payments that were lost before this version asked for no decision, and ask for none now.
         """INSERT INTO entries_2 (number, id, fingerprint, state, owner, backend, model, images, currency, price,
                 reserved, booked, day, created, changed, tries, partial, billed_images, request_id, request, result,
                 error, settled)

@@ -3,7 +3,7 @@
 In: claims and steps. Out: the decisions of `records`; errors of the disk become StoreError.
 An accepted step is always written, even when its task is cancelled. A step after the POST that cannot be written is no
 error: it is spooled, `trouble` says so, and it is entered in the record later.
-Never in here: a rule; `records` has them.
+Never in here: a rule (see `records`).
 """
 
 from __future__ import annotations

@@ -556,7 +556,7 @@ class PaymentRecords:
         self._step(entry.id, to, after=(entry.state,), money=money, error=error, anybody=True)
 
     def _expire(self) -> None:
-        """Expired pictures are lost; book what was paid for them."""
+        """Expired pictures are lost: book their price."""
         overdue = self._slots.overdue()
         if not overdue:
             return
@@ -617,7 +617,7 @@ class PaymentRecords:
 
 
 class _Undone(Exception):
-    """Rolls back what was only a preview."""
+    """Rolls back a preview."""
 
 
 def _after_expiry(entry: Entry) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Spool:
             document.path.parent.rmdir()
 
     def put_aside(self, document: SpooledFacts) -> None:
-        """Set aside a document that the record refuses for good: a person can read it, and it is not tried again."""
+        """Set aside a document that the record refuses for good: it is kept for a person and not tried again."""
         self._own.pop(document.id, None)
         if document.path is not None:
             with contextlib.suppress(OSError):
