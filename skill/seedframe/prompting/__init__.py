@@ -1,4 +1,4 @@
-"""Stage 2: the caller's text or brief becomes the prompt its model understands best. No language model is called.
+"""Stage 2: the caller's text or brief becomes the prompt that its model understands best. No language model is called.
 
 In: a `PromptInput` (free text, a brief, or both). Out: a `StyledPrompt` (prompt, negative, findings, host tasks).
 Never in here: I/O beyond the packaged data, money, a request.

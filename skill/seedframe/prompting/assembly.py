@@ -63,7 +63,7 @@ def ordered(slots: Slots, sheet: Sheet) -> tuple[tuple[str, ...], ...]:
 
 
 def _leans(before: Sequence[Phrase], run: Sequence[Phrase], sheet: Sheet) -> bool:
-    """Whether a sentence joins the one before it: both about the look, one of them curt, and not too long together."""
+    """Whether a sentence joins the one before it: both about the look, one of them short, and not too long together."""
     both = [*before, *run]
     if not all(piece.slot in sheet.lean["slots"] for piece in both) or min(len(before), len(run)) > 1:
         return False

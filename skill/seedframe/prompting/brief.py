@@ -19,7 +19,7 @@ from seedframe.prompting.lint_data import finding
 from seedframe.prompting.types import PromptFinding
 
 _CODE = re.compile(r"[A-Z]{2,4}|[a-z_]+\.[a-z0-9_]+|[a-z0-9]+(?:_[a-z0-9]+)+")
-"""An abbreviation (CU) or an id of the lexicon (lighting.rim, close_up): it names a term and is no wording."""
+"""An abbreviation (CU) or an id of the lexicon (lighting.rim, close_up): it names a term and is not a wording."""
 _COMMAS = re.compile(r"\s*[,，、;；]\s*")
 
 
@@ -36,7 +36,7 @@ class BriefWords:
 
     @property
     def all(self) -> str:
-        """Everything said, for rules that read both languages."""
+        """The words in both languages, for rules that read both."""
         return " / ".join(text for text in (self.zh, self.en) if text)
 
 
@@ -109,7 +109,7 @@ class Brief:
 
     @property
     def has_content(self) -> bool:
-        """Whether it says what the picture is about."""
+        """Whether it describes the content of the picture."""
         return bool(self.free or self.subjects or self.text or self.edits or self.frames)
 
     @property
@@ -169,7 +169,7 @@ def prompt_words(raw: str | Mapping[str, str]) -> BriefWords:
 
 
 class _Reading:
-    """Looks words up and keeps what it noticed."""
+    """Looks words up and collects findings."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon

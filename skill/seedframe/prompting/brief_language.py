@@ -25,7 +25,7 @@ def spoken_sheet(brief: Brief, prompt: str, own: Sheet) -> Sheet:
 
 
 def _said(brief: Brief) -> Iterator[BriefWords]:
-    """Everything only the caller can put into another language; look words are the lexicon's business."""
+    """Everything only the caller can put into another language; the lexicon translates words of look."""
     yield from (*brief.free.values(), *brief.details, *brief.must_keep, *brief.frames)
     for subject in brief.subjects:
         yield from (words for words in (subject.text, subject.action) if words)

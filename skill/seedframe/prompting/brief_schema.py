@@ -62,7 +62,7 @@ _UNADVERTISED = {
         "mood",
     ),
 }
-"""Accepted, but not worth their bytes: a still does not move, quality words help little, an edit keeps its camera."""
+"""Accepted but not advertised: a still does not move, quality words help little, an edit keeps its camera."""
 _TEXT: dict[str, Any] = {"type": "string"}
 _SAID = {"type": "string", "pattern": r"\S", "description": "text"}
 _EITHER = {"properties": {"zh": _SAID, "en": _SAID}, "additionalProperties": False, "minProperties": 1}
@@ -85,7 +85,7 @@ _IMAGE = {"type": "integer", "minimum": 1, "description": "an integer from 1: th
 def brief_schema(tool: str = "generate_image") -> dict[str, Any]:
     """The advertised schema of `brief`: flat, closed, every object with its properties.
 
-    Each tool shows what it is for; what the other shows is taken as well. A text may hold both languages
+    Each tool shows the fields for its purpose and accepts those of the other. A text may hold both languages
     (`中文 | English`, see `tidy_brief`), so that hosts which only send texts can say everything.
     """
     texts: dict[str, Any] = {"type": "array", "items": _TEXT}
@@ -162,7 +162,7 @@ def checked_brief_schema() -> dict[str, Any]:
 
 _BOTH = re.compile(r"\s[|｜]\s")
 _MEANS_NONE = ("setting_lead",)
-"""Fields in which an empty text says something."""
+"""Fields in which an empty text has a meaning."""
 
 
 def tidy_brief(brief: Mapping[str, Any]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _tidy(value: Any, name: str = "") -> Any:
         return tidy_brief(value)
     if isinstance(value, (list, tuple)):
         if name == "references" and "" in value:
-            # The place in the list is the number of the image: it must outlive the empty entry before it.
+            # The position in the list is the number of the image, so it must not depend on empty entries before it.
             value = [
                 {"n": n, "role": role} if isinstance(role, str) and role else role for n, role in enumerate(value, 1)
             ]
@@ -193,7 +193,7 @@ def _tidy(value: Any, name: str = "") -> Any:
 
 
 def _both_languages(text: str) -> str | dict[str, str]:
-    """A text in two parts of which exactly one is Chinese is the same said twice."""
+    """A text in two parts, exactly one of them Chinese, is one wording in two languages."""
     parts = [part.strip() for part in _BOTH.split(text)]
     chinese = [bool(han(hollow(part))) for part in parts]
     if len(parts) != len(LANGUAGES) or sum(chinese) != 1 or not all(parts):

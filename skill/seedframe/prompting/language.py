@@ -1,4 +1,4 @@
-"""How long a text is and which language it is in, decided by counting.
+"""The length and the language of a text, by counting.
 
 In: text. Out: counts, shares, a language's code, the text with its quotations emptied. Never in here: a limit on
 prompts, a guess by meaning. How languages are told apart is data: prompts/languages.json.
@@ -44,17 +44,17 @@ def has_letters(text: str) -> bool:
 
 
 def quoted(text: str) -> tuple[str, ...]:
-    """What stands in double or corner quotes, in order."""
+    """The texts in double or corner quotes, in order."""
     return tuple(next(part for part in match.groups() if part is not None) for match in _QUOTED.finditer(text))
 
 
 def quotation(text: str) -> bool:
-    """Whether anything stands in quotes of any kind, titles (《》) included."""
+    """Whether anything is in quotes of any kind, titles (《》) included."""
     return _ANY_QUOTES.search(text) is not None
 
 
 def hollow(text: str) -> str:
-    """The text with every quotation emptied but its marks kept, so rules about wording do not read quoted words."""
+    """The text with every quotation emptied and its marks kept, so that rules about wording skip quoted words."""
     return _QUOTED.sub(lambda match: match[0][0] + match[0][-1], text)
 
 
@@ -86,7 +86,7 @@ def spoken(text: str) -> str | None:
 
 
 def mixed(text: str) -> bool:
-    """Whether Chinese stands beside another language outside quotations and marks, beyond a word in passing."""
+    """Whether Chinese stands beside another language outside quotations and marks, beyond single words."""
     least = _data()["least"]["mixed"]
     bare = _bare(text)
     count, other = han(bare), _plain_words(bare)

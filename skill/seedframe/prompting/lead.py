@@ -1,6 +1,6 @@
-"""The lead of a prompt: who is there, doing what, where, each person with their own words, as sentences that stand.
+"""The lead of a prompt: who is there, doing what and where, in whole sentences, each person with their own words.
 
-In: the brief's subject, subjects, action and setting in the words of a sheet. Out: slot → pieces. How a language puts
+In: the brief's subject, subjects, action and setting in the words of a sheet. Out: slot → pieces. How a language words
 them is data in the sheet. Never in here: the look, the order of sentences.
 """
 
@@ -102,7 +102,7 @@ def _scene(text: str, sheet: Sheet, own_lead: BriefWords | None) -> list[Phrase]
 
 
 def _present(text: str, sheet: Sheet, *, at: bool) -> Phrase:
-    """A subject that does nothing still gets a verb: it is at the place, or it is what the picture shows."""
+    """A subject without an action still gets a verb: it is at the place, or it is what the picture shows."""
     rule = sheet.rule("subject")
     if not text or "present" not in rule:
         return Phrase("subject", text, own=True)

@@ -1,4 +1,4 @@
-"""The photographer's words in both languages, read once from prompts/lexicon.json.
+"""The terms of photography in both languages, read once from prompts/lexicon.json.
 
 In: a word in either language, or a text. Out: the terms meant. Never in here: how a prompt is put together.
 """
@@ -60,7 +60,7 @@ class Term:
 
 
 class Conflict(NamedTuple):
-    """Two terms that cannot both be true; a `hard` one never, a soft one rarely."""
+    """Two contradicting terms; a `hard` conflict is certain, a soft one likely."""
 
     first: str
     second: str
@@ -157,7 +157,7 @@ def lexicon() -> Lexicon:
 
 
 def key_of(word: str) -> str:
-    """A word as the indexes spell it: case, hyphens and spacing do not matter."""
+    """A word as in the indexes: without case, hyphens and spacing."""
     return _key(word)
 
 

@@ -19,7 +19,7 @@ from seedframe.prompting.types import PromptFinding, Severity
 
 @cache
 def rule_table() -> Mapping[str, Any]:
-    """The lint data as it lies in the file."""
+    """The lint data as in the file."""
     data: Mapping[str, Any] = json.loads((folder("prompts") / "lint.json").read_text(encoding="utf-8"))
     return data
 
@@ -43,14 +43,14 @@ def limits(code: str) -> Mapping[str, Any]:
 
 
 def strict(found: PromptFinding) -> PromptFinding:
-    """The same finding where advice counts as a rule; one that was softened, or has no strict severity, stays."""
+    """The finding with its severity in strict mode; one that was softened, or has no strict severity, stays."""
     known = limits(found.code)
     binding = "strict" in known and found.severity == known["severity"]
     return replace(found, severity=known["strict"]) if binding else found
 
 
 def worth_rewriting(findings: Iterable[PromptFinding]) -> tuple[str, ...]:
-    """The codes among them that a rewriting by the host's model would mend."""
+    """The codes among them that rewriting by the host's model would fix."""
     return tuple(dict.fromkeys(found.code for found in findings if limits(found.code).get("rewrite")))
 
 

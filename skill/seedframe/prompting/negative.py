@@ -35,7 +35,7 @@ class Negative:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """Everything that bears on the decision."""
+    """Everything the decision depends on."""
 
     given: str | None
     avoid: tuple[str | BriefWords, ...]

@@ -1,6 +1,6 @@
-"""Whether a text shows a person, by a maintained list of words for people, their work and their parts.
+"""Whether a text names a person, by a list of words for people, occupations and parts of the body.
 
-In: text. Out: yes or no. A trap is looked for before the word it holds: 王企鹅 and "king penguin" show no king.
+In: text. Out: yes or no. Exceptions are matched before the word they contain: 王企鹅 and "king penguin" show no king.
 The words are data: prompts/people.json. Never in here: how many people, who they are.
 """
 
@@ -37,7 +37,7 @@ def _chinese_words() -> re.Pattern[str]:
 
 
 def _english(text: str) -> bool:
-    """Words are looked up one by one, traps sought only around one that means a person."""
+    """Words are looked up one by one; exceptions are sought only around a word for a person."""
     known, traps = _english_words(), _english_traps()
     for match in _TOKEN.finditer(text):
         if match[1] in known or f"{match[1]} {match[2]}" in known:

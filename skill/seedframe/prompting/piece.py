@@ -1,6 +1,6 @@
-"""A stretch of prompt with what joining needs to know about it.
+"""A part of a prompt with what joining needs to know about it.
 
-In: nothing. Out: `Piece`. Never in here: joining.
+In: nothing. Out: `Phrase`. Never in here: joining.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A stretch of prompt.
+    """A part of a prompt.
 
-    `own` are the caller's words, never taken for a repetition; `opening` leads it when it opens a sentence; `said` are
-    words that make it superfluous when they stand elsewhere; `bind` glues it to the one before.
+    `own` are the caller's words, never dropped as a repetition; `opening` precedes it at the start of a sentence;
+    `said` are words that make it redundant when they are elsewhere; `bind` joins it to the part before.
     """
 
     slot: str

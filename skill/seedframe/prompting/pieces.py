@@ -1,4 +1,4 @@
-"""The brief, part by part, in the words of a sheet: every slot becomes the pieces its sentence is joined from.
+"""Words the brief part by part for a sheet: every slot becomes the pieces that its sentence is joined from.
 
 In: a `Brief`, a `Sheet`, the call's circumstances. Out: slot → pieces, and the words only the host can write.
 Never in here: the order of slots, joining, dropping for length.
@@ -54,7 +54,7 @@ class Wording:
         self.enriched: list[str] = []
 
     def slots(self) -> dict[str, tuple[Phrase, ...]]:
-        """Every slot that has something to say."""
+        """Every slot with content."""
         brief = self.brief
         pieces: dict[str, Iterable[Phrase]] = {
             "prompt": [Phrase("prompt", self._trim(self.frame.prompt), own=True)],
@@ -74,7 +74,7 @@ class Wording:
         return {slot: found for slot, found in self._leading(said).items() if found}
 
     def _leading(self, slots: dict[str, tuple[Phrase, ...]]) -> dict[str, tuple[Phrase, ...]]:
-        """Uses that open the prompt move to their own slot where the sheet has one."""
+        """Image uses that open the prompt move to their own slot where the sheet has one."""
         if not any("image_use_lead" in sentence for sentence in self.sheet.sentences):
             return slots
         uses = [(item, self._pick("image_use", item)) for item in self._items("image_use")]
@@ -172,7 +172,7 @@ class Wording:
 
     @property
     def findings(self) -> tuple[PromptFinding, ...]:
-        """What was worded more fully than it was given."""
+        """Findings for words that were expanded."""
         return (finding("ENRICHED", items=list(self.enriched)),) if self.enriched else ()
 
     # Composed slots

@@ -1,4 +1,4 @@
-"""Where it happens, as a phrase that opens or closes the lead sentence: 旧沙发上, in a pottery studio.
+"""The place of the scene as a phrase that opens or closes the lead sentence: 旧沙发上, in a pottery studio.
 
 In: the words of a setting and the sheet's rules. Out: the phrase and what is left of the words. Never in here: who is
 there, the order of a sentence.
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def placed(text: str, rule: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The place and the rest of a setting; None when its first clause is no place one can be in, on or before."""
+    """The place and the rest of a setting; None when its first clause is not a place one can be in, on or before."""
     first, _, rest = text.partition(rule["comma"])
     if re.search(rule["never"], first, re.IGNORECASE):
         return None

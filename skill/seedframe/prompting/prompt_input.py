@@ -1,4 +1,4 @@
-"""The one way to build the styler's input, so that what one entry point approves every other accepts.
+"""Builds the styler's input for every entry point, so that what one approves all accept.
 
 In: an offer, words and what is known about the call. Out: the styler's input, and the styled words with
 everything noticed about them. Never in here: a rule, a judgement, a payment.

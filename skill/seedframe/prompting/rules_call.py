@@ -18,7 +18,7 @@ _RATIO = re.compile(r"(?<![\d.])(\d{1,2}(?:\.\d+)?)\s*[:：]\s*(\d{1,2})(?![\d.]
 
 
 def references(case: LintContext) -> Iterator[PromptFinding]:
-    """Images named that are not there, there and not named, or too many."""
+    """Images that are named and missing, given and not named, or too many."""
     given = case.prompt_input.references
     named = text_analysis.images(case.bare, given=given > 0 and not case.set_size)
     missing = [number for number in named if number > given]
@@ -37,7 +37,7 @@ def references(case: LintContext) -> Iterator[PromptFinding]:
 
 
 def edits(case: LintContext) -> Iterator[PromptFinding]:
-    """An edit that says "it", or does not say what stays."""
+    """An edit that says only "it", or does not say what stays."""
     if not case.scene.edit:
         return
     pronouns = text_analysis.says("pronoun", case.bare)
@@ -48,7 +48,7 @@ def edits(case: LintContext) -> Iterator[PromptFinding]:
 
 
 def sets(case: LintContext) -> Iterator[PromptFinding]:
-    """A set the prompt asks for without the call or in another number, or one that is too large."""
+    """A set that the prompt asks for and the call does not, or in another number, or that is too large."""
     size = case.prompt_input.group
     if size is None:
         asked = text_analysis.set_asked(case.bare)

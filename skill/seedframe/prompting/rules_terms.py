@@ -1,4 +1,4 @@
-"""Rules about what goes together: contradicting terms, two of a kind, too many lights or styles.
+"""Rules about combinations: contradicting terms, two of a kind, too many lights or styles.
 
 In: a `LintContext`. Out: findings. Never in here: rules about wording.
 """
@@ -54,4 +54,4 @@ def _name(case: LintContext, id: str) -> str:
 
 
 RULES: tuple[Rule, ...] = (conflicts, rivals, crowds)
-"""Every rule about what goes together."""
+"""Every rule about combinations."""

@@ -1,6 +1,6 @@
 """Rules about the words: length, language, form, filler, foreign syntax, negations, text to render.
 
-In: a `LintContext`. Out: findings. Never in here: rules about the call or about what goes together.
+In: a `LintContext`. Out: findings. Never in here: rules about the call or about combinations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STOPS = re.compile(r"[。！？!?]|\.(?=\s|$)")
 
 
 def empty(case: LintContext) -> Iterator[PromptFinding]:
-    """There is nothing to paint: no word and no sign that stands for something."""
+    """There is nothing to paint: no word and no meaningful sign."""
     if case.prompt_input.words_needed and not (case.has_content and any(map(_says, case.prompt))):
         yield finding("EMPTY")
 

@@ -54,7 +54,7 @@ class SceneContent:
 
 @cache
 def scene_data() -> Mapping[str, Any]:
-    """The data as it lies in the file."""
+    """The data as in the file."""
     data: Mapping[str, Any] = json.loads((folder("prompts") / "scene.json").read_text(encoding="utf-8"))
     return data
 

@@ -1,6 +1,6 @@
-"""Style sheets: how one family of models wants to be spoken to. Data in prompts/styles, one file per sheet.
+"""Style sheets: how prompts for one family of models are written. Data in prompts/styles, one file per sheet.
 
-In: a sheet's name. Out: the sheet. Never in here: what a prompt says.
+In: a sheet's name. Out: the sheet. Never in here: the content of a prompt.
 """
 
 from __future__ import annotations

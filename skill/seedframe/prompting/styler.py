@@ -1,6 +1,6 @@
 """The styler: reads the input, words the prompt, adds the negative prompt and checks both.
 
-START HERE. In: a `PromptInput`. Out: a `StyledPrompt`, or PromptRejected when it must not be paid for.
+Start reading here. In: a `PromptInput`. Out: a `StyledPrompt`, or PromptRejected when it must not be paid for.
 Never in here: rules, words.
 """
 
@@ -32,8 +32,8 @@ _ENDS = tuple("。.！？!?…")
 def style(prompt_input: PromptInput) -> StyledPrompt:
     """The prompt to send, with all findings. Pure: the same input gives the same bytes.
 
-    A free text alone stays as it is, but for a sentence that asks for the related set, and positive wordings of a
-    negative its model would ignore. InvalidRequest when the brief is not one.
+    A free text alone stays as it is, except for a sentence that asks for the related set, and positive wordings of a
+    negative prompt that its model would ignore. InvalidRequest when the brief is not one.
     """
     words, sheet_ = lexicon(), sheet(prompt_input.sheet)
     brief = (
@@ -93,7 +93,7 @@ def check_style(styled: StyledPrompt, *, force: bool = False) -> None:
 
 
 def _together(messages: Sequence[Message]) -> Message:
-    """Sentences one after the other, as one message."""
+    """Several sentences as one message."""
     return reduce(lambda first, second: Message("styling.and-then", first=first, second=second), messages)
 
 

@@ -1,4 +1,4 @@
-"""What a text says about its picture: which images it names, whether a set or a keyframe is asked for, a drawn look.
+"""What a text says about its picture: the images it names, whether it asks for a set, a keyframe or a drawn look.
 
 In: text. Out: facts found by patterns and word lists. Never in here: whether that is right or wrong.
 """
@@ -31,7 +31,7 @@ def images(text: str, *, given: bool = False) -> tuple[int, ...]:
     """Numbers of the input images a text addresses (图1, 图一, Image 1, images 1 to 3), sorted.
 
     Where images are `given`, 第三张图, "the third image" and "Figure 3" are taken for input images too: without any
-    they may as well be parts of the picture.
+    they may be parts of the picture.
     """
     found: set[int] = set()
     rules = ("image", "image_given") if given else ("image",)
@@ -55,7 +55,7 @@ def set_asked(text: str) -> int | None:
 
 
 def asks_set(text: str) -> bool:
-    """Whether a text lets several pictures come: by a word for a set, or by a number of pictures."""
+    """Whether a text asks for several pictures: by a word for a set, or by a number of pictures."""
     return bool(says("trigger", text)) or set_asked(text) is not None
 
 

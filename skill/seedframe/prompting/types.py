@@ -49,7 +49,7 @@ class PromptInput:
 
 @dataclass(frozen=True, slots=True)
 class PromptFinding:
-    """One thing noticed: a stable code, how much it matters, what it is and how to mend it."""
+    """One finding: a stable code, its severity, what it is and how to mend it."""
 
     code: str
     severity: Severity
@@ -91,7 +91,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class StyledPrompt:
-    """The prompt to send and everything noticed on the way.
+    """The prompt to send and all findings about it.
 
     `dropped` are the brief's fields left out for length, in the order they went. `people` says that a person is in the
     picture, `realistic` that nothing asks for a drawn or rendered look, `keyframe` that it is one frame of a video.

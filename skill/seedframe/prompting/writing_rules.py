@@ -1,6 +1,6 @@
 """How to write for a family of models, in one short block that an agent reads beside its own words.
 
-In: a style sheet's name. Out: the text of prompts/rules, at most 1.5 KB. Never in here: when it is worth reading.
+In: a style sheet's name. Out: the text of prompts/rules, at most 1.5 KB. Never in here: when an agent should read it.
 """
 
 from __future__ import annotations
