@@ -36,7 +36,7 @@ def gallery_page(where: Where, language: Language) -> str:
 
 
 def gallery_policy(where: Where) -> str:
-    """Its own pictures and its own records, nothing else; in a host not even those: they come as messages."""
+    """Only its own pictures and records; in a host not even those, since they come as messages."""
     if where == "host":
         return content_policy(_style(), _script(where))
     return content_policy(_style(), _script(where), "connect-src 'self'", images="'self' data:")

@@ -31,12 +31,12 @@ SIDECAR = ".json"
 LARGEST_SIDECAR = 1024 * 1024
 MOST_RECORDS = 20_000
 MOST_ENTRIES = 200_000
-"""Files looked at in one folder tree; an output folder that is somebody's home must not be read for minutes."""
+"""The most files read in one folder tree: an output folder that is a home folder must not take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A picture and its sidecar. `id` stands for the file's place in the folder and says nothing about it."""
+    """A picture and its sidecar. `id` is derived from the file's path in the folder and does not reveal it."""
 
     id: str
     path: Path
@@ -78,7 +78,7 @@ class Gallery:
         return self._records.get(id)
 
     def has(self, record: Record) -> bool:
-        """Whether the picture is a plain file that really lies in the folder."""
+        """Whether the picture is a regular file inside the folder."""
         try:
             self.open(record.path).close()
         except (NoFile, Outside, OSError):
@@ -92,7 +92,7 @@ class Gallery:
     def reference(self, shown: str) -> dict[str, str | None]:
         """A picture that a sidecar names: `{path, id}`; `id` is None where it is not one of this folder.
 
-        A path from before the folder was moved is still understood: then the name alone decides.
+        A path from before the folder was moved is still understood, by its name.
         """
         for path in (Path(shown), self.folder / PureWindowsPath(shown).name):
             record = self._records.get(_id(path, self.folder))

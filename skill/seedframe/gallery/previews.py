@@ -1,4 +1,4 @@
-"""Small JPEGs of the pictures of a gallery, made when they are asked for and kept in memory, bounded.
+"""Small JPEGs of the pictures of a gallery, made on request and kept in memory, bounded.
 
 In: a record. Out: JPEG bytes. Never in here: files written, more than a few pictures decoded at once.
 """
@@ -12,7 +12,7 @@ from seedframe.errors import SeedreamError
 from seedframe.gallery.made_pictures import Record
 
 SIDES = (480, 1600)
-"""Long sides in pixels that may be asked for: one for the wall, one for a screen."""
+"""Long sides in pixels that may be asked for: one for the overview, one for a screen."""
 
 MOST_BYTES = 64 * 1024 * 1024
 AT_ONCE = 2
@@ -22,7 +22,7 @@ MOST_PIXELS = 120_000_000
 
 
 class Previews:
-    """Previews by picture, time and size; the ones not looked at for longest go first."""
+    """Previews by picture, time and size; the least recently used are dropped first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes

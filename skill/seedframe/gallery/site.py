@@ -30,7 +30,7 @@ from seedframe.http_guard import HttpGuard
 from seedframe.messages import Language
 
 MAX_BODY = 4096
-"""Nothing is ever sent to it."""
+"""The longest body: requests have none."""
 
 CHUNK = 256 * 1024
 HEADERS: Mapping[str, str] = {
@@ -64,7 +64,7 @@ class GallerySite:
         return JSONResponse(described, headers=HEADERS)
 
     async def preview(self, request: Request) -> Response:
-        """A small JPEG, of one of the sides we know."""
+        """A small JPEG with one of the known sides."""
         record, side = await self._record(request), int(request.path_params["side"])
         if side not in SIDES:
             raise HTTPException(404)
