@@ -1,7 +1,7 @@
 """The program: `seedframe`, `python -m seedframe`, and the worker that a front starts.
 
-In: the command line and the environment. Out: an exit code. What a host or a shell waits for, or may kill, takes a way
-that loads next to nothing and leaves the work to a worker; everything else is the CLI.
+In: the command line and the environment. Out: an exit code. Commands that a host or a shell waits for, or may
+kill, start through `front`, which loads little and leaves the work to a worker; everything else is the CLI.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _BACKEND = "--backend"
 
 
 def main() -> None:
-    """Run the program with the words of the command line."""
+    """Run the program with the arguments of the command line."""
     words = sys.argv[1:]
     plain, environ = _without_backend(words)
     if os.name != "nt" and plain == ["serve"]:
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def work(channel: int | None, arguments: list[str]) -> None:
-    """The worker: the CLI with these words; how it ends is reported through the channel."""
+    """The worker: the CLI with these arguments; its exit code is reported to the parent."""
     from seedframe.front.worker_process import detach
 
     parent = detach(channel)
@@ -57,7 +57,7 @@ def _run_cli() -> None:
 
 
 def _without_backend(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The words without `--backend`, and the environment with it."""
+    """The arguments without `--backend`, and the environment with it."""
     environ = dict(os.environ)
     plain: list[str] = []
     left = iter(words)

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from seedframe.studio.types import Result
 
 Report = Callable[[str], object]
-"""Is given each sentence about the progress of a call, in the language of the settings."""
+"""Receives each sentence about the progress of a call, in the language of the settings."""
 
 
 def generate(
     prompt: str | None = None, *, settings: Settings | None = None, report: Report | None = None, **options: Any
 ) -> Result:
-    """Make pictures from words and wait until they are on the disk.
+    """Make pictures from a prompt and wait until they are on disk.
 
     `options` are the arguments of the tool `generate_image` (`ratio`, `model`, `count`, `save_as`, `dry_run` …).
     Settings come from the environment unless they are given. Raises SeedreamError; nothing is paid twice when the same
@@ -47,7 +47,7 @@ def edit(
     report: Report | None = None,
     **options: Any,
 ) -> Result:
-    """Change pictures, or make new ones after them; otherwise as `generate`.
+    """Change pictures, or make new ones from them; otherwise as `generate`.
 
     `images` are paths, https addresses or ids of earlier pictures; the prompt calls them image 1, image 2 and so on.
     """

@@ -1,4 +1,4 @@
-"""What each model takes, what each backend sells and what it costs: the data files, read once and frozen.
+"""What models accept, what backends sell and what it costs: the data files, read once and frozen.
 
 In: `data/models/*.json`, `data/backends/*.json`, `data/tools.json`, `data/api_errors.json`.
 Out: `Model`, `Backend` and the two together, an `Offer`; NotConfigured for a data file that contradicts the others.
@@ -43,7 +43,7 @@ class Parameter:
     `state` is what Seedframe does with it: supported (sent), ignored (accepted, dropped with a warning), refused.
     `service` is what the vendor does when it arrives: honoured, ignored, rejected, unproven.
     `wire` is its name in the request's body, or the part of the body it becomes, in which `"$value"` stands for the
-    value and `"$outputs"` for the number of pictures; None for what has no part of its own. `always`: sent even when
+    value and `"$outputs"` for the number of pictures; None when it has no part of its own. `always`: sent even when
     it is false.
     `extra` holds what only this parameter has (for example `max_layers`).
     """
@@ -62,7 +62,7 @@ class Parameter:
         return (self.wire,) if isinstance(self.wire, str) else tuple(self.wire or ())
 
     def body(self, value: Any, outputs: int) -> dict[str, Any]:
-        """The part of a request's body that says this value; empty for what is not worth sending."""
+        """The part of a request's body for this value; empty where it need not be sent."""
         if self.wire is None or value is None or (value is False and not self.always):
             return {}
         if isinstance(self.wire, str):
@@ -76,7 +76,7 @@ class ReferenceLimits:
 
     The defaults are Ark's documentation of May 2026. `with_outputs` is the limit on input pictures and pictures of one
     call together; above `warn_bytes` older deployments refuse; `by` is how pictures are handed over. `converted`:
-    formats the vendor documents, which are sent as others all the same, since older deployments do not read them.
+    formats the vendor documents, which are converted nevertheless, since older deployments do not read them.
     """
 
     max_bytes: int = 30_000_000
@@ -177,7 +177,7 @@ class Backend:
     key_prefix: str | None
 
     def key(self, settings: Settings) -> str | None:
-        """The key that is set for it, None where it needs none. NotConfigured: there is none, or it cannot be one."""
+        """The configured key; None where it needs none. NotConfigured when it is missing or malformed."""
         if not self.key_settings:
             return None
         name, key = self.key_settings[0], settings.first(self.key_settings)
@@ -216,7 +216,7 @@ class Offer:
         return sold[0] if self.id in sold else self.id
 
     def supports(self, name: str) -> bool:
-        """Whether the parameter is sent when it is given. What is not in the data is not sent."""
+        """Whether the parameter is sent when it is given. Parameters without data are not sent."""
         return name in self.parameters and self.parameters[name].state == "supported"
 
     def price(self, *, pixels: int, outputs: int, references: int, layers: bool = False) -> Price:
@@ -266,7 +266,7 @@ class Catalog:
 
     @property
     def freely_transparent(self) -> list[str]:
-        """The models that make a transparent background without an input picture."""
+        """The models that can make a transparent background without an input picture."""
         return [m.name for m in self.models if m.parameters["background"].extra.get("transparent_needs") == "nothing"]
 
     def same_budget(self, backend: Backend) -> tuple[str, ...]:
@@ -434,7 +434,7 @@ def _overruled(parameter: Parameter, state: State | None) -> Parameter:
 
 
 def _filled(part: Any, value: Any, outputs: int) -> Any:
-    """A part of a body with the value and the number of pictures in their places."""
+    """A part of a body with the value and the number of pictures filled in."""
     if isinstance(part, Mapping):
         return {key: _filled(item, value, outputs) for key, item in part.items()}
     if isinstance(part, list):
@@ -443,7 +443,7 @@ def _filled(part: Any, value: Any, outputs: int) -> Any:
 
 
 def _check_names(known: Catalog) -> None:
-    """Names in one file that another one must know. NotConfigured with file, name and what is allowed."""
+    """Check names in one file that another file must define. NotConfigured with file, name and what is allowed."""
     columns = {column for backend in known.backends for column in backend.ids}
     lists = {backend.price_list for backend in known.backends}
     options = {*tool_rows()["arguments"], *UNASKED}
@@ -457,7 +457,7 @@ def _check_names(known: Catalog) -> None:
 
 
 def _check_states(known: Catalog) -> None:
-    """What is done with a parameter, wherever a file says it."""
+    """Check the states of parameters in every file."""
     for name, row in tool_rows()["arguments"].items():
         _known("tools.json", f"arguments.{name}.state", [row.get("state", STATES[0])], STATES)
     for model in known.models:

@@ -1,6 +1,6 @@
 """Opening files only inside certain folders, and writing through handles of folders.
 
-In: a path somebody else named, and the folders it may lie in. Out: an open file, checked by what was opened and not by
+In: an untrusted path, and the folders it may be in. Out: an open file, checked after opening and not by
 its name. Links are resolved first and not followed afterwards: a folder that becomes a link meanwhile leads nowhere.
 Hidden files and folders are never opened. Never in here: which folders are allowed, what is in a file.
 """
@@ -35,7 +35,7 @@ class NoFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ConfinedPath:
-    """Where a path really lies: a real folder that is allowed, and the names from there on."""
+    """The real place of a path: an allowed folder without links, and the names below it."""
 
     root: Path
     names: tuple[str, ...]
@@ -47,10 +47,10 @@ class ConfinedPath:
 
 
 def real_path(text: str, base: Path) -> Path:
-    """The path a text means (from `base` where it is relative), links resolved; `NoFile` for one that means none."""
+    """The path in a text (from `base` where it is relative), links resolved; `NoFile` when it is not a path."""
     try:
         return Path(os.path.realpath(base / Path(text).expanduser()))
-    except (OSError, ValueError, RuntimeError):  # a NUL, half a character, the home of nobody
+    except (OSError, ValueError, RuntimeError):  # a NUL, half a surrogate pair, the home of an unknown user
         raise NoFile(text) from None
 
 
@@ -63,7 +63,7 @@ def is_file(path: Path) -> bool:
 
 
 def locate(path: Path, roots: Sequence[Path]) -> ConfinedPath:
-    """Where `path` really lies. `NoFile` when there is nothing, `Outside` when it is in none of the `roots`."""
+    """The real place of `path`. `NoFile` when nothing is there, `Outside` when it is in none of the `roots`."""
     try:
         real = Path(os.path.realpath(path, strict=True))
     except (OSError, ValueError):
@@ -93,7 +93,7 @@ def open_confined(path: Path, roots: Sequence[Path]) -> BinaryIO:
 
 
 def _descend(place: ConfinedPath) -> int:
-    """Open name by name, each relative to the folder before it, following nothing."""
+    """Open name by name, each relative to the folder before it, without following links."""
     with open_folder(place.root, place.names[:-1]) as folder:
         return os.open(place.names[-1], _FILE, dir_fd=folder)
 

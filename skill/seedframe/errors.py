@@ -1,4 +1,4 @@
-"""Every way a picture can fail to come, drawn first.
+"""Every error of Seedframe.
 
     SeedreamError(RuntimeError)     str() starts "Seedream generation failed: "
     ├── InvalidRequest              the arguments cannot become a request; nothing was sent
@@ -54,7 +54,7 @@ class SeedreamError(RuntimeError):
         self.args = (self.message, self.advice)
 
     def text(self, language: Language = "en", *, generating: bool = True) -> str:
-        """The whole story in one language; that a generation failed is said only where one was asked for."""
+        """The whole text in one language; "generation failed" is added only where one was requested."""
         key = _TEXTS[generating, self.advice is not None]
         return Message(key, what=self.message, advice=self.advice).text(language)
 
@@ -76,7 +76,7 @@ def _redacted(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 class InvalidRequest(SeedreamError):
-    """An argument is wrong: `field` names it, `got` is what came, `allowed` what may come."""
+    """An argument is wrong: `field` names it, `got` is the value, `allowed` what is accepted."""
 
     def __init__(self, message: Message, *, field: str, got: Any, allowed: Any, advice: Message | None = None) -> None:
         super().__init__(message, advice=advice, facts={"field": field, "got": got, "allowed": allowed})
@@ -114,7 +114,7 @@ class NotConfigured(SeedreamError):
 
 
 class SpendingRefused(SeedreamError):
-    """Money stands in the way; the caller decides how to go on."""
+    """A rule about money refuses the call; the caller decides how to go on."""
 
 
 class BudgetExceeded(SpendingRefused):
@@ -126,11 +126,11 @@ class ConfirmationNeeded(SpendingRefused):
 
 
 class EarlierOutcomeUnknown(SpendingRefused):
-    """The same request left before and nobody knows how it ended: paying again must be said explicitly."""
+    """The same request was sent before and its outcome is unknown: paying again needs an explicit argument."""
 
 
 class PaidAndLost(SpendingRefused):
-    """The same request was paid for and its picture is lost: paying again must be said explicitly."""
+    """The same request was paid for and its picture is lost: paying again needs an explicit argument."""
 
 
 class ApiError(SeedreamError):
@@ -161,15 +161,15 @@ class ConnectionFailed(SeedreamError):
 
 
 class OutcomeUnknown(SeedreamError):
-    """The request left, and what became of it is not known. Never repeated by itself."""
+    """The request was sent and its outcome is unknown. Never repeated automatically."""
 
 
 class Undelivered(SeedreamError):
-    """A paid picture was not brought to the disk yet: the same request, or `seedframe fetch`, brings it free."""
+    """A paid picture is not on disk yet: the same request, or `seedframe fetch`, downloads it free."""
 
 
 class PictureError(SeedreamError):
-    """Bytes that are not the picture they should be."""
+    """Bytes that are not the expected picture."""
 
 
 class StoreError(SeedreamError):

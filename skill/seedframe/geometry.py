@@ -27,7 +27,7 @@ EXACTNESS = 1e-3
 
 FAR_RATIO = Fraction(2, 100)
 FAR_PIXELS = Fraction(80, 100)
-"""What a picture may differ from the asked size in shape, and which share of its pixels must be there."""
+"""How far a picture may differ in ratio from the requested size, and the least share of its pixels."""
 
 GRIDS = (16, 8, 2, 1)
 """Sides are multiples of the first of these that costs little area: codecs and crops work in blocks of 16 and 8."""
@@ -236,7 +236,7 @@ def mismatch(size: Size, ratio: Fraction) -> float:
 
 
 def is_far(got: Size, asked: Size) -> bool:
-    """Whether a picture is not the one that was asked for: its shape is off by more than 2 %, or a fifth is missing."""
+    """Whether it is not the requested picture: the ratio is off by more than 2 %, or a fifth of the pixels is missing."""
     return abs(got.ratio / asked.ratio - 1) > FAR_RATIO or got.pixels < asked.pixels * FAR_PIXELS
 
 
@@ -333,7 +333,7 @@ def frame_plan(
 
 
 def _plain(text: str) -> str:
-    """Full-width digits, colons and letters as Chinese keyboards make them become ASCII."""
+    """Full-width digits, colons and letters, as Chinese keyboards type them, become ASCII."""
     return unicodedata.normalize("NFKC", text[:64]).strip()
 
 

@@ -1,4 +1,4 @@
-"""Self-contained HTML pages: templates, their style and script, and the policy that lets nothing else run.
+"""Self-contained HTML pages: templates, their style and script, and a policy that blocks everything else.
 
 In: a folder of the package that holds templates, styles and scripts; the words of one message file. Out: an
 autoescaping Jinja environment, texts of assets, a Content-Security-Policy. Never in here: what a page shows.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 LIVE = "live-"
-"""Keys of sentences that the page's script says; the others stand in the template."""
+"""The prefix of sentences that the script shows; the others are in the template."""
 
 
 @cache
@@ -52,7 +52,7 @@ def environment(folder: str, words: Callable[..., Message]) -> Environment:
 
 
 def bilingual(text: Mapping[str, str] | str | None) -> Markup | str:
-    """A user's text: in both languages where it has both, else as it is."""
+    """A user's text, in both languages where it has both."""
     if text is None or isinstance(text, str):
         return text or ""
     return _in_both(text)
@@ -80,12 +80,12 @@ def asset(folder: str, names: Sequence[str]) -> str:
 
 
 def as_script(source: str) -> str:
-    """Sources as one strict script that leaves no name behind."""
+    """Sources as one strict script without global names."""
     return f'"use strict";\n(() => {{\n{source}}})();\n'
 
 
 def live_words(words: str) -> dict[str, dict[str, str]]:
-    """What the script says, by language and key without `live-`."""
+    """The sentences of the script, by language and key without `live-`."""
     prefix = f"{words}.{LIVE}"
     return {
         language: {
@@ -96,7 +96,7 @@ def live_words(words: str) -> dict[str, dict[str, str]]:
 
 
 def content_policy(style: str, script: str, *more: str, images: str = "data:") -> str:
-    """Nothing loads but `images`, and only this very style and script run: smuggled markup stays dead text."""
+    """Only `images` load, and only this style and script run: injected markup has no effect."""
     rules = (
         "default-src 'none'",
         f"img-src {images}",

@@ -1,8 +1,8 @@
-"""Who may speak to a small HTTP server on this machine: an ASGI wrapper for every app that listens on a socket.
+"""Checks on every request to an HTTP server on this machine: an ASGI wrapper for each app that listens on a socket.
 
 In: an app and the host it listens on. Out: the app behind three checks. A web page in a browser of this machine can
 send requests here, and a name of its own that leads here lets it read the answers; both are refused. So are bodies
-over a limit, before they are read whole. Never in here: who may do what once inside, an app's own errors.
+over a limit, before they are read whole. Never in here: permissions inside the app, its own errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SAYS = {
 
 
 class TooLarge(Exception):
-    """More came than a body may have."""
+    """The body is longer than allowed."""
 
 
 class HttpGuard:
@@ -43,7 +43,7 @@ class HttpGuard:
         self._max_body = max_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or say why not."""
+        """Pass a request on, or answer with the reason for refusing it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -86,7 +86,7 @@ class HttpGuard:
         return TOO_LARGE if not length.isdecimal() or int(length) > self._max_body else None
 
     def _answers_for(self, host: str) -> bool:
-        """A name could lead anywhere, an address cannot: names are taken only when they are known to be ours."""
+        """A name could lead anywhere, an address cannot: only known names are accepted."""
         name = _name_of(f"//{host}")
         if name in self._names:
             return True
@@ -101,7 +101,7 @@ class HttpGuard:
     async def _say(self, status: int, send: Send) -> None:
         body = _SAYS[status].format(limit=self._max_body).encode()
         headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
-        # The rest of an unread body would be taken for the next request.
+        # The rest of an unread body would be read as the next request.
         headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})

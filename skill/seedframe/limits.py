@@ -1,4 +1,4 @@
-"""How much is taken from outside: every limit on bytes, pixels, words and time, read once from `limits.json`.
+"""The limits on input from outside: every limit on bytes, pixels, words and time, read once from `limits.json`.
 
 In: nothing. Out: one frozen value with a number for each limit; the data file gives the reason for each.
 Never in here: a check, an error, a limit of one model (those are in its own file).
@@ -43,7 +43,7 @@ class InputLimits:
 
 @cache
 def limits() -> InputLimits:
-    """The limits in force; TypeError when the data file names one more or one less."""
+    """The limits in force; TypeError when the data file has one too many or too few."""
     return InputLimits(**{name: row["value"] for name, row in limit_rows().items()})
 
 

@@ -19,7 +19,7 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 
 class Message:
-    """A sentence not yet put into a language. Frozen and comparable; `str()` is English.
+    """A sentence without a language yet. Frozen and comparable; `str()` is English.
 
     A value that is itself a `Message` (or a list of them) is rendered in the same language.
     """

@@ -1,4 +1,4 @@
-"""Where the texts and data that ship beside the code are found.
+"""Finds the texts and data that ship beside the code.
 
 In: the name of a folder. Out: the folder, readable the same way from a wheel and from a checkout.
 Never in here: parsing, caching, a decision about what is read.
@@ -16,7 +16,7 @@ from pathlib import Path
 def folder(name: str) -> Traversable:
     """The folder `name` ("prompts", "references"): packaged under `_data` in a wheel, at the root of a checkout.
 
-    FileNotFoundError when neither place has it.
+    FileNotFoundError when it is in neither place.
     """
     packaged = files("seedframe") / "_data" / name
     if packaged.is_dir():

@@ -1,7 +1,7 @@
 """Files and folders that only their owner may read: records, sidecars, boards. Pictures are not among them.
 
-In: a path. Out: a folder or a file of mode 0700 or 0600, whatever the umask says; where the system knows no modes
-(Windows), the folder's own rights hold. Never in here: what is written, a picture.
+In: a path. Out: a folder or a file of mode 0700 or 0600, whatever the umask says; where the system has no modes
+(Windows), the rights of the folder apply. Never in here: what is written, a picture.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ def make_private_folder(path: Path) -> Path:
 
 
 def make_private_file(path: Path) -> Path:
-    """An empty file where there is none; an older one is closed to others and keeps its content."""
+    """The file, made empty where it is missing; an older one is closed to others and keeps its content."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | _NO_FOLLOW, PRIVATE_FILE))
     _close_to_others(path, PRIVATE_FILE)
     return path
 
 
 def open_private(path: str, flags: int) -> int:
-    """An `opener` for `open()`: what it makes is private, and a symbolic link in its place is refused with OSError."""
+    """An `opener` for `open()`: new files are private, and a symbolic link in their place raises OSError."""
     return os.open(path, flags | _NO_FOLLOW, PRIVATE_FILE)
 
 
 def _close_to_others(path: Path, mode: int) -> None:
-    # A folder of another user stays as that user wants it.
+    # The folder of another user keeps its mode.
     with contextlib.suppress(PermissionError):
         if path.stat().st_mode & 0o077:
             path.chmod(mode)

@@ -1,7 +1,7 @@
-"""Words somebody else wrote, made fit to be quoted: one line of visible text, of bounded length.
+"""Foreign text made safe to quote: one line of visible text, of bounded length.
 
 In: text of the service, a header, a network library's error. Out: the same words without terminal sequences, control,
-direction and invisible characters, cut with an ellipsis. Never in here: a secret (that is the exit's), a language.
+direction and invisible characters, cut with an ellipsis. Never in here: a secret (see `redaction`), a language.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from seedframe.limits import limits
 
 ELLIPSIS = "…"
-"""What a cut ends with. `redaction` knows it: a key that the cut leaves in halves is taken out by it."""
+"""Marks a cut. `redaction` uses it to find a key that was cut in half."""
 
 _TERMINAL = re.compile(
     r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|\Z)"  # operating system commands: titles, links, clipboard
@@ -29,11 +29,11 @@ _UNSEEN = re.compile(
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _BREAKS = frozenset({"Zl", "Zp"})
 _CLOSING = str.maketrans({"“": "'", "”": "'", "「": "'", "」": "'"})
-"""Our own quotation marks, which must not end inside a quote."""
+"""Our own quotation marks, which a quote must not contain."""
 
 
 def quoted(words: object, limit: int | None = None) -> str:
-    """The words on one line, visible, at most `limit` characters; by default what an error may quote."""
+    """The text on one line, visible, at most `limit` characters; the default is for errors."""
     limit = limit or limits().error_text
     text = _TERMINAL.sub("", str(words)[: limit * 64])
     text = "".join(_shown(letter) for letter in _UNSEEN.sub("", text))
@@ -42,7 +42,7 @@ def quoted(words: object, limit: int | None = None) -> str:
 
 
 def quoted_name(name: object) -> str:
-    """A code, an id or a host on one line, visible, cut where no real one is that long."""
+    """A code, an id or a host on one line, visible, cut beyond any real length."""
     return quoted(name, limits().error_name)
 
 

@@ -26,7 +26,7 @@ _LARGE = 1_000_000
 """Only our own texts with pictures in them have this many characters; texts of the service are far shorter."""
 
 _SHORTEST_HALF = 8
-"""A cut text may end in the beginning of a key; shorter beginnings reveal nothing."""
+"""A cut text may end in the first part of a key; shorter parts reveal nothing."""
 
 # A run this long is no word and no path; a picture as text is thousands of characters.
 _LONGEST_WORD = 256
@@ -55,7 +55,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _TELLTALE = re.compile(rf"[:=]|%(?:25)*3D|bearer|basic|sk-|[A-Za-z0-9+/_-]{{{_LONGEST_WORD}}}", re.IGNORECASE)
-"""What every pattern above needs; most texts have none of it."""
+"""Strings that every pattern above needs; most texts have none of them."""
 
 _MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
 
@@ -73,14 +73,14 @@ def redact(value: Any, secrets: Iterable[str] = (), *, long_words: bool = False)
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """What is known to the caller."""
+    """The secrets known to the caller, as patterns."""
 
     secrets: tuple[str, ...]
     long_words: bool
 
 
 _SAMPLE = "图片 – …"
-"""What every stream is to take: a redirected one on Windows may have a code page that has no Chinese."""
+"""The encoding of every stream: a redirected one on Windows may have a code page without Chinese."""
 
 
 def _can_write(text: str, encoding: str) -> bool:
@@ -94,7 +94,7 @@ def _can_write(text: str, encoding: str) -> bool:
 class RedactedStream:
     """A text stream that redacts what is written; everything else is passed to the stream.
 
-    It has no `buffer`: nothing can be written around it.
+    It has no `buffer`, so that nothing bypasses it.
     """
 
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
@@ -138,7 +138,7 @@ class Redacting(logging.Filter):
         record.msg, record.args = redact(_said(record), self._secrets), None
         if record.exc_info and not record.exc_text:
             record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
-        # The formatter prints exc_text as it is; left in place, exc_info would let another one print the original.
+        # The formatter prints exc_text; with exc_info left in place, another one could print the original.
         record.exc_info = None
         record.exc_text = record.exc_text and redact(record.exc_text, self._secrets)
         record.stack_info = record.stack_info and redact(record.stack_info, self._secrets)
@@ -195,7 +195,7 @@ _ESCAPED = re.compile(
     r"\\+u(?P<u>[0-9a-fA-F]{4})|\\+x(?P<x>[0-9a-fA-F]{2})|%(?:25)*(?P<percent>[0-7][0-9a-fA-F])"
     r"|&#(?:(?P<decimal>\d{1,7})|[xX](?P<hex>[0-9a-fA-F]{1,6}))(?:;|(?=&))|\\+(?![ux])"
 )
-"""One character written otherwise: JSON-escaped or URL-encoded at any depth, as a byte, as an HTML entity."""
+"""One escaped character: JSON-escaped or URL-encoded at any depth, as a byte, as an HTML entity."""
 
 _CUT = re.compile(r"(?:\\+[ux]?[0-9a-fA-F]{0,3}|%[0-9a-fA-F]?|&(?:#[xX]?[0-9a-fA-F]*)?)?(?:…|\Z)")
 """Where a text was cut, perhaps in the middle of such a character."""
@@ -231,7 +231,7 @@ def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _unescaped(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
-    """The text with every character as itself, and where each of them begins and ends in the text given."""
+    """The text with every character unescaped, and where each begins and ends in the given text."""
     if not _ESCAPED.search(text):
         return text, range(len(text)), range(1, len(text) + 1)
     letters: list[str] = []

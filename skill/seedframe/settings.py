@@ -104,7 +104,7 @@ _PLACEHOLDER = re.compile(r"\$\{[\w.:-]+\}")
 
 
 def _is_unset(value: str) -> bool:
-    """Whether a variable says nothing: empty, or what a host passes on when its user left a field empty."""
+    """Whether a variable is empty, or the placeholder a host passes on for an empty field."""
     return not value or _PLACEHOLDER.fullmatch(value) is not None
 
 
@@ -121,7 +121,7 @@ def _password(value: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the documented table: the variable, the field it fills, how it is read and what it means."""
+    """One row of the documented table: the variable, the field it fills, how it is parsed and what it means."""
 
     name: str
     field: str
@@ -146,7 +146,7 @@ def _text(_name: str, value: str) -> str:
 def _path(name: str, value: str) -> Path:
     try:
         return Path(value).expanduser().absolute()
-    except RuntimeError:  # the home of a user who does not exist
+    except RuntimeError:  # the home of an unknown user
         raise wrong(name, value, "/folder, ~/folder") from None
 
 
@@ -206,7 +206,7 @@ def _prices(name: str, value: str) -> dict[str, Decimal]:
 
 
 def _fake_ips(name: str, value: str) -> tuple[NetworkRange, ...]:
-    """Ranges from which a proxy program answers names; only ranges that no real network uses for its machines."""
+    """Ranges from which a proxy program answers names; only ranges that no real network uses."""
     words = FAKE_IPS[:1] if value.lower() in {"1", "true", "yes", "on"} else value.split(",")
     try:
         ranges = tuple(ipaddress.ip_network(word.strip()) for word in words)
@@ -284,7 +284,7 @@ _FOLDERS: Mapping[str, Callable[[], Path]] = {"output_dir": _pictures_folder, "j
 
 
 def _default_roots(output_dir: Path) -> tuple[Path, ...]:
-    """The working folder, the output folder and the usual folders of pictures; no whole home or disk, none hidden."""
+    """The working folder, the output folder and the usual folders of pictures; no home, whole disk or hidden one."""
     import platformdirs
 
     home = Path.home()
@@ -299,13 +299,13 @@ def _default_roots(output_dir: Path) -> tuple[Path, ...]:
 
 
 def _is_too_wide(root: Path, home: Path) -> bool:
-    """Whether a working folder is too wide or hidden: hosts start servers at the root, at home or in their own."""
+    """Whether a working folder is too wide or hidden: hosts start servers in the root, the home or their own folder."""
     hidden = root.is_relative_to(home) and any(name.startswith(".") for name in root.relative_to(home).parts)
     return root in {home, Path(root.anchor)} or hidden
 
 
 def language_of(environ: Mapping[str, str]) -> Language:
-    """The language a person reads, also where the other settings cannot be read."""
+    """The language of the user, even when other settings are wrong."""
     names = ("SEEDFRAME_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
     spoken = next((environ[name] for name in names if environ.get(name, "").strip()), "")
     return "zh" if spoken.strip().lower().startswith("zh") else "en"

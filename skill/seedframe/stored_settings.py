@@ -1,7 +1,7 @@
-"""What `seedframe setup` keeps for a person: a backend and a key, in a private file or in the system's keyring.
+"""What `seedframe setup` stores for a person: a backend and a key, in a private file or the system's keyring.
 
-In: an environment. Out: the same with what was kept; a variable that is set wins. The key lies in the keyring where the
-`keyring` package is installed and has a place for it, else in the file, which only its owner may read.
+In: an environment. Out: the same with the stored values; a variable that is set wins. The key is in the keyring where
+the `keyring` package is installed and works, else in the file, which only its owner may read.
 Never in here: a question, a check that a key works.
 """
 
@@ -21,7 +21,7 @@ _VARIABLES, _IN_KEYRING = "variables", "keyring"
 
 
 def with_stored(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment, and what was kept for variables that are not set."""
+    """The environment, with the stored values of variables that are not set."""
     kept = _read(environ)
     stored = {**dict(kept.get(_VARIABLES, {}))}
     for name in kept.get(_IN_KEYRING, ()):
@@ -32,7 +32,7 @@ def with_stored(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def store(environ: Mapping[str, str], variables: Mapping[str, str], secrets: Mapping[str, str]) -> str:
-    """Keep them beside what was kept before; says where the secrets lie: `keyring`, or the file. OSError."""
+    """Store them beside earlier ones; returns where the secrets are: `keyring`, or the file. OSError."""
     path = Path(config_file(environ))
     kept = _read(environ)
     plain = {**kept.get(_VARIABLES, {}), **variables}
@@ -62,7 +62,7 @@ def _to_keyring(name: str, secret: str) -> bool:
         return False
     try:
         ring.set_password(SERVICE, name, secret)
-    except ring.errors.KeyringError:  # no place to keep it: a server without a desktop, say
+    except ring.errors.KeyringError:  # no place for it, as on a server without a desktop
         return False
     return True
 

@@ -76,8 +76,8 @@ def _aliases(group: str) -> Mapping[str, str]:
 def field_of(title: str, group: str) -> tuple[str, str | None] | None:
     """(field, language or None) of a column title in a group (shot, element, board, tables); None when unknown.
 
-    `时长(秒)` is 时长. `台词/旁白` has the meaning of its parts, when that is the same; `景别/机位` that of its first part:
-    words about the look are assigned to their own fields later.
+    `时长(秒)` is 时长. `台词/旁白` has the meaning of its parts when they agree; `景别/机位` that of its
+    first part: words about the look are assigned to their own fields later.
     """
     whole = _field_of(title, group) or _field_of(ASIDE.sub("", title), group)
     if whole:
