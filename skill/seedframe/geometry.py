@@ -236,7 +236,7 @@ def mismatch(size: Size, ratio: Fraction) -> float:
 
 
 def is_far(got: Size, asked: Size) -> bool:
-    """Whether it is not the requested picture: the ratio is off by more than 2 %, or a fifth of the pixels is missing."""
+    """Whether it is not the requested picture: the ratio is off by over 2 %, or a fifth of the pixels is missing."""
     return abs(got.ratio / asked.ratio - 1) > FAR_RATIO or got.pixels < asked.pixels * FAR_PIXELS
 
 
