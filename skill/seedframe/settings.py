@@ -230,13 +230,6 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
     return parse
 
 
-def _switch(name: str, value: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if value.lower() not in known:
-        raise wrong(name, value, "1, 0")
-    return known[value.lower()]
-
-
 SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_BACKEND", "backend", _text, "ark"),
     Setting("SEEDFRAME_MODEL", "model", _text, "5.0-lite"),
@@ -253,16 +246,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_PRICES", "prices", _prices, "–"),
     Setting("SEEDFRAME_IPM", "images_per_minute", _positive(int, "500"), "500"),
     Setting("SEEDFRAME_RESPONSE_FORMAT", "response_format", _choice("url", "b64_json"), "–"),
-    Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _switch, "0"),
+    Setting("SEEDFRAME_STRICT_PROMPTS", "strict_prompts", _flag, "0"),
     Setting("SEEDFRAME_PREVIEW", "preview", _choice("none", "small", "large"), "small"),
     Setting("SEEDFRAME_ANSWER_WITHIN", "answer_within", _positive(float, "50"), "–"),
-    Setting("SEEDFRAME_DECODE_REFERENCES", "decode_references", _switch, "0"),
+    Setting("SEEDFRAME_DECODE_REFERENCES", "decode_references", _flag, "0"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_GATEWAY_KEYS", "gateway_keys", _choice("own", "caller"), "–"),
     Setting("SEEDFRAME_GATEWAY_TOKEN", "gateway_token", _text, "–"),
     Setting("SEEDFRAME_GATEWAY_HOSTS", "gateway_hosts", _names, "–"),
-    Setting("SEEDFRAME_GATEWAY_STYLE", "gateway_style", _switch, "0"),
+    Setting("SEEDFRAME_GATEWAY_STYLE", "gateway_style", _flag, "0"),
     Setting("SEEDFRAME_LANG", "language", _choice(*LANGUAGES), "locale"),
 )
 """Every variable of Seedframe's own, in the order of the table. Keys and base addresses are named by the backends."""

@@ -23,7 +23,7 @@ from seedframe.prompting import (
     sheets,
     style,
 )
-from seedframe.prompting.language import han, han_share, hollow
+from seedframe.prompting.language import han, hollow, words
 from seedframe.prompting.lexicon import lexicon
 
 CASES = Path(__file__).parents[1] / "cases" / "styling"
@@ -447,7 +447,8 @@ def test_a_prompt_is_in_its_language_within_its_budget_and_settled(
     if sheet == "keywords-en":
         assert han(hollow(styled.prompt)) == 0
     else:
-        assert han_share(styled.prompt) >= 0.6
+        others = words(hollow(styled.prompt))
+        assert han(styled.prompt) >= 0.6 * (han(styled.prompt) + others)
     assert styled.counts.budget <= 1 or "LEN_OVER" in codes(styled)
     assert not re.search(r"[，。；、]{2}|, ,|,,|  |的的|\.\.", hollow(styled.prompt))
     assert style(arguments(sheet, prompt=styled.prompt, negative=styled.negative)).prompt == styled.prompt

@@ -19,8 +19,9 @@ from PIL import Image
 from seedframe.storyboard.board import example, read_board
 from seedframe.storyboard.frames import FrameResult, frames_of
 from seedframe.storyboard.sheet.image import MOST_PIXELS, chinese_font, sheet_png
-from seedframe.storyboard.sheet.page import render_sheet, render_sheets
+from seedframe.storyboard.sheet.page import render_sheets
 from seedframe.storyboard.types import Board
+from sheet_pages import one_page
 
 EVIL = "</p></script><script>alert('x')</script><img src=https://evil.example/x.png onerror=alert(1)>\"'"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -64,7 +65,7 @@ def pictures(found: dict[str, FrameResult]) -> dict[str, bytes]:
 def sheet(board: Board | None = None, found: dict[str, FrameResult] | None = None, language: str = "en") -> str:
     board = board or story()
     found = results(board) if found is None else found
-    return render_sheet(board, found, language="zh" if language == "zh" else "en", thumbnails=pictures(found))
+    return one_page(board, found, language="zh" if language == "zh" else "en", thumbnails=pictures(found))
 
 
 @dataclass
@@ -181,7 +182,7 @@ def test_links_to_pictures_are_relative_to_where_the_sheet_will_be(tmp_path: Pat
     found = results(board)
     key = "E01_SC01_SH010_ff_v01"
     found[key] = replace(found[key], path=str(tmp_path / "out" / "a b#1.jpg"))
-    page = read(render_sheet(board, found, folder=tmp_path))
+    page = read(one_page(board, found, folder=tmp_path))
     assert "out/a%20b%231.jpg" in page.all("href")
 
 

@@ -22,8 +22,8 @@ from seedframe.storyboard.board_folder import keep_board, publish
 from seedframe.storyboard.frames import FrameResult, frames_of
 from seedframe.storyboard.names import file_name
 from seedframe.storyboard.picks import read_picks
-from seedframe.storyboard.sheet.page import render_sheet
 from seedframe.storyboard.types import Board
+from sheet_pages import one_page
 
 pytestmark = pytest.mark.anyio
 
@@ -57,7 +57,7 @@ def sheet(tmp_path: Path) -> Path:
     results[f"{TAKES}_v02"] = replace(results[f"{TAKES}_v02"], picked=True)
     small = {key: thumbnail("#336699") for key, result in results.items() if result.status == "done"}
     stale = frozenset({"E01_SC01_SH030_ff_v01"})
-    html = render_sheet(board, results, thumbnails=small, stale=stale)
+    html = one_page(board, results, thumbnails=small, stale=stale)
     Image.new("RGB", (900, 1600), "#336699").save(tmp_path / f"{FIRST}_v01.jpg")
     page = tmp_path / "sheet.html"
     page.write_text(html, encoding="utf-8")
@@ -203,7 +203,7 @@ async def test_five_hundred_shots_scroll_and_pick_smoothly(tmp_path: Path, brows
     results = made(board)
     page_file = tmp_path / "sheet.html"
     small = dict.fromkeys(results, thumbnail("#336699"))
-    page_file.write_text(render_sheet(board, results, thumbnails=small), encoding="utf-8")
+    page_file.write_text(one_page(board, results, thumbnails=small), encoding="utf-8")
     async with browser.page() as (page, trouble):
         await page.goto(page_file.as_uri())
         work = await main_thread_work(page, SCROLL)

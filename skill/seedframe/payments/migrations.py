@@ -18,14 +18,11 @@ from seedframe.private_files import make_private_file
 _APPLICATION = 0x5EEDF4A3
 BUSY_SECONDS = 30.0
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE entries (
+_COLUMNS = """
             number        INTEGER PRIMARY KEY,
             id            TEXT NOT NULL UNIQUE,
             fingerprint   TEXT NOT NULL,
-            state         TEXT NOT NULL CHECK (state IN ('intent', 'sent', 'replied', 'saved', 'delivering',
-                                                         'delivered', 'failed', 'unknown', 'lost')),
+            state         TEXT NOT NULL CHECK (state IN ({states})),
             owner         TEXT NOT NULL,
             backend       TEXT NOT NULL,
             model         TEXT NOT NULL,
@@ -43,15 +40,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             request_id    TEXT,
             request       TEXT NOT NULL,
             result        TEXT,
-            error         TEXT
-        )""",
-        # The file itself refuses a second identical call while one is under way.
-        """CREATE UNIQUE INDEX one_in_flight ON entries (fingerprint)
+            error         TEXT"""
+_STATES = "'intent', 'sent', 'replied', 'saved', 'delivering', 'delivered', 'failed', 'unknown', 'lost'"
+_NAMES = """number, id, fingerprint, state, owner, backend, model, images, currency, price, reserved, booked, day,
+                created, changed, tries, partial, billed_images, request_id, request, result, error"""
+_INDEXES = (
+    # The file itself refuses a second identical call while one is under way.
+    """CREATE UNIQUE INDEX one_in_flight ON entries (fingerprint)
             WHERE state IN ('intent', 'sent', 'replied')""",
-        "CREATE INDEX by_fingerprint ON entries (fingerprint, number)",
-        "CREATE INDEX by_day ON entries (day, currency)",
-        """CREATE INDEX under_way ON entries (owner)
+    "CREATE INDEX by_fingerprint ON entries (fingerprint, number)",
+    "CREATE INDEX by_day ON entries (day, currency)",
+    """CREATE INDEX under_way ON entries (owner)
             WHERE state IN ('intent', 'sent', 'replied', 'delivering')""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        f"CREATE TABLE entries ({_COLUMNS.format(states=_STATES)})",
+        *_INDEXES,
         """CREATE TABLE waiting (
             entry   TEXT NOT NULL REFERENCES entries (id),
             owner   TEXT NOT NULL,
@@ -61,50 +67,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     (
         # SQLite cannot change a CHECK, so the table is rebuilt with two more states.
-        """CREATE TABLE entries_2 (
-            number        INTEGER PRIMARY KEY,
-            id            TEXT NOT NULL UNIQUE,
-            fingerprint   TEXT NOT NULL,
-            state         TEXT NOT NULL CHECK (state IN ('intent', 'sent', 'replied', 'saved', 'delivering',
-                                                         'delivered', 'partial-unknown', 'undelivered', 'failed',
-                                                         'unknown', 'lost')),
-            owner         TEXT NOT NULL,
-            backend       TEXT NOT NULL,
-            model         TEXT NOT NULL,
-            images        INTEGER NOT NULL,
-            currency      TEXT NOT NULL,
-            price         INTEGER CHECK (price >= 0),
-            reserved      INTEGER NOT NULL CHECK (reserved >= 0),
-            booked        INTEGER NOT NULL DEFAULT 0 CHECK (booked >= 0),
-            day           TEXT NOT NULL,
-            created       REAL NOT NULL,
-            changed       REAL NOT NULL,
-            tries         INTEGER NOT NULL DEFAULT 0,
-            partial       INTEGER NOT NULL DEFAULT 0,
-            billed_images INTEGER,
-            request_id    TEXT,
-            request       TEXT NOT NULL,
-            result        TEXT,
-            error         TEXT,
+        f"""CREATE TABLE entries_2 ({_COLUMNS.format(states=f"{_STATES}, 'partial-unknown', 'undelivered'")},
             settled       INTEGER NOT NULL DEFAULT 0,
             delivery      TEXT
         )""",
         # Payments that were lost before this version asked for no decision, and ask for none now.
-        """INSERT INTO entries_2 (number, id, fingerprint, state, owner, backend, model, images, currency, price,
-                reserved, booked, day, created, changed, tries, partial, billed_images, request_id, request, result,
-                error, settled)
-            SELECT number, id, fingerprint, state, owner, backend, model, images, currency, price,
-                reserved, booked, day, created, changed, tries, partial, billed_images, request_id, request, result,
-                error, state = 'lost'
-            FROM entries""",
+        f"""INSERT INTO entries_2 ({_NAMES}, settled)
+            SELECT {_NAMES}, state = 'lost'
+            FROM entries""",  # noqa: S608
         "DROP TABLE entries",
         "ALTER TABLE entries_2 RENAME TO entries",
-        """CREATE UNIQUE INDEX one_in_flight ON entries (fingerprint)
-            WHERE state IN ('intent', 'sent', 'replied')""",
-        "CREATE INDEX by_fingerprint ON entries (fingerprint, number)",
-        "CREATE INDEX by_day ON entries (day, currency)",
-        """CREATE INDEX under_way ON entries (owner)
-            WHERE state IN ('intent', 'sent', 'replied', 'delivering')""",
+        *_INDEXES,
         "CREATE INDEX to_fetch ON entries (number) WHERE state = 'undelivered'",
         """CREATE TABLE slots (
             entry   TEXT NOT NULL REFERENCES entries (id),

@@ -58,14 +58,6 @@ def hollow(text: str) -> str:
     return _QUOTED.sub(lambda match: match[0][0] + match[0][-1], text)
 
 
-def han_share(text: str) -> float:
-    """Share of Han outside quotes and edit marks, a word counting as one character; 1.0 for a text without letters."""
-    bare = _bare(text)
-    count = han(bare)
-    other = words(bare) if has_letters(bare) else 0
-    return count / (count + other) if count + other else 1.0
-
-
 def spoken(text: str) -> str | None:
     """The language a text is written in outside its quotations: zh, en, ja, ko, es …; None without a letter.
 

@@ -34,9 +34,6 @@ from seedframe.service.failures import (
 _LARGEST = 2**53 - 1
 """The largest whole number that JSON carries exactly."""
 
-_MOST_PICTURES = 1_000
-"""Ten times more pictures than any model makes in one call."""
-
 
 @dataclass(frozen=True, slots=True)
 class SlotError:
@@ -204,12 +201,6 @@ def whole(value: Any) -> int | None:
     """A count; None for anything else, since a paid reply must not fail because of a detail."""
     counted = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
     return value if counted else None
-
-
-def _billed(value: Any) -> int | None:
-    """Pictures on the bill; None for an impossible number."""
-    count = whole(value)
-    return count if count is not None and count <= _MOST_PICTURES else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

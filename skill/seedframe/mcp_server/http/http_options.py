@@ -35,11 +35,6 @@ class HttpOptions:
         """The address of the MCP endpoint, which is also the audience of OAuth tokens."""
         return f"{self.public_url}/mcp"
 
-    @property
-    def is_guarded(self) -> bool:
-        """Whether callers need a token."""
-        return self.tokens is not None or self.issuer is not None
-
     def bound(self, port: int) -> HttpOptions:
         """The same with the port the system chose for port 0."""
         if self.port == port:

@@ -43,34 +43,6 @@ class _Part:
     shots: Sequence[Shot]
 
 
-def render_sheet(
-    board: Board,
-    results: Mapping[str, FrameResult],
-    *,
-    language: Language = "en",
-    thumbnails: Mapping[str, bytes] = NO_PICTURES,
-    folder: Path | None = None,
-    pick_command: str = PICK,
-    stale: frozenset[str] = NOTHING,
-) -> str:
-    """The page. It opens in `language`; a button changes it. Links to files are relative to `folder`.
-
-    `pick_command` is the command to copy; the keys of picked frames are appended to it. `stale` are keys of
-    pictures that were made for an earlier state of the board.
-    """
-    pages = render_sheets(
-        board,
-        results,
-        language=language,
-        thumbnails=lambda _keys: thumbnails,
-        folder=folder,
-        pick_command=pick_command,
-        stale=stale,
-        most=None,
-    )
-    return "".join(html for _, html in pages)
-
-
 def render_sheets(
     board: Board,
     results: Mapping[str, FrameResult],
@@ -84,7 +56,10 @@ def render_sheets(
 ) -> Iterator[tuple[str, str]]:
     """The page as one or more, each with its file name and `most` frames or a few more, linked to each other.
 
-    `thumbnails` is asked for one page's frames at a time, so that a large board never has all of them in memory.
+    It opens in `language`; a button changes it. Links to files are relative to `folder`. `thumbnails` is asked for the
+    frames of one page at a time, so that a large board never has all of them in memory. `pick_command` is the command
+    to copy; the keys of picked frames are appended to it. `stale` are keys of pictures that were made for an earlier
+    state of the board.
     """
     data = SheetData.of(board, results, folder=folder, stale=stale)
     parts = list(_parts(data, most))
