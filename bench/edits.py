@@ -219,7 +219,7 @@ async def _cost(
     tool, files = call
     before, calls = _processor(server), 20
     for _ in range(calls):
-        arguments = edit(files, next(number)) if files else _wish(next(number))
+        arguments = edit(files, next(number)) if files else _arguments(next(number))
         answer = await session.call_tool(tool, arguments)
         assert not answer.is_error, answer
     each = (_processor(server) - before) / calls
@@ -227,7 +227,7 @@ async def _cost(
     report.target(f"{title}: processor over MCP", each, 40, "ms")
 
 
-def _wish(number: int) -> dict[str, Any]:
+def _arguments(number: int) -> dict[str, Any]:
     return {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}
 
 

@@ -89,7 +89,7 @@ class Ours:
 
     def _prepared(self, base: str) -> tuple[Client, ImageRequest, Call]:
         settings = Settings.read(environment(base, self._folder))
-        request = check("generate_image", _wish(0), catalog=catalog(), settings=settings)
+        request = check("generate_image", _arguments(0), catalog=catalog(), settings=settings)
         call = build_calls(request, style_request(request), (), settings)[0]
         self._ready[base] = Client(settings, catalog().backend(settings.backend)), request, call
         return self._ready[base]
@@ -107,7 +107,7 @@ class Corridor:
     async def make(self, base: str, target: Path, *, count: int = 1) -> list[Path]:
         """One request, unlike any before; the files it became."""
         studio = self._open.get(base) or await self._opened(base)
-        arguments = {**_wish(next(self._number)), "save_as": target.name}
+        arguments = {**_arguments(next(self._number)), "save_as": target.name}
         if count > 1:
             arguments |= {"prompt": f"生成一组共{count}张图：{arguments['prompt']}", "count": count, "related": True}
         async with studio.make("generate_image", arguments) as result:
@@ -128,5 +128,5 @@ async def _silent(_message: Message) -> None:
     """Nobody listens."""
 
 
-def _wish(number: int) -> dict[str, Any]:
+def _arguments(number: int) -> dict[str, Any]:
     return {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}

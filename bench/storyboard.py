@@ -82,11 +82,11 @@ def _shot(number: int) -> Shot:
 
 def _cost(report: Report, folder: Path, quick: bool) -> None:
     report.title("Cost of a shot: one process, SQLite, the emulator within it")
-    described = {}
+    figures_of = {}
     for shots in SIZES[:2] if quick else SIZES:
         home = folder / f"cost-{shots}"
         figures = json.loads(_child("run", home, shots=shots, ipm=UNLIMITED))
-        described[shots] = figures
+        figures_of[shots] = figures
         report.line(
             f"{shots:>6} shots",
             f"{_each(figures, shots):6.1f} ms each, {figures['processor'] / shots * 1000:6.1f} ms processor, "
@@ -94,10 +94,10 @@ def _cost(report: Report, folder: Path, quick: bool) -> None:
             f"sheet and manifest; {figures['bills']} bills, {figures['done']} pictures",
         )
         shutil.rmtree(home)
-    most, least = max(described), min(described)
-    ratio = _each(described[most], most) / _each(described[least], least)
+    most, least = max(figures_of), min(figures_of)
+    ratio = _each(figures_of[most], most) / _each(figures_of[least], least)
     report.target(f"time of a shot at {most:,} against {least:,}", ratio, 1.3)
-    grown = (described[most]["megabytes"] - described[least]["megabytes"]) / (most - least) * 1000
+    grown = (figures_of[most]["megabytes"] - figures_of[least]["megabytes"]) / (most - least) * 1000
     report.line("memory that grows with the board", f"{grown:.1f} KB for each shot")
 
 

@@ -128,9 +128,9 @@ def _docker(folder: Path, wheel: Path) -> None:
 
 
 def _first_sentence(tool: str) -> str:
-    described = str(tool_rows()["tools"][tool]["description"])
-    found = _SENTENCE.match(described)
-    return found[0] if found else described
+    description = str(tool_rows()["tools"][tool]["description"])
+    found = _SENTENCE.match(description)
+    return found[0] if found else description
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:

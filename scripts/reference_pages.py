@@ -240,7 +240,7 @@ def _references(models: Sequence[Model]) -> str:
         limit = f"{_pixels(r.max_bytes)} (warning above {_pixels(r.warn_bytes)})"
         return (r.count, r.with_outputs, limit, f">= {r.min_side} px", pixels, ratio, ", ".join(r.formats))
 
-    return _table(head, [(", ".join(names), *described) for described, names in _grouped(models, facts)])
+    return _table(head, [(", ".join(names), *row) for row, names in _grouped(models, facts)])
 
 
 def _arguments(models: Sequence[Model]) -> str:
@@ -257,8 +257,8 @@ def _state(model: Model, name: str) -> str:
         return f"refused → {instead}" if instead else "refused"
     if parameter.state == "ignored":
         return "dropped"
-    described, values = _SERVICE[parameter.service], parameter.schema.get("enum")
-    return f"{described}: {', '.join(values)}" if values else described
+    service, values = _SERVICE[parameter.service], parameter.schema.get("enum")
+    return f"{service}: {', '.join(values)}" if values else service
 
 
 def _prices(models: Sequence[Model]) -> str:
@@ -282,14 +282,14 @@ def _price(backend: Backend, model: Model) -> str:
     if listed is None:
         return "–"
     tiers = listed.get("tiers", [listed])
-    described = ", ".join(
+    price = ", ".join(
         f"{tier['each']} up to {_pixels(tier['up_to_pixels'])} px" if "up_to_pixels" in tier else tier["each"]
         for tier in tiers
     ) + (" above" if len(tiers) > 1 else "")
     fee = listed.get("input")
     if fee:
-        described += f"; {fee['each']} per input picture" + (f" after {fee['free']}" if fee["free"] else "")
-    return described
+        price += f"; {fee['each']} per input picture" + (f" after {fee['free']}" if fee["free"] else "")
+    return price
 
 
 def _priced(backend: Backend) -> str:
@@ -324,9 +324,9 @@ def _sizes(models: Sequence[Model]) -> Iterator[str]:
     def table(model: Model) -> str:
         return _table(("ratio", "no size", *model.presets), [_sizes_of(model, ratio) for ratio in _RATIOS])
 
-    for described, names in _grouped(models, table):
+    for section, names in _grouped(models, table):
         yield f"**{', '.join(names)}**\n"
-        yield described
+        yield section
 
 
 def _sizes_of(model: Model, ratio: str) -> tuple[object, ...]:
@@ -362,9 +362,9 @@ def _error_row(row: ApiErrorRow) -> tuple[object, ...]:
 def _faults(rows: Sequence[Mapping[str, object]]) -> str:
     if not rows:
         return ""
-    described = "## Fault table\n\nMeasured by the tests: each fault was really played, then the payment record was "
-    described += "opened anew and the same request made again. Money is what the record says.\n\n"
-    return described + _table(list(rows[0]), [list(row.values()) for row in rows])
+    section = "## Fault table\n\nMeasured by the tests: each fault was really played, then the payment record was "
+    section += "opened anew and the same request made again. Money is what the record says.\n\n"
+    return section + _table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _generated_from(data: str) -> str:

@@ -105,8 +105,8 @@ class PromptRejected(SeedreamError):
 
     def noticed(self, language: Language) -> dict[str, Any]:
         """`{findings, needs_host}` in one language, JSON-ready."""
-        described = {"findings": self.findings, "needs_host": self.needs_host}
-        return {name: [item.as_dict(language) for item in items] for name, items in described.items()}
+        groups = {"findings": self.findings, "needs_host": self.needs_host}
+        return {name: [item.as_dict(language) for item in items] for name, items in groups.items()}
 
 
 class NotConfigured(SeedreamError):

@@ -37,8 +37,8 @@ class Message:
 
     def text(self, language: Language = "en") -> str:
         """The sentence; KeyError when the key or one of its values is missing (a defect, found by the tests)."""
-        described = {name: _in_language(value, language) for name, value in self.values.items()}
-        return sentences(language)[self.key].format(**described)
+        words = {name: _in_language(value, language) for name, value in self.values.items()}
+        return sentences(language)[self.key].format(**words)
 
     def __str__(self) -> str:
         return self.text()

@@ -71,8 +71,8 @@ async def _make(
     text = next(block.text for block in result.content if isinstance(block, t.TextContent))
     if result.is_error:
         raise RuntimeError(text)
-    described, _, machine = text.rpartition("\n")
-    say(described)
+    sentence, _, machine = text.rpartition("\n")
+    say(sentence)
     facts = json.loads(machine)
     picture: dict[str, Any] = facts["pictures"][0]
     _check(picture, result)

@@ -36,12 +36,12 @@ def commands(language: Language) -> tuple[click.Command, ...]:
 
 @click.pass_obj
 def _fetch(settings: Settings, as_json: bool, entry: str | None, every: bool, out: Path | None) -> None:
-    described, code = run(_fetched(settings, entry, every, out), settings, as_json=as_json)
+    outcomes, code = run(_fetched(settings, entry, every, out), settings, as_json=as_json)
     if as_json:
-        documents = [one.as_dict() for one in described]
+        documents = [one.as_dict() for one in outcomes]
         click.echo(render.machine_text(documents if every else documents[0]))
     else:
-        _say(described, settings.language)
+        _say(outcomes, settings.language)
     sys.exit(code)
 
 
@@ -57,11 +57,11 @@ class _Failure:
         return {**render.error_facts(self.error), "message": self.message, "entry": self.entry}
 
 
-def _say(described: Sequence[Result | _Failure], language: Language) -> None:
-    for one in described:
+def _say(outcomes: Sequence[Result | _Failure], language: Language) -> None:
+    for one in outcomes:
         failed = isinstance(one, _Failure)
         click.echo(one.message if isinstance(one, _Failure) else render.sentence(one, language), err=failed)
-    if not described:
+    if not outcomes:
         click.echo(say("cli_fetch.nothing", language))
 
 
@@ -71,18 +71,18 @@ async def _fetched(
     """The result or failure of each entry, and the most serious exit code."""
     if (entry is None) is not every:
         raise InvalidRequest(Message("cli_fetch.which"), field="entry", got=entry or "-", allowed="ENTRY | --all")
-    described: list[Result | _Failure] = []
+    outcomes: list[Result | _Failure] = []
     code = 0
     for one in await _wanted(settings, entry):
         try:
             result = await _brought(settings, one, out)
         except SeedreamError as error:
-            described.append(_Failure(one.id, error, render.error_text(error, settings.language)))
+            outcomes.append(_Failure(one.id, error, render.error_text(error, settings.language)))
             code = max(code, exit_code(error))
         else:
-            described.append(result)
+            outcomes.append(result)
             code = max(code, EXIT_PARTIAL if result.status == "partial" else 0)
-    return described, code
+    return outcomes, code
 
 
 async def _wanted(settings: Settings, entry: str | None) -> tuple[Entry, ...]:

@@ -49,13 +49,13 @@ def _forget(settings: Settings, as_json: bool, ids: tuple[str, ...], older_than:
                     raise _odd(id, Message("cli.no-entry", id=id))
             return await journal.forget(ids=ids or None, before=before)
 
-    described = run(forgotten(), settings, as_json=as_json)
+    done = run(forgotten(), settings, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(described)))
+        click.echo(json.dumps(dataclasses.asdict(done)))
         return
-    click.echo(say("history.forgotten", settings.language, count=described.cleared))
-    if described.kept:
-        click.echo(say("history.kept", settings.language, ids=list(described.kept)), err=True)
+    click.echo(say("history.forgotten", settings.language, count=done.cleared))
+    if done.kept:
+        click.echo(say("history.kept", settings.language, ids=list(done.kept)), err=True)
 
 
 def _age(text: str) -> float:

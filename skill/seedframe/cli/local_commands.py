@@ -106,12 +106,10 @@ def _cut(
     from seedframe.studio.crop_file import cut
 
     try:
-        described = cut(
-            existing_file(source), output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language
-        )
+        report = cut(existing_file(source), output, ratio=ratio, frame=frame, anchor=anchor, language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
-    click.echo(json.dumps(described, ensure_ascii=False) if as_json else described["path"])
+    click.echo(json.dumps(report, ensure_ascii=False) if as_json else report["path"])
 
 
 def _inspect(language: Language) -> click.Command:
@@ -124,11 +122,11 @@ def _describe(settings: Settings, as_json: bool, source: Path) -> None:
     from seedframe.images import inspect
 
     try:
-        described = inspect(existing_file(source), language=settings.language)
+        facts = inspect(existing_file(source), language=settings.language)
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     if as_json:
-        click.echo(json.dumps(described, ensure_ascii=False))
+        click.echo(json.dumps(facts, ensure_ascii=False))
         return
-    for name, value in described.items():
+    for name, value in facts.items():
         click.echo(f"{name}: {value}")

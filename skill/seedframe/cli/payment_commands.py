@@ -100,13 +100,13 @@ def _settle(settings: Settings, as_json: bool, id: str, billed: bool | None, slo
         done = await (journal.what_if if preview else journal.settle)(id, billed=billed, slot=number)
         return _Settled(done, before, before + _stake(done.after) - _stake(done.before))
 
-    described = _with_journal(settings, settle, as_json=as_json)
+    settled = _with_journal(settings, settle, as_json=as_json)
     if as_json:
-        facts = {"before": _money(described.done.before), "after": _money(described.done.after), "changed": not preview}
-        day = {"day": described.done.before.day, "before": described.spent_before, "after": described.spent_after}
-        click.echo(_json({**_plain(described.done.after), **facts, "spent": day}))
+        facts = {"before": _money(settled.done.before), "after": _money(settled.done.after), "changed": not preview}
+        day = {"day": settled.done.before.day, "before": settled.spent_before, "after": settled.spent_after}
+        click.echo(_json({**_plain(settled.done.after), **facts, "spent": day}))
         return
-    words = {"effect": _effect(described.done, settings.language), "budget": _budget(described, settings)}
+    words = {"effect": _effect(settled.done, settings.language), "budget": _budget(settled, settings)}
     click.echo(say("cli_fetch.settle-would" if preview else "cli_fetch.settled", settings.language, id=id, **words))
 
 
@@ -150,17 +150,17 @@ def _money(entry: Entry) -> dict[str, Any]:
 
 def _effect(done: Settlement, language: Language) -> str:
     before, after = _money(done.before), _money(done.after)
-    described = {f"{name}_before": value for name, value in before.items()}
-    described |= {f"{name}_after": value for name, value in after.items()}
-    return say("cli_fetch.settle-effect", language, currency=done.after.currency, **described)
+    values = {f"{name}_before": value for name, value in before.items()}
+    values |= {f"{name}_after": value for name, value in after.items()}
+    return say("cli_fetch.settle-effect", language, currency=done.after.currency, **values)
 
 
-def _budget(described: _Settled, settings: Settings) -> str:
-    entry = described.done.before
+def _budget(settled: _Settled, settings: Settings) -> str:
+    entry = settled.done.before
     day = {
         "day": entry.day,
-        "before": described.spent_before,
-        "after": described.spent_after,
+        "before": settled.spent_before,
+        "after": settled.spent_after,
         "currency": entry.currency,
     }
     if settings.budget is None:
@@ -193,8 +193,8 @@ def _costs(settings: Settings, as_json: bool, since: datetime | None, until: dat
 def _remarks(row: DailyCost, language: Language) -> list[str]:
     """What is still reserved, and that an emulated call's list price was not charged."""
     free = {backend.name for backend in catalog().backends if not backend.charges}
-    described = [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []
-    return [*described, say("cli.not-charged", language)] if row.backend in free else described
+    remarks = [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []
+    return [*remarks, say("cli.not-charged", language)] if row.backend in free else remarks
 
 
 async def _found(journal: Payments, id: str) -> Entry:
@@ -213,7 +213,7 @@ def _when(moment: float) -> str:
 
 
 def _json(value: Any, indent: int | None = None) -> str:
-    def described(odd: Any) -> Any:
+    def plain(odd: Any) -> Any:
         return str(odd) if isinstance(odd, (Decimal, date)) else dict(odd)
 
-    return json.dumps(value, ensure_ascii=False, indent=indent, default=described)
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=plain)

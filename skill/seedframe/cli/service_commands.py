@@ -157,8 +157,8 @@ def _emulate(settings: Settings, port: int, profile: str, host: str) -> None:
 
     def announce(taken: int) -> None:
         name, where = backend.base_settings[0], f"[{host}]" if ":" in host else host
-        described = say("cli.emulating", settings.language, host=where, port=taken, profile=profile, name=name)
-        click.echo(described, err=True)
+        sentence = say("cli.emulating", settings.language, host=where, port=taken, profile=profile, name=name)
+        click.echo(sentence, err=True)
 
     try:
         backend = catalog().backend(profile)

@@ -60,8 +60,8 @@ class GallerySite:
 
     async def pictures(self, _request: Request) -> Response:
         """Every record."""
-        described = await asyncio.to_thread(self._described)
-        return JSONResponse(described, headers=HEADERS)
+        records = await asyncio.to_thread(self._listed)
+        return JSONResponse(records, headers=HEADERS)
 
     async def preview(self, request: Request) -> Response:
         """A small JPEG with one of the known sides."""
@@ -96,7 +96,7 @@ class GallerySite:
     def _small(self, record: Record, side: int) -> bytes | None:
         return self._previews.preview(record, side) if self._gallery.has(record) else None
 
-    def _described(self) -> dict[str, object]:
+    def _listed(self) -> dict[str, object]:
         records = self._gallery.records()
         return {
             "folder": str(self._gallery.folder),

@@ -59,11 +59,11 @@ def _copy_gif_block(copy: PartialCopy, start: int, end: int) -> None:
 
 def clean_bmp(copy: PartialCopy) -> None:
     """Cut behind the size the file gives, where that size holds all pixels: some programs write 0."""
-    described, pixels = struct.unpack_from("<I4xI", copy.source, 2)
+    declared, pixels = struct.unpack_from("<I4xI", copy.source, 2)
     width, height, bits, packing, coded = struct.unpack_from("<ii2xHII", copy.source, 18)
     plain = (abs(width) * bits + 31) // 32 * 4 * abs(height)
     needed = pixels + (plain if packing in _BMP_PLAIN else coded)
-    end = described if pixels < needed <= described <= len(copy.source) else len(copy.source)
+    end = declared if pixels < needed <= declared <= len(copy.source) else len(copy.source)
     copy.keep(0, end)
     copy.end_at(end)
 

@@ -148,8 +148,8 @@ async def _serve(server: Server[AppContext], lines: anyio.AsyncFile[str]) -> Non
             signal.raise_signal(signal.SIGTERM)
 
 
-def _end(serving: asyncio.Future[None], described: asyncio.Event) -> None:
-    described.set()
+def _end(serving: asyncio.Future[None], ended: asyncio.Event) -> None:
+    ended.set()
     serving.cancel()
 
 
@@ -335,5 +335,5 @@ class _Caller:
 
         studio = await ctx.lifespan_context.studio()
         preview = preview_prompt(arguments, studio.catalog, studio.settings)
-        described = render.machine_text(preview.as_dict(studio.settings.language))
-        return content.plain(preview.styled.prompt + "\n" + described)
+        machine = render.machine_text(preview.as_dict(studio.settings.language))
+        return content.plain(preview.styled.prompt + "\n" + machine)

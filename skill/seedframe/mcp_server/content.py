@@ -37,8 +37,8 @@ def answer(result: Result, language: Language) -> t.CallToolResult:
 
 def refusal(error: SeedreamError, language: Language, *, generating: bool = True) -> t.CallToolResult:
     """The result for an error the caller can act on."""
-    described = render.error_text(error, language, generating=generating)
-    text = described + "\n" + render.machine_text(render.error_facts(error, language))
+    sentence = render.error_text(error, language, generating=generating)
+    text = sentence + "\n" + render.machine_text(render.error_facts(error, language))
     return t.CallToolResult(is_error=True, content=[t.TextContent(type="text", text=text)])
 
 

@@ -142,9 +142,9 @@ async def _status(call: _Call) -> t.CallToolResult:
 def _not_begun(call: _Call, out: Path, *, running: bool) -> t.CallToolResult:
     if running:
         return _tool_result([_say(call, "starting", out=out)], {"status": "starting", **_place(call, out)})
-    described = _say(call, "stopped-early", log=detached.log_tail(out))
+    sentence = _say(call, "stopped-early", log=detached.log_tail(out))
     return t.CallToolResult(
-        is_error=True, content=_tool_result([described], {"status": "stopped", **_place(call, out)}).content
+        is_error=True, content=_tool_result([sentence], {"status": "stopped", **_place(call, out)}).content
     )
 
 
@@ -163,7 +163,7 @@ def _state(out: Path, settings: Settings) -> BoardState | None:
 async def _pick(call: _Call) -> t.CallToolResult:
     out = _folder(call)
     settings = replace(call.settings, language=call.language)
-    words = [word for described in _needed(call, "picks") for word in described.split()]
+    words = [word for line in _needed(call, "picks") for word in line.split()]
     picked = await asyncio.to_thread(actions.pick, out, words, database=None, settings=settings)
     lines = [
         Message("boards.picked" if key else "sheet.unpicked", slot=slot, frame=key).text(call.language)
@@ -197,43 +197,43 @@ async def _cancel(call: _Call) -> t.CallToolResult:
 
 def _board(call: _Call) -> Board:
     """The board of a path inside the folders that may be read, or of the text itself."""
-    described = str(_needed(call, "board"))
-    if "\n" in described.strip() or described.lstrip().startswith(("{", "[")):
+    given = str(_needed(call, "board"))
+    if "\n" in given.strip() or given.lstrip().startswith(("{", "[")):
         # Paths in a board text start at the folder where pictures are saved.
-        return read_board(call.settings.output_dir / "board", text=described)
+        return read_board(call.settings.output_dir / "board", text=given)
     roots = (*call.settings.input_roots, call.settings.output_dir)
     try:
-        place = locate(_first_there(described, call.settings), roots)
+        place = locate(_first_there(given, call.settings), roots)
     except (Outside, NoFile):
         place = None
     if place is None or not is_file(place.path):
         raise InvalidRequest(
-            Message("boards.board-outside", got=described[:200]),
+            Message("boards.board-outside", got=given[:200]),
             field="board",
-            got=described[:200],
+            got=given[:200],
             allowed=[str(root) for root in call.settings.input_roots],
             advice=Message("boards.board-outside-advice"),
         )
     return read_board(place.path)
 
 
-def _first_there(described: str, settings: Settings) -> Path:
+def _first_there(path: str, settings: Settings) -> Path:
     places = (Path.cwd(), settings.output_dir, *settings.input_roots)
-    found = [real_path(described, place) for place in places]
+    found = [real_path(path, place) for place in places]
     return next((path for path in found if is_file(path)), found[0])
 
 
 def _folder(call: _Call) -> Path:
     """The folder of a board that was run: by its id, or by its path inside the folders that may be read."""
-    described = str(_needed(call, "id"))
-    path = _output_path(described, call.settings)
+    wanted = str(_needed(call, "id"))
+    path = _output_path(wanted, call.settings)
     if not _is_inside(path, call.settings.input_roots, call.settings):
-        raise _outside(described, call.settings)
+        raise _outside(wanted, call.settings)
     if not any(os.path.lexists(path / name) for name in (BOARD_FILE, PARTS_FOLDER)):
         raise InvalidRequest(
             Message("boards.no-board", out=path),
             field="id",
-            got=described,
+            got=wanted,
             allowed=None,
             advice=Message("boards.no-board-advice"),
         )
@@ -242,27 +242,27 @@ def _folder(call: _Call) -> Path:
 
 def _new_folder(call: _Call, board: Board) -> Path:
     """Where a run may write: inside the output folder, or wherever a board was run before."""
-    described = str(call.given.get("id") or board.project)
-    path = _output_path(described, call.settings)
+    wanted = str(call.given.get("id") or board.project)
+    path = _output_path(wanted, call.settings)
     root = call.settings.output_dir.resolve()
     begun = os.path.lexists(path / BOARD_FILE) and _is_inside(path, call.settings.input_roots, call.settings)
     if not begun and (path == root or not path.is_relative_to(root)):
-        raise _outside(described, call.settings)
+        raise _outside(wanted, call.settings)
     return path
 
 
-def _output_path(described: str, settings: Settings) -> Path:
+def _output_path(wanted: str, settings: Settings) -> Path:
     try:
-        return real_path(described, settings.output_dir)
+        return real_path(wanted, settings.output_dir)
     except NoFile:
-        raise _outside(described, settings) from None
+        raise _outside(wanted, settings) from None
 
 
-def _outside(described: str, settings: Settings) -> InvalidRequest:
+def _outside(wanted: str, settings: Settings) -> InvalidRequest:
     return InvalidRequest(
-        Message("boards.out-outside", got=described[:200]),
+        Message("boards.out-outside", got=wanted[:200]),
         field="id",
-        got=described[:200],
+        got=wanted[:200],
         allowed=str(settings.output_dir),
     )
 

@@ -100,10 +100,10 @@ class CommitQueue(Generic[C]):
 
 def _report(batch: Sequence[_Asked], results: Sequence[Any], *, failed: bool = False) -> None:
     """Wake each event loop once for all finished work."""
-    described: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
     for asked, result in zip(batch, results, strict=True):
-        described.setdefault(asked.answer.get_loop(), []).append((asked.answer, result))
-    for loop, answers in described.items():
+        by_loop.setdefault(asked.answer.get_loop(), []).append((asked.answer, result))
+    for loop, answers in by_loop.items():
         # A closed event loop has no more waiting tasks.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_answer, answers, failed)

@@ -56,7 +56,7 @@ class Payments:
     def __init__(self, path: Path) -> None:
         self._path = path
         # The record itself is opened in the thread of the queue.
-        self._scribe: CommitQueue[None] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
+        self._queue: CommitQueue[None] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
         self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
         self._taking_back: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
@@ -91,7 +91,7 @@ class Payments:
         await asyncio.gather(*self._taking_back, *self._writing)
         await self._take_in()
         await self._look(self._records.close)
-        self._scribe.close()
+        self._queue.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,7 +155,7 @@ class Payments:
         return self._trouble.get(id)
 
     async def _claimed(self, claim: Callable[[], Any], delivery: Mapping[str, Any] | None) -> Any:
-        asked = self._scribe.ask(lambda _: claim())
+        asked = self._queue.ask(lambda _: claim())
         try:
             with self._translate_errors():
                 claimed = await asyncio.shield(asked)
@@ -288,7 +288,7 @@ class Payments:
         """
         await self._take_in()
         with self._translate_errors():
-            return await self._scribe.ask(lambda _: self._records.settle(id, billed=billed, amount=amount, slot=slot))
+            return await self._queue.ask(lambda _: self._records.settle(id, billed=billed, amount=amount, slot=slot))
 
     async def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
         """What `settle` would do; nothing is changed."""
@@ -307,14 +307,14 @@ class Payments:
 
     async def _look(self, look: Callable[..., T], *args: Any, **named: Any) -> T:
         with self._translate_errors():
-            return await self._scribe.ask_alone(bound(look, *args, **named))
+            return await self._queue.ask_alone(bound(look, *args, **named))
 
     async def _do(self, step: Callable[..., None], *args: Any, **named: Any) -> None:
         with self._translate_errors():
-            await self._scribe.ask(lambda _: step(*args, **named))
+            await self._queue.ask(lambda _: step(*args, **named))
 
     async def _change(self, id: str, step: Callable[..., None], *args: Any, **named: Any) -> None:
-        asked = self._scribe.ask(lambda _: step(id, *args, **named))
+        asked = self._queue.ask(lambda _: step(id, *args, **named))
         asked.add_done_callback(lambda _: self._wake(id))
         with self._translate_errors():
             await asyncio.shield(asked)
@@ -323,7 +323,7 @@ class Payments:
         """Write a step after the POST, in the record or else in the spool, even when the calling task is cancelled."""
         asked = None
         if id not in self._spooled:  # otherwise the steps would be out of order
-            asked = self._scribe.ask(lambda _: getattr(self._records, step)(id, **given))
+            asked = self._queue.ask(lambda _: getattr(self._records, step)(id, **given))
         writing = asyncio.ensure_future(self._noted(asked, id, step, given))
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -352,7 +352,7 @@ class Payments:
         facts = {name: given[name] for name in ("result", "error") if name in given}
         self._spooled[id] = replace(known or entry, state=_ENDS.get(step, "replied"), **facts)
         try:
-            path = await self._scribe.ask_alone(lambda: self._records.spool.add(entry, delivery, step, given))
+            path = await self._queue.ask_alone(lambda: self._records.spool.add(entry, delivery, step, given))
         except OSError as error:
             self._trouble[id] = Message("payments.not-recorded", path=str(self._path), why=why, also=str(error))
         else:
@@ -363,7 +363,7 @@ class Payments:
         if not self._spooled and not self._records.spool.exists():
             return
         try:
-            await self._scribe.ask_alone(self._records.take_in)
+            await self._queue.ask_alone(self._records.take_in)
         except (sqlite3.Error, OSError):
             return
         for id in [id for id in self._spooled if not self._records.spool.holds(id)]:

@@ -121,14 +121,14 @@ def _is_way(way: Mapping[str, Any], kind: str, text: str) -> bool:
 def _several(brief: Brief, sheet: Sheet, say: Say, *, at: bool) -> tuple[str, bool]:
     """Each of several subjects with its place, name, looks and doing, never mixed with another's; plain when short."""
     rule = sheet.rule("subject")
-    described = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
+    sentences = [_one(subject, place, sheet, say) for place, subject in enumerate(brief.subjects)]
     idle = [_idle(subject) for subject in brief.subjects]
-    if described and all(idle) and not any(sheet.marks["piece"].strip() in text for text in described):
-        *most, last = described
+    if sentences and all(idle) and not any(sheet.marks["piece"].strip() in text for text in sentences):
+        *most, last = sentences
         return str(rule["several_plain"]).join(filter(None, [sheet.marks["list"].join(most), last])), True
     first = rule.get("first_idle_at", rule["first_idle"]) if at else rule["first_idle"]
     forms = [(rule["idle"] if place else first) if rests else "{text}" for place, rests in enumerate(idle)]
-    return str(rule["several"]).join(form.format(text=text) for form, text in zip(forms, described, strict=True)), False
+    return str(rule["several"]).join(form.format(text=text) for form, text in zip(forms, sentences, strict=True)), False
 
 
 def _idle(subject: Subject) -> bool:

@@ -29,15 +29,15 @@ def unquoted(text: str) -> list[str]:
 
 def _chinese(text: str) -> Iterator[str]:
     for cue, rest, clause in _announced(text, "zh"):
-        described = pattern("lettering_described", "zh").search(clause)
-        if not described and not _MARKS.search(rest) and len(clause) > 1 and han(clause) <= _MOST_HAN:
+        mentioned = pattern("lettering_described", "zh").search(clause)
+        if not mentioned and not _MARKS.search(rest) and len(clause) > 1 and han(clause) <= _MOST_HAN:
             yield cue[0] + clause
 
 
 def _english(text: str) -> Iterator[str]:
     for cue, rest, clause in _announced(text, "en"):
-        described = pattern("lettering_described", "en").search(clause)
-        if clause and not described and not _MARKS.search(rest) and (cue["carrier"] or _NAME.match(clause)):
+        mentioned = pattern("lettering_described", "en").search(clause)
+        if clause and not mentioned and not _MARKS.search(rest) and (cue["carrier"] or _NAME.match(clause)):
             yield cue[0] + clause
 
 

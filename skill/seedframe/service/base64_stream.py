@@ -162,10 +162,10 @@ def _begins_name(text: bytes) -> bool:
     """Whether a string that is cut off may turn out to be the name; an escape that is cut off may be any letter."""
     cut = _ESCAPE_CUT.search(text)
     try:
-        described = json.loads((text[: cut.start(1)] if cut else text) + b'"')
+        name = json.loads((text[: cut.start(1)] if cut else text) + b'"')
     except ValueError:
         return False
-    return "b64_json".startswith(described)
+    return "b64_json".startswith(name)
 
 
 def _is_open_prefix(text: bytes) -> bool:

@@ -28,12 +28,12 @@ def _key(settings: Settings, backend: Backend, known: Catalog) -> Message | None
     others = [other for other in known.backends if _is_sibling(other, backend)]
     owner = next((other for other in others if other.key_prefix and key.startswith(other.key_prefix)), None)
     if owner is not None:
-        described = {"name": name, "begins": owner.key_prefix, "other": owner.title}
-        return Message("backends.key-of-other", backend=backend.title, use=owner.name, **described)
+        words = {"name": name, "begins": owner.key_prefix, "other": owner.title}
+        return Message("backends.key-of-other", backend=backend.title, use=owner.name, **words)
     if backend.key_prefix and not key.startswith(backend.key_prefix):
         other = next((other for other in others if other.key_prefix is None), backend)
-        described = {"name": name, "begins": backend.key_prefix, "other": other.title}
-        return Message("backends.key-without-prefix", backend=backend.title, use=other.name, **described)
+        words = {"name": name, "begins": backend.key_prefix, "other": other.title}
+        return Message("backends.key-without-prefix", backend=backend.title, use=other.name, **words)
     return None
 
 

@@ -216,9 +216,9 @@ def _layer(item: Mapping[str, Any]) -> Layer | None:
     return Layer(z_index, _box(box), *words)
 
 
-def _box(described: Any) -> tuple[float, ...] | None:
-    numbers = isinstance(described, list) and all(type(side) in {int, float} for side in described)
-    return tuple(described) if numbers else None
+def _box(box: Any) -> tuple[float, ...] | None:
+    numbers = isinstance(box, list) and all(type(side) in {int, float} for side in box)
+    return tuple(box) if numbers else None
 
 
 def _without_pictures(status: int, headers: Mapping[str, str], body: Any) -> ApiError:

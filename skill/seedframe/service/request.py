@@ -518,11 +518,11 @@ def _taught(error: Any, offer: Offer, catalog: Catalog) -> InvalidRequest:
     counted = rule in {"maxItems", "minItems", "maxLength"}
     got = len(error.instance) if counted else _short(error.instance)
     allowed = error.validator_value if rule in _RULES else error.message[:200]
-    described: dict[str, Any] = {"name": field, "allowed": allowed}
+    words: dict[str, Any] = {"name": field, "allowed": allowed}
     if rule == "type":
-        described = {"name": error.json_path.removeprefix("$."), "expected": Message(f"requests.type-{allowed}")}
+        words = {"name": error.json_path.removeprefix("$."), "expected": Message(f"requests.type-{allowed}")}
     return InvalidRequest(
-        Message(_RULES.get(rule, "requests.invalid"), model=offer.model.name, got=got, **described),
+        Message(_RULES.get(rule, "requests.invalid"), model=offer.model.name, got=got, **words),
         field=field,
         got=got,
         allowed=allowed,

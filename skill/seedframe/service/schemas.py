@@ -58,9 +58,9 @@ def advertised(
     """
     head = tool_rows()["tools"][tool]
     words = _words(catalog, settings or Settings())
-    described = {"name": tool, "title": head["title"], "description": head["description"].format(**words)}
+    named = {"name": tool, "title": head["title"], "description": head["description"].format(**words)}
     if "inputSchema" in head:
-        return {**described, "inputSchema": _filled(head["inputSchema"], words)}
+        return {**named, "inputSchema": _filled(head["inputSchema"], words)}
     texts = descriptions(tool, catalog, settings)
     entries = tool_rows()["arguments"]
     properties = {
@@ -70,7 +70,7 @@ def advertised(
     schema = {"type": "object", "additionalProperties": False, "properties": {**properties, "brief": dict(brief)}}
     if head["required"]:
         schema["required"] = head["required"]
-    return {**described, "inputSchema": schema}
+    return {**named, "inputSchema": schema}
 
 
 def descriptions(tool: str, catalog: Catalog, settings: Settings | None = None) -> dict[str, str]:
@@ -97,8 +97,8 @@ def _filled(schema: Mapping[str, Any], words: Mapping[str, str]) -> dict[str, An
 
 def hints(tool: str) -> Mapping[str, bool]:
     """What a host may assume of a tool: readOnly, destructive, idempotent, openWorld. All four are always given."""
-    described: Mapping[str, bool] = tool_rows()["tools"][tool]["hints"]
-    return described
+    assumed: Mapping[str, bool] = tool_rows()["tools"][tool]["hints"]
+    return assumed
 
 
 def checked(tool: str, offer: Offer) -> dict[str, Any]:
@@ -254,8 +254,8 @@ def _default_model(catalog: Catalog, settings: Settings) -> str:
 def _models_and_prices(catalog: Catalog, settings: Settings, default: str) -> str:
     """`5.5, 5.0-pro 0.3-0.6, 5.0-lite (= 5.0, default) 0.22 CNY each`: the models with the price of a picture."""
     backend = next((each for each in catalog.backends if each.name == settings.backend), None)
-    described = [_model_and_price(model, backend, settings, default) for model in catalog.models]
-    return ", ".join(described) + (f" {backend.currency} each" if backend else "")
+    prices = [_model_and_price(model, backend, settings, default) for model in catalog.models]
+    return ", ".join(prices) + (f" {backend.currency} each" if backend else "")
 
 
 def _model_and_price(model: Model, backend: Backend | None, settings: Settings, default: str) -> str:

@@ -83,16 +83,16 @@ def board_in(out: Path) -> Board:
 def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, language: Language = "en") -> Published:
     """Write manifest.json and sheet.html of these results, with the picks of the folder."""
     out = out.absolute()
-    described = _with_sidecars(board, results, out)
+    completed = _with_sidecars(board, results, out)
     store = Store(out)
-    manifest = store.write_json(out / MANIFEST_FILE, build_manifest(board, described))
+    manifest = store.write_json(out / MANIFEST_FILE, build_manifest(board, completed))
     pages = render_sheets(
         board,
-        described,
+        completed,
         language=language,
-        thumbnails=lambda keys: thumbnails({key: described[key] for key in keys if key in described}, out),
+        thumbnails=lambda keys: thumbnails({key: completed[key] for key in keys if key in completed}, out),
         pick_command=f"{PICK} {shlex.quote(str(out))}",
-        stale=stale_frames(board, described, out),
+        stale=stale_frames(board, completed, out),
     )
     written = [store.write_text(out / name, page) for name, page in pages]
     for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
@@ -105,8 +105,8 @@ def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path,
     from seedframe.storyboard.sheet.image import chinese_font, sheet_png
 
     out = out.absolute()
-    described = _with_sidecars(board, results, out)
-    drawn = sheet_png(board, described, thumbnails=thumbnails(described, out), language=language, font=chinese_font())
+    completed = _with_sidecars(board, results, out)
+    drawn = sheet_png(board, completed, thumbnails=thumbnails(completed, out), language=language, font=chinese_font())
     path = out / SHEET_PICTURE
     part = path.with_name(f".{path.name}.part")
     try:
@@ -124,11 +124,11 @@ def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) ->
     A picture without a sidecar is not judged.
     """
     made = {
-        task.key: (task, described)
+        task.key: (task, sidecar)
         for task in frames_of(board, read_picks(out))
-        if (result := results.get(task.key)) and result.path and (described := _sidecar(out / result.path))
+        if (result := results.get(task.key)) and result.path and (sidecar := _sidecar(out / result.path))
     }
-    return frozenset(key for key, (task, described) in made.items() if not made_for(described, task))
+    return frozenset(key for key, (task, sidecar) in made.items() if not made_for(sidecar, task))
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:
@@ -141,7 +141,7 @@ def results_in(out: Path) -> dict[str, FrameResult]:
     path = out / MANIFEST_FILE
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        results = (_result(described) for shot in manifest["shots"] for described in shot["frames"])
+        results = (_result(frame) for shot in manifest["shots"] for frame in shot["frames"])
         return {result.key: _confined(result, out) for result in results if KEY.fullmatch(result.key)}
     except FileNotFoundError:
         return {}
@@ -171,13 +171,13 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
     result = FrameResult(frame.task, status, cost=cost, findings=(lost,) if frame.error else ())
     if status != "done" or frame.path is None:
         return result
-    described = _sidecar(frame.path)
-    picture: Mapping[str, Any] = described.get("picture", {})
+    sidecar = _sidecar(frame.path)
+    picture: Mapping[str, Any] = sidecar.get("picture", {})
     known: dict[str, Any] = {
         **{name: picture.get(name) for name in ("width", "height", "bytes", "mime", "sha256")},
-        **{name: described.get(name) for name in ("prompt", "model", "backend")},
-        "negative": described.get("negative_prompt"),
-        "findings": tuple(_noticed(finding) for finding in described.get("findings", ())),
+        **{name: sidecar.get(name) for name in ("prompt", "model", "backend")},
+        "negative": sidecar.get("negative_prompt"),
+        "findings": tuple(_noticed(finding) for finding in sidecar.get("findings", ())),
         "trust": Trust(**picture["trust"]) if picture.get("trust") else None,
     }
     raw = None if frame.raw_path is None else str(frame.raw_path)
@@ -187,10 +187,10 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
 def _sidecar(picture: Path) -> dict[str, Any]:
     """The sidecar of a picture; empty when it is gone."""
     try:
-        described = json.loads(picture.with_suffix(f"{picture.suffix}.json").read_text(encoding="utf-8"))
+        content = json.loads(picture.with_suffix(f"{picture.suffix}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return described if isinstance(described, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _noticed(finding: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,10 +240,10 @@ def _with_sidecars(board: Board, results: Mapping[str, FrameResult], out: Path) 
     """Completed from the folder: paths relative to it, picks marked, findings dropped that the board contradicts."""
     cast = Cast.of(board)
     faces = {task.key for task in frames_of(board) if face_matters(cast, board, task)}
-    described = _picked(_relative(results, out), read_picks(out))
+    picked = _picked(_relative(results, out), read_picks(out))
     return {
         key: replace(result, findings=tuple(f for f in result.findings if f["code"] != FACE or key in faces))
-        for key, result in described.items()
+        for key, result in picked.items()
     }
 
 
@@ -270,14 +270,14 @@ def _inside(path: str | None, out: Path) -> str | None:
     return Path(path).relative_to(out).as_posix()
 
 
-def _result(described: Mapping[str, Any]) -> FrameResult:
+def _result(frame: Mapping[str, Any]) -> FrameResult:
     plain = ("key", "status", "width", "height", "bytes", "mime", "sha256", "prompt", "negative", "model", "backend")
     return FrameResult(
-        **{name: described[name] for name in (*plain, "cost", "picked")},
-        path=described["file"],
-        raw_path=described["raw_file"],
-        findings=tuple(described["findings"]),
-        trust=Trust(**described["trust"]) if described["trust"] else None,
+        **{name: frame[name] for name in (*plain, "cost", "picked")},
+        path=frame["file"],
+        raw_path=frame["raw_file"],
+        findings=tuple(frame["findings"]),
+        trust=Trust(**frame["trust"]) if frame["trust"] else None,
     )
 
 

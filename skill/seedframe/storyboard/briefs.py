@@ -43,13 +43,13 @@ def _who_and_where(cast: Cast, shot: Shot, scene: Scene | None, own: Mapping[str
     action, subject = own.get("action"), own.get("subject")
     lead = next((group for group in groups if group), None) if subject is None else None
     action, named = _introductions(action, [each for group in groups for each in group] if subject is None else [])
-    described = lead and any(element in named for element in lead)
-    if lead and lead is groups[0] and len(lead) > 1 and not described:
+    introduced = lead and any(element in named for element in lead)
+    if lead and lead is groups[0] and len(lead) > 1 and not introduced:
         return _together(cast, shot, groups, place, own.get("action"), own)
-    if lead and not described:
+    if lead and not introduced:
         subject = joined(map(named_identity, lead), wording()["and"]) or identity(lead[0])
-    rest = [each for group in groups if described or group is not lead for each in group if each not in named]
-    others = [_beside(cast, element) if described else named_identity(element) for element in rest]
+    rest = [each for group in groups if introduced or group is not lead for each in group if each not in named]
+    others = [_beside(cast, element) if introduced else named_identity(element) for element in rest]
     if subject is None and action:
         subject, action = action, None
     if subject is None:
@@ -73,12 +73,12 @@ def _introductions(action: Text | None, elements: Sequence[Element]) -> tuple[Te
     done: list[Element] = []
     for element in elements if action else ():
         sentence = identity(element)
-        described = {
+        texts = {
             language: introduced(text, element, sentence[language]) if language in sentence else None
             for language, text in (action or {}).items()
         }
-        if all(described.values()):
-            action = {language: str(text) for language, text in described.items()}
+        if all(texts.values()):
+            action = {language: str(text) for language, text in texts.items()}
             done.append(element)
     return action, done
 
@@ -95,8 +95,8 @@ def _together(
 
 def _subject(who: Character, position: str | None) -> dict[str, Any]:
     kind = None if who.kind == "other" else who.kind
-    described = {"text": identity(who), "name": who.name if who.text else None, "position": position, "kind": kind}
-    return {part: dict(value) if isinstance(value, Mapping) else value for part, value in described.items() if value}
+    parts = {"text": identity(who), "name": who.name if who.text else None, "position": position, "kind": kind}
+    return {part: dict(value) if isinstance(value, Mapping) else value for part, value in parts.items() if value}
 
 
 def _kept(cast: Cast, shot: Shot, scene: Scene | None) -> list[Text]:

@@ -271,11 +271,9 @@ def _states(cast: Cast, before: Shot, shot: Shot) -> Iterator[BoardFinding]:
     if not set(before.characters) & set(shot.characters):
         return
     for code, part in (("CONT_WARDROBE", "wardrobe"), ("CONT_PROP", "prop_state"), ("CONT_LIGHT", "light")):
-        described, retold = getattr(before, part), getattr(shot, part)
-        if described and retold and described != retold:
-            message = Message(
-                "storyboard.state-differs", part=part, before=before.id, was=_shown(described), now=_shown(retold)
-            )
+        was, now = getattr(before, part), getattr(shot, part)
+        if was and now and was != now:
+            message = Message("storyboard.state-differs", part=part, before=before.id, was=_shown(was), now=_shown(now))
             yield BoardFinding(code, "info", message, shot.id)
 
 

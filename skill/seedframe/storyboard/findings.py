@@ -26,11 +26,11 @@ class BoardFinding:
 
     def as_json(self) -> dict[str, Any]:
         """`{code, severity, message: {en, zh}, shot?, frame?}`."""
-        described = {language: self.message.text(language) for language in LANGUAGES}
+        texts = {language: self.message.text(language) for language in LANGUAGES}
         where = {"shot": self.shot, "frame": self.frame}
         return {
             "code": self.code,
             "severity": self.severity,
-            "message": described,
+            "message": texts,
             **{k: v for k, v in where.items() if v},
         }

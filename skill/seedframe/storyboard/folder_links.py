@@ -57,8 +57,8 @@ def card_in(out: Path) -> Card | None:
     path = out / STATE_FOLDER / CARD_FILE
     try:
         with path.open("rb") as file:
-            described = json.loads(file.read(LARGEST_CARD + 1))
-        card = Card(described["id"], described["project"], described.get("backend"))
+            content = json.loads(file.read(LARGEST_CARD + 1))
+        card = Card(content["id"], content["project"], content.get("backend"))
     except OSError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

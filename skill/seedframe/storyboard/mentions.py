@@ -217,15 +217,15 @@ def _bound(shot: Shot, names: Mapping[str, Sequence[Name]], found: list[BoardFin
 
 def _texts(part: Mapping[str, Any]) -> Iterator[str]:
     for name in TOLD:
-        described: Any = part.get(name, ())
-        for text in described if isinstance(described, (list, tuple)) else [described]:
+        content: Any = part.get(name, ())
+        for text in content if isinstance(content, (list, tuple)) else [content]:
             yield from text.values()
 
 
 def _already(found: Sequence[BoardFinding], shot: Shot, mention: Mention) -> bool:
-    described = [each.message.values for each in found if each.shot == shot.id]
+    noticed = [each.message.values for each in found if each.shot == shot.id]
     owners = list(mention.name.owners)
-    return any(values.get("ids") == owners or [values.get("id")] == owners for values in described)
+    return any(values.get("ids") == owners or [values.get("id")] == owners for values in noticed)
 
 
 def _finding(shot: Shot, kind: str, mention: Mention) -> BoardFinding:

@@ -32,8 +32,8 @@ def read_picks(out: Path) -> dict[str, str]:
     """Slot → picked key; empty when nothing was picked yet. StoreError for an unreadable file."""
     path = out / PICKS_FILE
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-        return {str(slot): str(key) for slot, key in described["picks"].items()}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {str(slot): str(key) for slot, key in content["picks"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -49,8 +49,8 @@ def read_approvals(file: Path) -> list[str]:
     """The JSON that a contact sheet exports, as words for `picks_meant`. InvalidRequest for any other file."""
     try:
         with file.open(encoding="utf-8") as opened:
-            described = json.loads(opened.read(LARGEST_APPROVALS))
-        schema, picks = described["schema"], dict(described["picks"])
+            content = json.loads(opened.read(LARGEST_APPROVALS))
+        schema, picks = content["schema"], dict(content["picks"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         schema, picks = None, {}
     if schema != PICKS_SCHEMA:

@@ -54,8 +54,8 @@ def finding_lines(findings: Iterator[BoardFinding], language: Language) -> Itera
         places.setdefault((finding.severity, finding.code, finding.message), []).append(finding.shot or "")
     for (severity, code, message), shots in places.items():
         where = ", ".join(dict.fromkeys(shot for shot in shots if shot))
-        described = f"{message.text(language)} ({where})" if where else message.text(language)
-        yield f"{Message(f'boards.severity-{severity}').text(language)} {code}: {described}"
+        line = f"{message.text(language)} ({where})" if where else message.text(language)
+        yield f"{Message(f'boards.severity-{severity}').text(language)} {code}: {line}"
 
 
 def plan_facts(plan: BoardPlan, language: Language) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def headline(state: BoardState) -> Message:
 
 def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
     """A state small enough for a model: counts, and the frames that are not simply done or waiting."""
-    described = state.as_json()
+    facts = state.as_json()
     notable = [frame for frame in state.frames if frame.state in ("failed", "unknown", "running")]
     done = [frame for frame in state.frames if frame.state == "done"]
     shown = [*notable, *done][:MOST_LINES]
@@ -118,13 +118,13 @@ def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
         }
         for frame in shown
     ]
-    return {**{name: value for name, value in described.items() if name != "frames"}, "frames": frames}
+    return {**{name: value for name, value in facts.items() if name != "frames"}, "frames": frames}
 
 
 def money(cost: Mapping[str, Decimal], *, unpriced: int = 0) -> str:
     """`3.74 CNY`, sums of several currencies side by side, a question mark for what has no price."""
-    described = [f"{amount.normalize():f} {currency}" for currency, amount in sorted(cost.items())]
-    return " + ".join([*described, *(["?"] if unpriced else [])]) or "0"
+    sums = [f"{amount.normalize():f} {currency}" for currency, amount in sorted(cost.items())]
+    return " + ".join([*sums, *(["?"] if unpriced else [])]) or "0"
 
 
 def duration(seconds: float) -> Message:
@@ -171,5 +171,5 @@ def _state(name: State) -> Message:
 
 
 def _why(frame: FrameState, language: Language) -> str:
-    described = frame.error or {}
-    return described.get(language) or next(iter(described.values()), "")
+    texts = frame.error or {}
+    return texts.get(language) or next(iter(texts.values()), "")

@@ -40,15 +40,15 @@ def doubtful(replies: Sequence[Reply], missing: Sequence[Missing]) -> list[int]:
 
 def as_counted(missing: Iterable[Missing], replies: Sequence[Reply]) -> list[Missing]:
     """Apply the service's count: pictures it bills beyond those that arrived were withheld, the others are free."""
-    described = list(missing)
+    settled = list(missing)
     for reply in replies:
         if reply.counted is None:
             continue
-        own = [at for at, one in enumerate(described) if _belongs(one, reply) and one.billed != "yes"]
+        own = [at for at, one in enumerate(settled) if _belongs(one, reply) and one.billed != "yes"]
         withheld = max(0, reply.counted - reply.came)
-        for number, at in enumerate(sorted(own, key=lambda at: described[at].index)):
-            described[at] = _withheld(described[at]) if number < withheld else replace(described[at], billed="no")
-    return described
+        for number, at in enumerate(sorted(own, key=lambda at: settled[at].index)):
+            settled[at] = _withheld(settled[at]) if number < withheld else replace(settled[at], billed="no")
+    return settled
 
 
 def remarks(replies: Sequence[Reply]) -> list[Message]:

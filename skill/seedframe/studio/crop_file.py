@@ -26,14 +26,14 @@ def cut(
     wanted = parse_ratio(ratio) if ratio else None
     exact = frame_size(frame) if frame else None
     plan = frame_plan(header.displayed, ratio=wanted, frame=exact, anchor=Anchor.parse(anchor))
-    described: dict[str, Any] = {
+    common: dict[str, Any] = {
         "source": str(source),
         "received": str(header.displayed),
         "share_cut": round(plan.share_cut, 4),
     }
     if plan.untouched:
         images.verify(source)
-        return {**described, "path": str(source), "method": "bytes", "size": str(header.displayed), "crop": "untouched"}
+        return {**common, "path": str(source), "method": "bytes", "size": str(header.displayed), "crop": "untouched"}
     goal = output or source.with_name(f"{source.stem}-{(frame or ratio or '').replace(':', 'x').replace('/', 'x')}")
     store = Store(goal.parent.absolute())
     part = store.prepare() / f"{source.stem}.cut"
@@ -52,7 +52,7 @@ def cut(
     if plan.too_small:
         notes.append(Message("framing.too-small", got=str(header.displayed), frame=str(exact)))
     return {
-        **described,
+        **common,
         "path": str(saved.path),
         "method": report.method,
         "size": str(report.size),

@@ -59,10 +59,10 @@ async def _way_out(settings: Settings, backend: Backend) -> list[Condition]:
     try:
         url = base_url(settings, backend)
         proxy = Proxies.read(settings.environ).of(url)
-        found = [Condition("proxy", True, _proxy_told(url, proxy))]
+        found = [Condition("proxy", True, _proxy_in_use(url, proxy))]
         if url.startswith("https:"):
             known = await asyncio.to_thread(authorities, settings.environ)
-            found.append(Condition("certificates", True, _certificates_told(known)))
+            found.append(Condition("certificates", True, _certificates_in_use(known)))
         if proxy is None:
             found += await _resolver(settings, url)
         async with connected(settings, backend) as client:
@@ -73,13 +73,13 @@ async def _way_out(settings: Settings, backend: Backend) -> list[Condition]:
     return [*found, Condition("connection", True, Message("network.reached", url=url, status=status))]
 
 
-def _proxy_told(url: str, proxy: Proxy | None) -> Message:
+def _proxy_in_use(url: str, proxy: Proxy | None) -> Message:
     if proxy is None:
         return Message("network.direct", url=url)
     return Message("network.through", url=url, proxy=str(proxy), source=proxy.source)
 
 
-def _certificates_told(known: Authorities) -> Message:
+def _certificates_in_use(known: Authorities) -> Message:
     if known.source in VARIABLES:
         return Message("network.certificates-variable", source=known.source, place=known.place)
     return Message(f"network.certificates-{known.source}", place=known.place)

@@ -127,8 +127,8 @@ class Job:
         elif "unknown" in billed:
             await payments.unknown(self._entry.id, self._describe_with_cost(error, "unknown", bill))
         else:
-            described = self._describe_with_cost(error, "yes", bill)
-            await payments.spent_anyway(self._entry.id, described, bill.amount)
+            recorded = self._describe_with_cost(error, "yes", bill)
+            await payments.spent_anyway(self._entry.id, recorded, bill.amount)
 
     def _describe_with_cost(self, error: SeedreamError, billed: str, bill: Bill | None) -> dict[str, Any]:
         """The error for the payment record; adds the entry and the known or possible cost to the caller's error too."""

@@ -48,8 +48,8 @@ def check_ready(request: ImageRequest, folder: Path, stem: Path, record: Path, f
     `folder` exists and receives the part files; `stem` is where the pictures go; `record` is the payment record's file.
     """
     _check_folder(stem.parent)
-    _check_room(folder, expected_bytes(request), request.count, free)
-    _check_room(record.parent, RECORD_BYTES, request.count, free)
+    _check_space(folder, expected_bytes(request), request.count, free)
+    _check_space(record.parent, RECORD_BYTES, request.count, free)
 
 
 def _check_folder(wanted: Path) -> None:
@@ -64,13 +64,13 @@ def _check_folder(wanted: Path) -> None:
         )
 
 
-def _check_room(folder: Path, needed: int, pictures: int, free: Free) -> None:
+def _check_space(folder: Path, needed: int, pictures: int, free: Free) -> None:
     left = free(folder)
     if left >= needed:
         return
-    described = {"folder": str(folder), "free": f"{left / _MEGA:.1f}", "needed": f"{needed / _MEGA:.1f}"}
+    space = {"folder": str(folder), "free": f"{left / _MEGA:.1f}", "needed": f"{needed / _MEGA:.1f}"}
     raise StoreError(
-        Message("payments.no-room", count=pictures, **described),
+        Message("payments.no-room", count=pictures, **space),
         advice=Message("payments.no-room-advice"),
         facts={"billed": "no", "path": str(folder), "free_bytes": left, "needed_bytes": needed},
     )

@@ -65,14 +65,12 @@ def error_facts(error: SeedreamError, language: Language = "en") -> dict[str, An
 
 def error_text(error: SeedreamError, language: Language, *, generating: bool = True) -> str:
     """What happened and what to try; for a rejected prompt each finding. `generating`: a picture was asked for."""
-    described = error.text(language, generating=generating)
+    text = error.text(language, generating=generating)
     if isinstance(error, PromptRejected):
         noticed = error.noticed(language)
         details = [*noticed["needs_host"], *noticed["findings"]]
-        described = "\n".join(
-            [described, *(f"- {detail['message']}" for detail in details if detail["message"] not in described)]
-        )
-    return described
+        text = "\n".join([text, *(f"- {detail['message']}" for detail in details if detail["message"] not in text)])
+    return text
 
 
 def _headline(result: Result, language: Language) -> str:

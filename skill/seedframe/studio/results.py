@@ -251,26 +251,26 @@ def describe_failure(error: SeedreamError) -> dict[str, Any]:
 
 def failure_of(entry: Entry) -> SeedreamError:
     """The error of another caller's identical call, as the payment record has it."""
-    described = dict(entry.error or {})
-    words = described.pop("message", entry.state)
+    recorded = dict(entry.error or {})
+    words = recorded.pop("message", entry.state)
     if isinstance(words, Mapping):
         words = Message(str(words["key"]), **dict(words.get("values", {})))
     message = Message("pipeline.joined-failed", entry=entry.id, error=words)
-    if entry.state == "failed" and "code" in described:
+    if entry.state == "failed" and "code" in recorded:
         return ApiError(
             message,
-            code=str(described["code"]),
-            status=int(described.get("status", 0)),
-            kind=str(described.get("class")),
+            code=str(recorded["code"]),
+            status=int(recorded.get("status", 0)),
+            kind=str(recorded.get("class")),
         )
-    facts = {"entry": entry.id, "earlier": described}
+    facts = {"entry": entry.id, "earlier": recorded}
     if entry.state == "failed":
         return SeedreamError(message, facts={**facts, "billed": "no"})
     if entry.state == "undelivered":
         return Undelivered(
             message, advice=Message("payments.undelivered-advice", entry=entry.id), facts={**facts, "billed": "yes"}
         )
-    if described.get("expired"):
+    if recorded.get("expired"):
         return PaidAndLost(message, facts={**facts, "billed": "yes"})
     if entry.state == "lost":
         return PictureError(message, facts={**facts, "billed": "yes"})

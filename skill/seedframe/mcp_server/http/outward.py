@@ -52,16 +52,16 @@ class Outward:
 
     def _report(self, text: str) -> str:
         """Sentences, then JSON in the last line: each file named in the JSON is a link in both."""
-        described, _, machine = text.rpartition("\n")
+        sentences, _, machine = text.rpartition("\n")
         try:
             facts = json.loads(machine)
         except ValueError:
             return self.text(text)
         links = {path: link for path in _strings(facts) if (link := self._link(Path(path))) is not None}
         for path in sorted(links, key=len, reverse=True):
-            described = described.replace(path, links[path])
+            sentences = sentences.replace(path, links[path])
         shown = json.dumps(self._translated(facts, links), ensure_ascii=False, separators=(",", ":"))
-        return f"{self.text(described)}\n{shown}"
+        return f"{self.text(sentences)}\n{shown}"
 
     def _translated(self, value: Any, links: Mapping[str, str]) -> Any:
         if isinstance(value, dict):

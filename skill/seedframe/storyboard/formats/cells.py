@@ -180,8 +180,8 @@ def _timed(cell: str) -> str:
     return unicodedata.normalize("NFKC", cell.strip().translate(PRIMES)).strip()
 
 
-def _clock(described: str) -> float:
-    minutes, _, seconds = described.replace("'", ":").rpartition(":")
+def _clock(text: str) -> float:
+    minutes, _, seconds = text.replace("'", ":").rpartition(":")
     return float(seconds) + 60 * float(minutes.rpartition(":")[2] or 0)
 
 

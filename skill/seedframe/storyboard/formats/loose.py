@@ -158,12 +158,12 @@ def _place(scene: Any, number: int) -> tuple[Any, str]:
 
 def _name(data: dict[str, Any], name: str) -> None:
     """The project name, which begins every file name: its own field, the title or the file."""
-    described = data.get("project", _first_text(data.get("title")))
-    if not isinstance(described, str):
+    title = data.get("project", _first_text(data.get("title")))
+    if not isinstance(title, str):
         return
-    if "project" in data and described != shown_id(described):
-        data.setdefault("title", described)
-    data["project"] = shown_id(described)[:60].strip("_") or shown_id(PurePath(name).stem)
+    if "project" in data and title != shown_id(title):
+        data.setdefault("title", title)
+    data["project"] = shown_id(title)[:60].strip("_") or shown_id(PurePath(name).stem)
 
 
 def _first_text(value: Any) -> str:
@@ -188,16 +188,16 @@ def _element(item: Any, kind: str) -> Any:
         item = {"id": name.strip(), **({"text": text.strip()} if text.strip() else {})}
     if not isinstance(item, dict):
         return item
-    described = _renamed(item, "element", _known(SINGULAR[kind]))
-    called = _first_text(described.get("name"))
-    own = described.get("id", called)
+    element = _renamed(item, "element", _known(SINGULAR[kind]))
+    called = _first_text(element.get("name"))
+    own = element.get("id", called)
     if isinstance(own, (str, int)) and not isinstance(own, bool) and str(own):
-        described["id"] = shown_id(str(own))
-        if described["id"] != str(own):
-            described.setdefault("name", str(own))
-    if isinstance(described.get("kind"), str):
-        described["kind"] = _value("kind", described["kind"])
-    return described
+        element["id"] = shown_id(str(own))
+        if element["id"] != str(own):
+            element.setdefault("name", str(own))
+    if isinstance(element.get("kind"), str):
+        element["kind"] = _value("kind", element["kind"])
+    return element
 
 
 def _shot(loose: Loose, index: int, item: Any) -> Any:
@@ -208,20 +208,20 @@ def _shot(loose: Loose, index: int, item: Any) -> Any:
     item = {key: value for key, value in item.items() if value not in (None, "", [], {}) or key == "prev"}
     if isinstance(item.get("text"), str):
         item = {"action" if not {"action", "subject"} & item.keys() else "dialogue": item["text"], **_without(item)}
-    described = _renamed(item, "shot", _known("shot"))
-    for key in described.keys() - item.keys():
+    shot = _renamed(item, "shot", _known("shot"))
+    for key in shot.keys() - item.keys():
         source = next((old for old in item if (field_of(old, "shot") or ("",))[0] == key), key)
         loose.moved["shots", index, key] = ("shots", index, source)
-    time = described.get("time_of_day")
+    time = shot.get("time_of_day")
     if isinstance(time, (str, int, float)) and seconds_in(str(time)) is not None:
-        described.setdefault("duration", seconds_in(str(described.pop("time_of_day"))))
-    described = {name: _value(name, value) for name, value in described.items()}
+        shot.setdefault("duration", seconds_in(str(shot.pop("time_of_day"))))
+    shot = {name: _value(name, value) for name, value in shot.items()}
     content = ("subject", "action", "characters", "products", "props", "scene", "setting")
-    if "title" in described and not any(described.get(part) for part in content):
-        described["action"] = described.pop("title")
-        message = Message("importers.title-is-action", title=str(described["action"]))
+    if "title" in shot and not any(shot.get(part) for part in content):
+        shot["action"] = shot.pop("title")
+        message = Message("importers.title-is-action", title=str(shot["action"]))
         loose.notices.append(BoardFinding("TITLE_IS_PICTURE", "info", message))
-    return described
+    return shot
 
 
 def _without(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,13 +257,13 @@ def _number(shots: list[Any]) -> None:
     for item in shots:
         if not isinstance(item, dict):
             continue
-        described, place = item.get("id", ""), str(item.get("scene", ""))
+        number, place = item.get("id", ""), str(item.get("scene", ""))
         numbered = place.isdigit()
         scene = int(place) if numbered else scenes.setdefault(place, len(scenes) + 1)
         counts[scene] += 1
-        if isinstance(described, bool) or not isinstance(described, (str, int, float)):
+        if isinstance(number, bool) or not isinstance(number, (str, int, float)):
             continue
-        written = str(int(described)) if isinstance(described, float) and described.is_integer() else str(described)
+        written = str(int(number)) if isinstance(number, float) and number.is_integer() else str(number)
         if not CANONICAL.fullmatch(written):
             try:
                 item["id"] = shot_id(written, scene=scene, order=counts[scene])
@@ -292,7 +292,7 @@ def _link(data: dict[str, Any]) -> None:
                 continue
             found = [names.get(one) or names.get(shown_id(one)) or (one if listed else shown_id(one)) for one in many]
             shot[key] = found if isinstance(shot[key], list) else found[0]
-            defined |= {own: {"id": own, "name": described} for own, described in zip(found, many, strict=True)}
+            defined |= {own: {"id": own, "name": name} for own, name in zip(found, many, strict=True)}
         if not listed and defined:
             data[kind] = list(defined.values())
 
@@ -303,6 +303,6 @@ def _names(items: list[Any]) -> dict[str, str]:
     for item in items:
         if isinstance(item, dict) and isinstance(item.get("id"), str):
             name = item.get("name")
-            described = [name] if isinstance(name, str) else [*name.values()] if isinstance(name, dict) else []
-            found |= {str(called): item["id"] for called in (*described, item["id"])}
+            known = [name] if isinstance(name, str) else [*name.values()] if isinstance(name, dict) else []
+            found |= {str(called): item["id"] for called in (*known, item["id"])}
     return found

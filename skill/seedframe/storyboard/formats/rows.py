@@ -125,8 +125,8 @@ class BoardRows:
     ) -> None:
         target = into or name
         if name in ("first", "last", "prev"):
-            described = cell.text.strip()
-            item[target] = _merged(item.get(target), {language: described} if language else described)
+            text = cell.text.strip()
+            item[target] = _merged(item.get(target), {language: text} if language else text)
             return
         try:
             value = value_of(name, language, cell.text)
@@ -185,31 +185,29 @@ class BoardRows:
         # A column for the last frame alone: the picture column is the first frame.
         roles = list(given or (["first"] if "last" in item and "first" not in item else []))
         for role in ("first", "last"):
-            described = item.pop(role, None)
-            if described is None or (isinstance(described, str) and says("no", described)):
+            cell = item.pop(role, None)
+            if cell is None or (isinstance(cell, str) and says("no", cell)):
                 continue
             roles.append(role)
-            if not (isinstance(described, str) and says("yes", described)):
-                item.update(
-                    {"last": {"action": described}} if role == "last" else {"action": item.get("action", described)}
-                )
+            if not (isinstance(cell, str) and says("yes", cell)):
+                item.update({"last": {"action": cell}} if role == "last" else {"action": item.get("action", cell)})
         if roles:
             item["frames"] = list(dict.fromkeys(roles))
 
     def _previous(self, item: dict[str, Any], index: int, canonical: Mapping[str, str]) -> None:
-        described = item.get("prev")
-        if described is None:
+        earlier = item.get("prev")
+        if earlier is None:
             return
-        if says("no", described):
+        if says("no", earlier):
             item["prev"] = None
-        elif says("previous", described) and described not in canonical:
+        elif says("previous", earlier) and earlier not in canonical:
             if index == 0:
                 raise refusal(
-                    self.name, self._place(("shots", 0, "prev")), Message("storyboard.prev-of-first"), got=described
+                    self.name, self._place(("shots", 0, "prev")), Message("storyboard.prev-of-first"), got=earlier
                 )
             item["prev"] = self.data["shots"][index - 1]["id"]
         else:
-            item["prev"] = canonical.get(described, described.upper())
+            item["prev"] = canonical.get(earlier, earlier.upper())
 
     def _define(self, kind: str) -> None:
         """Elements that shots name: a known name refers to its element, any other name defines a new one."""

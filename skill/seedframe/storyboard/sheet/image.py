@@ -129,8 +129,8 @@ class _Pen:
 
 
 def _heading(pen: _Pen, board: Board, results: Sequence[FrameResult]) -> None:
-    described = board.title or {}
-    title = described.get(pen.language) or next(iter(described.values()), board.project)
+    titles = board.title or {}
+    title = titles.get(pen.language) or next(iter(titles.values()), board.project)
     title = board.project if pen.path is None and HAN.search(title) else title
     done = sum(result.status == "done" for result in results)
     counts = f"{len(board.shots)} {pen.report('shots')} · {done}/{len(results)} {pen.report('done')} · {board.ratio}"
@@ -146,9 +146,9 @@ def _picture(
     pen.draw.rectangle(box, fill=WELL)
     if thumbnail is None:
         colour = BAD if result.status in ("failed", "unknown") else SOFT
-        described = pen.report(result.status)
-        left = max(6, (plan.width - int(pen.font(plan.line).getlength(described))) // 2)
-        pen.write((x + left, y + plan.height // 2), described, plan.line, colour, plan.width - 12)
+        label = pen.report(result.status)
+        left = max(6, (plan.width - int(pen.font(plan.line).getlength(label))) // 2)
+        pen.write((x + left, y + plan.height // 2), label, plan.line, colour, plan.width - 12)
     else:
         with Image.open(io.BytesIO(thumbnail)) as opened:
             opened.draft("RGB", (plan.width, plan.height))
