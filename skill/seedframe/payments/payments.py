@@ -82,7 +82,7 @@ class Payments:
         try:
             payments._records = await payments._look(PaymentRecords, path, now=now, secrets=secrets, busy=busy)
         except BaseException:
-            payments._scribe.close()
+            payments._queue.close()
             raise
         return payments
 
