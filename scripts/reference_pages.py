@@ -362,8 +362,8 @@ def _error_row(row: ApiErrorRow) -> tuple[object, ...]:
 def _faults(rows: Sequence[Mapping[str, object]]) -> str:
     if not rows:
         return ""
-    section = "## Fault table\n\nMeasured by the tests: each fault was really played, then the payment record was "
-    section += "opened anew and the same request made again. Money is what the record says.\n\n"
+    section = "## Fault table\n\nMeasured by the tests: each fault was really caused, then the payment record was "
+    section += "opened again and the same request repeated. Money is what the record says.\n\n"
     return section + _table(list(rows[0]), [list(row.values()) for row in rows])
 
 

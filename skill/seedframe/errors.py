@@ -7,14 +7,14 @@
     ├── SpendingRefused             budget, confirmation or an open question about money; nothing was sent
     │   ├── BudgetExceeded
     │   ├── ConfirmationNeeded
-    │   ├── EarlierOutcomeUnknown   the same request was sent before and its end is not known
-    │   └── PaidAndLost             the same request was paid before and its picture can no longer be had
-    ├── ApiError                    the service answered no
-    ├── ConnectionFailed            the request never left this machine; nothing was billed
-    ├── OutcomeUnknown              the request left and no trustworthy answer came; it may be billed
-    ├── Undelivered                 paid; the picture lies at the service and can be fetched free for 24 hours
+    │   ├── EarlierOutcomeUnknown   the same request was sent before and its outcome is not known
+    │   └── PaidAndLost             the same request was paid before and its picture can no longer be fetched
+    ├── ApiError                    the service refused the request
+    ├── ConnectionFailed            the request was never sent; nothing was billed
+    ├── OutcomeUnknown              the request was sent and no trustworthy answer came; it may be billed
+    ├── Undelivered                 paid; the picture is still at the service: fetched free for 24 hours
     ├── PictureError                a picture is damaged, too large or not what it claims
-    └── StoreError                  the disk did not take it
+    └── StoreError                  a file could not be written or found
 
 In: messages and the facts an agent needs to do better. Out: exceptions. Never in here: catching, retrying, printing.
 """

@@ -165,7 +165,7 @@ def test_a_plan_that_cannot_be_run_ends_with_code_two_and_marks_the_frames(shell
     done = shell("plan", board)
     assert done.exit_code == 2
     assert done.stdout.startswith("  ✕ E01_SC01_SH010_ff_v01")
-    assert done.stdout.splitlines()[-1] == "2 frames cannot be made as they are told (✕)."
+    assert done.stdout.splitlines()[-1] == "2 frames cannot be made as described (✕)."
 
 
 @pytest.mark.parametrize(
