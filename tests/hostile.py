@@ -1,4 +1,4 @@
-"""What strangers send: values, JSON-RPC lines, pictures and replies that no caller means. All of it is made up here."""
+"""Hostile input: values, JSON-RPC lines, pictures and replies that no caller means. All of it is made up here."""
 
 from __future__ import annotations
 

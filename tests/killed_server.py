@@ -1,4 +1,4 @@
-"""An MCP server that stops in a chosen room, says so on stderr and waits to be killed, by way of clock and network."""
+"""An MCP server that stops at a chosen stage, says so on stderr and waits to be killed, by way of clock and network."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Rooms:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """The real network with the rooms' stops in it."""
+    """The real network, which stops at the chosen stage."""
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms, self._network = rooms, httpx.AsyncHTTPTransport()

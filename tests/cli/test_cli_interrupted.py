@@ -117,7 +117,7 @@ def test_ctrl_c_before_anything_was_sent_ends_the_command(environ: dict[str, str
 
 
 def started_reading(process: subprocess.Popen[bytes]) -> bool:
-    """The front has replaced the signal's default action, as the system tells."""
+    """The front has replaced the signal's default action, as the system reports."""
     status = Path(f"/proc/{process.pid}/status")
     while status.exists():
         caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))

@@ -1,4 +1,4 @@
-"""The vendor's own SDKs, and OpenAI's, take the emulator for the service; what their retries cost shows in its books.
+"""The vendor's own SDKs, and OpenAI's, take the emulator for the service; its bills show what their retries cost.
 
 They live in an environment of their own (`.cache/strangers`, made once, some minutes): nothing of ours is inside.
 """
@@ -70,6 +70,6 @@ def test_an_official_sdk_walks_the_whole_journey(
             "internal": [f"{ark}InternalServerError", "InternalServiceError", 500],
             "error-200": moderated,
         },
-        # One wish, two bills: none of them knows idempotency.
+        # One request, two bills: none of them knows idempotency.
         "lost": {"internal": paid_twice, "drop": paid_twice, "hang": paid_twice},
     }

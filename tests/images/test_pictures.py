@@ -122,7 +122,7 @@ def leftovers(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def slopes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each size of the models' tables as a JPEG whose colours tell where one is: red grows rightwards, green down."""
+    """Each size of the models' tables as a JPEG whose colours show the position: red grows rightwards, green down."""
     folder = tmp_path_factory.mktemp("slopes")
     down = Image.linear_gradient("L")
     for size in map(Size.parse, TABLE):

@@ -69,7 +69,7 @@ def posts(service: InProcess) -> int:
 
 
 class Gate:
-    """The emulator's way to wait: it tells that a POST has arrived and answers when it is let through."""
+    """The emulator's way to wait: it reports that a POST has arrived and answers when it is let through."""
 
     def __init__(self) -> None:
         self.arrived = asyncio.Event()

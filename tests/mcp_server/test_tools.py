@@ -1,4 +1,4 @@
-"""What hosts are told about the tools: each definition as a file, and the shape every host can take.
+"""What hosts learn about the tools: each definition as a file, and the shape every host can take.
 
 `SEEDFRAME_UPDATE_CASES=1 pytest tests/mcp_server/test_tools.py` writes the files anew;
 the diff is what a host will notice.

@@ -45,7 +45,7 @@ LAYERS = (
         "http_guard",
     ),
 )
-"""The packages from the doors down to the ground; below all of them lie the files of `data/`.
+"""The packages from the entry points down; below all of them are the files of `data/`.
 
 A package imports from the layers below its own, and from its own layer only what stands further right.
 """

@@ -79,7 +79,7 @@ async def main():
 
 asyncio.run(main())
 """
-"""An MCP host: lists the tools, makes the calls, tells what it got and what the service was sent."""
+"""An MCP host: lists the tools, makes the calls, prints what it got and what the service was sent."""
 
 
 class Copy:

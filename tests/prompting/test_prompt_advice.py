@@ -147,7 +147,7 @@ def test_a_board_asks_for_one_frozen_moment_in_each_frame(environ: dict[str, str
         assert (found["KEYFRAME_MOTION"], found["KEYFRAME_GRID"]) == (severity, severity)
 
 
-# Through the doors
+# Through the entry points
 
 
 async def called(open_studio: OpenStudio, tool: str, language: Language = "en", **arguments: Any) -> dict[str, Any]:

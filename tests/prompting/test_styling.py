@@ -1,4 +1,4 @@
-"""The styling room: what a wish becomes, and that every fact of it is carried."""
+"""The styler: what a brief or text becomes, and that every fact of it is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Related sets over a stream: what has come is on the disk at once, and what is missing is told as what it is."""
+"""Related sets over a stream: what has come is on the disk at once, and what is missing is reported truthfully."""
 
 from __future__ import annotations
 

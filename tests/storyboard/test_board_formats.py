@@ -1,4 +1,4 @@
-"""Boards in five formats: what is read, and how a mistake is told."""
+"""Boards in five formats: what is read, and how a mistake is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever is named in a shot's words is in its picture, told in full; who is only spoken of is not."""
+"""Whoever is named in a shot's words is in its picture, described in full; who is only mentioned is not."""
 
 from __future__ import annotations
 

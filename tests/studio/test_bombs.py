@@ -1,4 +1,4 @@
-"""Strangers' bytes through the outermost door: each bomb ends in a result or a teaching error, in little memory."""
+"""Hostile bytes through the outermost entry point: each ends in a result or a helpful error, in little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the corridor promises, sentence by sentence, through the MCP server: shapes, bytes, refusals before paying."""
+"""What the stages promise, sentence by sentence, through the MCP server: shapes, bytes, refusals before paying."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def ask(server: subprocess.Popen[str], arguments: Mapping[str, Any]) -> None:
 
 
 def killed_in(room: str, environ: dict[str, str], base: str) -> str:
-    """Start a server, let it come as far as the room, kill it; what its host had heard of the result."""
+    """Start a server, let it come as far as the stage, kill it; what its host had heard of the result."""
     command = [sys.executable, str(Path(__file__).parents[1] / "killed_server.py"), room]
     variables = {**os.environ, **environ, "SEEDFRAME_EMULATOR_BASE": base}
     pipe = subprocess.PIPE
