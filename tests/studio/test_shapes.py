@@ -1,4 +1,4 @@
-"""The shape of a picture: an edit keeps that of image 1, contradictions are reported, pictures are found where meant."""
+"""The shape of a picture: an edit keeps that of image 1, contradictions are reported, paths are found."""
 
 from __future__ import annotations
 
