@@ -1,17 +1,19 @@
 """Files and folders that only their owner may read: records, sidecars, boards. Pictures are not among them.
 
 In: a path. Out: a folder or a file of mode 0700 or 0600, whatever the umask says; where the system has no modes
-(Windows), the rights of the folder apply. Never in here: what is written, a picture.
+(Windows), the rights of the folder apply. Never in here: what is written (but for random secrets), a picture.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+SECRET_BYTES = 32
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -27,6 +29,22 @@ def make_private_file(path: Path) -> Path:
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | _NO_FOLLOW, PRIVATE_FILE))
     _close_to_others(path, PRIVATE_FILE)
     return path
+
+
+def kept_secret(path: Path) -> bytes:
+    """The random secret in that file, made on first use; OSError when it cannot be made, or is not a secret of ours."""
+    path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    try:
+        with open(path, "xb", opener=open_private) as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        pass
+    secret = path.read_bytes()
+    if len(secret) != SECRET_BYTES:
+        raise OSError(f"{path} is not a secret of {SECRET_BYTES} bytes; remove it and start again")
+    return secret
 
 
 def open_private(path: str, flags: int) -> int:

@@ -30,9 +30,10 @@ from seedframe.gateway.incoming import MOST_BYTES
 from seedframe.gateway.metrics import CONTENT_TYPE
 from seedframe.gateway.picture_endpoint import GatewayParts, PictureEndpoint, request_id
 from seedframe.gateway.recent_answers import RecentAnswers
-from seedframe.gateway.signed_files import PREFIX, SignedFiles, signing_secret
+from seedframe.gateway.signed_files import PREFIX, SignedFiles
 from seedframe.gateway.studio_pool import OpenStudio, StudioPool
 from seedframe.http_guard import HttpGuard
+from seedframe.private_files import kept_secret
 from seedframe.settings import Settings
 
 PREFIXES = ("/api/v3", "/api/plan/v3", "/v1")
@@ -66,7 +67,7 @@ def gateway(
         settings=settings,
         access=access,
         studios=StudioPool(settings, open_studio, key_setting),
-        files=SignedFiles(signing_secret(settings.journal.parent), settings.output_dir, now),
+        files=SignedFiles(kept_secret(settings.journal.parent / "gateway.secret"), settings.output_dir, now),
         now=now,
         own_files=own_files,
     )

@@ -32,6 +32,11 @@ def whole_answer(facts: Mapping[str, Any], offer: Offer, places: Mapping[int, Ma
     return answer
 
 
+def body(answer: Mapping[str, Any]) -> bytes:
+    """The bytes of an answer that is not streamed."""
+    return f"{_compact(answer)}\n".encode()
+
+
 def picture_event(facts: Mapping[str, Any], index: int, size: str, place: Mapping[str, str]) -> bytes:
     """The frame of one finished picture."""
     return _frame("partial_succeeded", {**_head(facts), "image_index": index, **place, "size": size})

@@ -34,7 +34,7 @@ from seedframe.catalog import catalog
 from seedframe.errors import SeedreamError
 from seedframe.gateway import ark_answers, recent_answers
 from seedframe.gateway.access import Access, bearer
-from seedframe.gateway.ark_errors import ErrorAnswer, RequestRefused, error_answer
+from seedframe.gateway.ark_errors import RequestRefused, error_answer
 from seedframe.gateway.exchange import CallerLeft, Exchange
 from seedframe.gateway.incoming import form_body, is_form, json_body
 from seedframe.gateway.input_files import input_files
@@ -47,7 +47,7 @@ from seedframe.http_guard import TooLarge
 from seedframe.messages import Message
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Studio
-from seedframe.studio.store import Store
+from seedframe.studio.scratch import Scratch
 
 MOST_AT_ONCE = 256
 STYLE_HEADER = "x-seedframe-style"
@@ -133,9 +133,8 @@ class PictureEndpoint:
             await exchange.write(ark_answers.error_event(answer.body(headers["x-request-id"])))
             await exchange.end()
         else:
-            await exchange.whole(
-                answer.status, {**headers, **answer.headers, **JSON_HEADERS}, _content(answer, headers)
-            )
+            content = ark_answers.body(answer.body(headers["x-request-id"]))
+            await exchange.whole(answer.status, {**headers, **answer.headers, **JSON_HEADERS}, content)
         return answer.code
 
     async def _pictures(self, request: Request, exchange: Exchange, headers: Mapping[str, str]) -> None:
@@ -163,11 +162,11 @@ class PictureEndpoint:
         """Read the request; its inline pictures are in a folder that exists as long as the block lasts."""
         parts, store = self._parts, studio.store
         async with AsyncExitStack() as stack:
-            folder = _Folder(store, f"gateway-{secrets.token_hex(8)}")
-            stack.callback(folder.discard)
+            scratch = Scratch(store, "gateway")
+            stack.callback(scratch.release)
             uploads: tuple[Path, ...] = ()
             if is_form(request):
-                body, uploads = await stack.enter_async_context(form_body(request, folder.path))
+                body, uploads = await stack.enter_async_context(form_body(request, scratch.folder()))
             else:
                 body = await json_body(request)
             headers = request.headers
@@ -178,18 +177,20 @@ class PictureEndpoint:
                 if _is_on(headers, header):
                     arguments[name] = True
             if wire.images:
-                arguments["images"] = await self._input_files(wire, folder, len(uploads))
+                arguments["images"] = await self._input_files(wire, scratch, len(uploads))
             caller = hashlib.sha256(bearer(headers).encode()).hexdigest() if parts.access.passes_keys else ""
             same = await asyncio.to_thread(_fingerprint, caller, body, uploads)
             names = recent_answers.request_names(caller, same, headers)
             origin = f"{request.url.scheme}://{headers.get('host', '')}"
-            yield _Asked(wire, arguments, names, origin, headers, same if caller else None, folder.made)
+            yield _Asked(wire, arguments, names, origin, headers, same if caller else None, scratch.made)
 
-    async def _input_files(self, wire: WireRequest, folder: _Folder, uploads: int) -> list[str]:
+    async def _input_files(self, wire: WireRequest, scratch: Scratch, uploads: int) -> list[str]:
         if wire.offer.references.by == "url":
             return list(wire.images)
         given = wire.images[uploads:]
-        files = await asyncio.to_thread(lambda: input_files(given, folder.path, self._parts.files) if given else [])
+        if not given:
+            return list(wire.images)
+        files = await asyncio.to_thread(lambda: input_files(given, scratch.folder(), self._parts.files))
         return [*wire.images[:uploads], *files]
 
     async def _made(self, asked: _Asked, studio: Studio, exchange: Exchange, headers: Mapping[str, str]) -> None:
@@ -236,10 +237,8 @@ class _Answering:
             index = ark_answers.number_of(picture)
             address = addresses.get(index) if _is_untouched(picture) and not self._parts.own_files else None
             places[index] = await self._place(Path(picture["path"]), address)
-        content = json.dumps(
-            ark_answers.whole_answer(facts, offer, places), ensure_ascii=False, separators=(",", ":")
-        ).encode()
-        await self._exchange.whole(200, {**self._reply_headers(facts), **JSON_HEADERS}, content + b"\n")
+        content = ark_answers.body(ark_answers.whole_answer(facts, offer, places))
+        await self._exchange.whole(200, {**self._reply_headers(facts), **JSON_HEADERS}, content)
 
     async def _rest(self, facts: Mapping[str, Any]) -> None:
         for picture in facts["pictures"]:
@@ -275,28 +274,6 @@ class _Answering:
         if cost["amount"] is not None:
             headers["x-seedframe-cost"] = f"{cost['amount']} {cost['currency']}"
         return headers
-
-
-class _Folder:
-    """A private folder for one request's pictures, made when it is first needed."""
-
-    def __init__(self, store: Store, name: str) -> None:
-        self._store, self._name = store, name
-        self._path: Path | None = None
-
-    @property
-    def path(self) -> Path:
-        if self._path is None:
-            self._path = self._store.prepare(self._name)
-        return self._path
-
-    @property
-    def made(self) -> tuple[Path, ...]:
-        return () if self._path is None else (self._path,)
-
-    def discard(self) -> None:
-        if self._path is not None:
-            self._store.discard(self._path)
 
 
 JSON_HEADERS: Mapping[str, str] = {"content-type": JSON_TYPE}
@@ -340,11 +317,6 @@ def _fingerprint(caller: str, body: Mapping[str, Any], uploads: tuple[Path, ...]
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-def _content(answer: ErrorAnswer, headers: Mapping[str, str]) -> bytes:
-    body = answer.body(headers["x-request-id"])
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _own_id(headers: Mapping[str, str], error: SeedreamError) -> dict[str, str]:

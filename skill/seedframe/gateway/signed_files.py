@@ -11,18 +11,13 @@ import binascii
 import hashlib
 import hmac
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from seedframe.private_files import make_private_folder, open_private
-
 PREFIX = "/files/"
 LIFE_SECONDS = 86_400
 """The service keeps its own results as long."""
-
-_SECRET_BYTES = 32
 
 
 class SignedFiles:
@@ -55,14 +50,3 @@ class SignedFiles:
 
     def _signature(self, named: str, ends: int) -> str:
         return hmac.new(self._secret, f"{ends}/{named}".encode(), hashlib.sha256).hexdigest()
-
-
-def signing_secret(folder: Path) -> bytes:
-    """The secret of this installation, made on first use, so that addresses outlive a restart. OSError as `open`."""
-    path = make_private_folder(folder) / "gateway.secret"
-    try:
-        with open(path, "xb", opener=open_private) as file:
-            file.write(secrets.token_bytes(_SECRET_BYTES))
-    except FileExistsError:
-        pass
-    return path.read_bytes()

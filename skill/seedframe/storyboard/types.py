@@ -10,25 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from seedframe.prompting.brief_schema import PICKED
+
 Text = Mapping[str, str]
 Role = Literal["first", "last", "ref"]
 ElementKind = Literal["product", "character", "scene", "prop"]
 
-LOOK = (
-    "shot_size",
-    "camera_angle",
-    "composition",
-    "lens",
-    "depth_of_field",
-    "lighting",
-    "time_of_day",
-    "weather",
-    "palette",
-    "material",
-    "film_medium",
-    "art_style",
-    "mood",
-)
+LOOK = tuple(part for part in PICKED if part not in {"image_use", "camera_movement", "quality"})
 """Brief parts that name the look of a picture by lexicon id or plain word."""
 
 WORDS = ("subject", "action", "setting", "setting_lead", "details", "text", "must_keep", "avoid", "people")

@@ -11,7 +11,7 @@ from typing import Any
 
 from seedframe import images
 from seedframe.errors import InvalidRequest
-from seedframe.geometry import Anchor, frame_plan, frame_size, parse_ratio
+from seedframe.geometry import Anchor, FrameGeometry, frame_plan, frame_size, parse_ratio
 from seedframe.messages import Language, Message
 from seedframe.studio.store import EXTENSIONS, Store
 
@@ -35,6 +35,24 @@ def cut(
         images.verify(source)
         return {**common, "path": str(source), "method": "bytes", "size": str(header.displayed), "crop": "untouched"}
     goal = output or source.with_name(f"{source.stem}-{(frame or ratio or '').replace(':', 'x').replace('/', 'x')}")
+    path, report = _saved(source, goal, plan)
+    notes = list(report.notes)
+    if plan.too_small:
+        notes.append(Message("framing.too-small", got=str(header.displayed), frame=str(exact)))
+    return {
+        **common,
+        "path": str(path),
+        "method": report.method,
+        "size": str(report.size),
+        "crop": list(report.box.corners),
+        "moved": report.moved,
+        "metadata_kept": report.metadata_kept,
+        "provenance_ended": report.provenance_ended,
+        "notes": [note.text(language) for note in notes],
+    }
+
+
+def _saved(source: Path, goal: Path, plan: FrameGeometry) -> tuple[Path, images.CropReport]:
     store = Store(goal.parent.absolute())
     part = store.prepare() / f"{source.stem}.cut"
     try:
@@ -44,21 +62,7 @@ def cut(
             assert plan.crop is not None
             report = images.crop(source, part, plan.crop)
         stem = goal.with_suffix("") if goal.suffix.lower() in {*EXTENSIONS.values(), ".jpeg", ".png", ".webp"} else goal
-        saved = store.commit(part, stem.absolute(), report.format)
+        return store.commit(part, stem.absolute(), report.format).path, report
     finally:
         part.unlink(missing_ok=True)
         store.tidy()
-    notes = list(report.notes)
-    if plan.too_small:
-        notes.append(Message("framing.too-small", got=str(header.displayed), frame=str(exact)))
-    return {
-        **common,
-        "path": str(saved.path),
-        "method": report.method,
-        "size": str(report.size),
-        "crop": list(report.box.corners),
-        "moved": report.moved,
-        "metadata_kept": report.metadata_kept,
-        "provenance_ended": report.provenance_ended,
-        "notes": [note.text(language) for note in notes],
-    }

@@ -11,17 +11,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import re
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from seedframe.private_files import open_private
-
-KEY_BYTES = 32
 FILES = "/files"
 _TICKET = re.compile(r"(\d{1,12})-(\d{1,2})-([A-Za-z0-9_-]{43})")
 
@@ -74,19 +69,3 @@ class Links:
         signed = "\n".join((caller, str(expires), *scope)).encode()
         digest = hmac.new(self.key, signed, hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
-
-
-def link_key(path: Path) -> bytes:
-    """The key of this installation, made once: links outlive a restart. OSError when the disk does not take it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(path, "xb", opener=open_private) as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
-        pass
-    key = path.read_bytes()
-    if len(key) != KEY_BYTES:
-        raise OSError(f"{path} is not a link key of {KEY_BYTES} bytes; remove it and start again")
-    return key

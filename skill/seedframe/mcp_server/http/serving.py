@@ -23,9 +23,10 @@ from seedframe.mcp_server.app import build_server
 from seedframe.mcp_server.http.callers import Callers, OpenStudio
 from seedframe.mcp_server.http.http_endpoint import Endpoint
 from seedframe.mcp_server.http.http_options import HttpOptions
-from seedframe.mcp_server.http.links import Links, link_key
+from seedframe.mcp_server.http.links import Links
 from seedframe.mcp_server.http.tokens import AnyOf, FileTokens, IssuedTokens
 from seedframe.messages import Message
+from seedframe.private_files import kept_secret
 from seedframe.settings import Settings
 
 STOP_SPARE_SECONDS = 60.0
@@ -107,7 +108,7 @@ def _listener(options: HttpOptions) -> socket.socket:
 def _links(options: HttpOptions, settings: Settings) -> Links:
     path = settings.journal.parent / "http-link.key"
     try:
-        key = link_key(path)
+        key = kept_secret(path)
     except OSError as error:
         raise StoreError(Message("http.no-link-key", path=path, why=error.strerror or str(error))) from error
     return Links(options.public_url, key, limits().link_seconds, time.time)
