@@ -8,7 +8,7 @@ Never in here: a message that still needs a language, a file being read, a decis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -46,7 +46,7 @@ class LayerPlace:
 
     def as_dict(self) -> Document:
         """`{z_index, box, name}`."""
-        return {"z_index": self.z_index, "box": None if self.box is None else list(self.box), "name": self.name}
+        return _document(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -97,31 +97,7 @@ class Picture:
 
     def as_dict(self) -> Document:
         """JSON-ready; empty fields are left out."""
-        said = {
-            "received": self.received,
-            "moved": self.moved,
-            "share_cut": self.share_cut,
-            "ratio_error": self.ratio_error,
-            "original": self.original and str(self.original),
-            "provenance_ended": self.provenance_ended or None,
-            "wrong_size": self.wrong_size or None,
-            "layer": self.layer and self.layer.as_dict(),
-            "notes": list(self.notes) or None,
-        }
-        return {
-            "id": self.id,
-            "path": str(self.path),
-            "width": self.width,
-            "height": self.height,
-            "mime": self.mime,
-            "bytes": self.bytes,
-            "sha256": self.sha256,
-            "method": self.method,
-            "crop": "untouched" if self.crop is None else list(self.crop),
-            "ratio": self.ratio,
-            "trust": self.trust.as_dict(),
-            **_without_none(said),
-        }
+        return {**_document(self), "crop": "untouched" if self.crop is None else list(self.crop)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -153,8 +129,7 @@ class MissingPicture:
 
     def as_dict(self) -> Document:
         """JSON-ready; empty fields are left out."""
-        said = {"code": self.code, "advice": self.advice, "fetch_until": self.fetch_until}
-        return {"index": self.index, "message": self.message, "billed": self.billed, **_without_none(said)}
+        return _document(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -177,9 +152,7 @@ class Cost:
 
     def as_dict(self) -> Document:
         """`{amount, currency, pictures, listed}`; the amount as a decimal text. `at_most` where it is so."""
-        amount = None if self.amount is None else format(self.amount.normalize(), "f")
-        whole = {"amount": amount, "currency": self.currency, "pictures": self.pictures, "listed": self.listed}
-        return {**whole, "at_most": True} if self.at_most else whole
+        return {**_document(self), "amount": None if self.amount is None else format(self.amount.normalize(), "f")}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -199,7 +172,7 @@ class Finding:
 
     def as_dict(self) -> Document:
         """`{code, severity, message, mend}`."""
-        return {"code": self.code, "severity": self.severity, "message": self.message, "mend": self.mend}
+        return {**_document(self), "mend": self.mend}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -375,6 +348,23 @@ class Result:
 _MARKS: tuple[Mark, ...] = ("replayed", "fetched", "joined")
 _OWN_PATHS = frozenset({"pictures", "layers_manifest"})
 """Parts that hold our own paths: long ones must not be taken for base64."""
+
+
+def _document(value: Any) -> Document:
+    """The fields of a value in their order, JSON-ready; those that have their default are left out."""
+    return {
+        part.name: _plain(getattr(value, part.name))
+        for part in fields(value)
+        if getattr(value, part.name) != part.default
+    }
+
+
+def _plain(fact: Any) -> Any:
+    if isinstance(fact, tuple):
+        return list(fact)
+    if isinstance(fact, Path):
+        return str(fact)
+    return fact.as_dict() if hasattr(fact, "as_dict") else fact
 
 
 def _without_none(values: Mapping[str, Any]) -> Document:
