@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from seedframe.catalog import catalog
-from seedframe.prompting import StyledPrompt, quotation, spoken
+from seedframe.prompting import StyledPrompt, quotation, text_language
 from seedframe.prompting.prompt_input import prompt_input, style_prompt_of
 
 BACKEND = "ark"
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measured(path: Path, model: str | None = None) -> Iterator[Row]:
     """The rows of one file: the model of its language first."""
     prompts = read_prompts(path)
-    language = "zh" if sum(spoken(prompt) == "zh" for prompt in prompts) * 2 > len(prompts) else "en"
+    language = "zh" if sum(text_language(prompt) == "zh" for prompt in prompts) * 2 > len(prompts) else "en"
     native = MODELS[language]
     for name in (model,) if model else (native, *(other for other in MODELS.values() if other != native)):
         reads = catalog().offer(name, catalog().backend(BACKEND), {}).model.prompt_style

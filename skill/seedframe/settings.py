@@ -300,5 +300,5 @@ def _is_too_wide(root: Path, home: Path) -> bool:
 def language_of(environ: Mapping[str, str]) -> Language:
     """The language of the user, even when other settings are wrong."""
     names = ("SEEDFRAME_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
-    spoken = next((environ[name] for name in names if environ.get(name, "").strip()), "")
-    return "zh" if spoken.strip().lower().startswith("zh") else "en"
+    configured = next((environ[name] for name in names if environ.get(name, "").strip()), "")
+    return "zh" if configured.strip().lower().startswith("zh") else "en"

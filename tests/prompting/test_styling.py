@@ -23,7 +23,7 @@ from seedframe.prompting import (
     sheets,
     style,
 )
-from seedframe.prompting.language import han, hollow, words
+from seedframe.prompting.language import han, without_quoted, words
 from seedframe.prompting.lexicon import lexicon
 
 CASES = Path(__file__).parents[1] / "cases" / "styling"
@@ -445,12 +445,12 @@ def test_a_prompt_is_in_its_language_within_its_budget_and_settled(
     styled = style(arguments(sheet, brief=brief, ratio=ratio))
 
     if sheet == "keywords-en":
-        assert han(hollow(styled.prompt)) == 0
+        assert han(without_quoted(styled.prompt)) == 0
     else:
-        others = words(hollow(styled.prompt))
+        others = words(without_quoted(styled.prompt))
         assert han(styled.prompt) >= 0.6 * (han(styled.prompt) + others)
     assert styled.counts.budget <= 1 or "LEN_OVER" in codes(styled)
-    assert not re.search(r"[，。；、]{2}|, ,|,,|  |的的|\.\.", hollow(styled.prompt))
+    assert not re.search(r"[，。；、]{2}|, ,|,,|  |的的|\.\.", without_quoted(styled.prompt))
     assert style(arguments(sheet, prompt=styled.prompt, negative=styled.negative)).prompt == styled.prompt
 
 

@@ -27,7 +27,7 @@ __all__ = ["main", "program"]
 
 def main() -> None:
     """The program `seedframe`."""
-    _speak_utf8()
+    _use_utf8()
     environ = with_stored(os.environ)
     try:
         settings = Settings.read(environ)
@@ -40,7 +40,7 @@ def main() -> None:
         fail(error, settings, as_json=False)
 
 
-def _speak_utf8() -> None:
+def _use_utf8() -> None:
     """UTF-8 whatever the console says: a character that cannot be written must not fail a paid call."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

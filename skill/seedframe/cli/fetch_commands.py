@@ -75,7 +75,7 @@ async def _fetched(
     code = 0
     for one in await _wanted(settings, entry):
         try:
-            result = await _brought(settings, one, out)
+            result = await _fetched_one(settings, one, out)
         except SeedreamError as error:
             outcomes.append(_Failure(one.id, error, render.error_text(error, settings.language)))
             code = max(code, exit_code(error))
@@ -97,7 +97,7 @@ async def _wanted(settings: Settings, entry: str | None) -> tuple[Entry, ...]:
     return (found,)
 
 
-async def _brought(settings: Settings, entry: Entry, out: Path | None) -> Result:
+async def _fetched_one(settings: Settings, entry: Entry, out: Path | None) -> Result:
     """One entry's pictures, in the folder they were meant for unless another is named."""
     async with await Payments.open(settings.journal, secrets=settings.secrets) as journal:
         noted = await journal.delivery(entry.id)

@@ -15,7 +15,7 @@ import click
 
 from seedframe.cli.common import EXIT_PARTIAL, json_option, read_json, run, say, show, studio
 from seedframe.cli.completion import complete_file, complete_model
-from seedframe.cli.interruption import heeding_the_parent
+from seedframe.cli.interruption import cancelled_with_parent
 from seedframe.messages import Language, Message
 from seedframe.service import schemas
 from seedframe.settings import Settings
@@ -83,7 +83,7 @@ async def _run_tool(settings: Settings, tool: str, arguments: dict[str, Any], *,
 
     async with (
         studio(settings) as opened,
-        heeding_the_parent(opened, settings),
+        cancelled_with_parent(opened, settings),
         opened.make(tool, arguments, report=report) as result,
     ):
         show(result, settings, as_json=as_json)

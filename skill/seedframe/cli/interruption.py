@@ -19,7 +19,7 @@ from seedframe.settings import Settings
 
 
 @asynccontextmanager
-async def heeding_the_parent(studio: Any, settings: Settings) -> AsyncIterator[None]:
+async def cancelled_with_parent(studio: Any, settings: Settings) -> AsyncIterator[None]:
     """The block is cancelled when the parent has ended, or when it is interrupted before anything was sent."""
     above, loop = parent(), asyncio.get_running_loop()
     if above is None:
@@ -27,14 +27,14 @@ async def heeding_the_parent(studio: Any, settings: Settings) -> AsyncIterator[N
         return
     task = asyncio.current_task()
     assert task is not None
-    loop.add_reader(above.channel.fileno(), _heed, above, task, studio, settings)
+    loop.add_reader(above.channel.fileno(), _watch_parent, above, task, studio, settings)
     try:
         yield
     finally:
         loop.remove_reader(above.channel.fileno())
 
 
-def _heed(above: Parent, task: asyncio.Task[Any], studio: Any, settings: Settings) -> None:
+def _watch_parent(above: Parent, task: asyncio.Task[Any], studio: Any, settings: Settings) -> None:
     if above.channel.recv(16) != INTERRUPTED:
         asyncio.get_running_loop().remove_reader(above.channel.fileno())
         task.cancel()

@@ -44,11 +44,11 @@ def _style(language: Language) -> click.Command:
         click.Option(["--as-is"], is_flag=True, default=None),
         json_option(language),
     ]
-    return click.Command("style", callback=_rehearse, params=[*options], help=say("cli.style", language))
+    return click.Command("style", callback=_preview, params=[*options], help=say("cli.style", language))
 
 
 @click.pass_obj
-def _rehearse(settings: Settings, /, as_json: bool, brief: str | None, **given: Any) -> None:
+def _preview(settings: Settings, /, as_json: bool, brief: str | None, **given: Any) -> None:
     from seedframe.catalog import catalog
     from seedframe.studio.preview_prompt import preview_prompt
 

@@ -59,7 +59,7 @@ class Program(click.Group):
             try:
                 code = super().main(*args, **{**extra, "standalone_mode": False})
             except click.ClickException as error:
-                _say_wrong(error, as_json=_JSON in (sys.argv[1:] if words is None else words))
+                _print_error(error, as_json=_JSON in (sys.argv[1:] if words is None else words))
                 sys.exit(error.exit_code)
             except click.Abort:
                 click.echo(say("cli.interrupted", self._language), err=True)
@@ -131,7 +131,7 @@ def _in_place(words: Sequence[str]) -> Iterator[str]:
     yield from (*front, *others, *named, *rest)
 
 
-def _say_wrong(error: click.ClickException, *, as_json: bool) -> None:
+def _print_error(error: click.ClickException, *, as_json: bool) -> None:
     """Print an error of the command line itself like every other error."""
     if not as_json:
         error.show()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from seedframe.errors import PictureError
 from seedframe.geometry import Box, Size, align_box
 from seedframe.images import jpeg_crop
-from seedframe.images.decoding import guarded, landing, load_stored, open_picture
+from seedframe.images.decoding import atomic_target, guarded, load_stored, open_picture
 from seedframe.images.encoders import PNG_MODES, fine_jpeg_options, save_jpeg, save_png, save_webp, written_format
 from seedframe.images.headers import read_header
 from seedframe.images.orientation import to_displayed, to_stored
@@ -45,7 +45,7 @@ def crop(
     """
     header = read_header(source, max_pixels=max_pixels)
     aligned, moved = align_box(_stored_box(source, header, box), header.mcu, header.size)
-    with guarded(source), landing(target) as part:
+    with guarded(source), atomic_target(target) as part:
         if lossless and header.format == "jpeg" and jpeg_crop.cut_coefficients(source, aligned, part):
             method: Method = "lossless"
             small = preview(part, long_side=preview_side) if preview_side else None
@@ -76,7 +76,7 @@ def resize_frame(
             advice=Message("pictures.ask-larger"),
             facts={"got": str(shown.size), "allowed": f"at most {shown.size}"},
         )
-    with guarded(source), landing(target) as part:
+    with guarded(source), atomic_target(target) as part:
         image = _scaled(load_stored(source, header), stored, size.swapped if header.sideways else size)
         _save(image, source, header, part)
         small = preview_of(image, header.orientation, long_side=preview_side) if preview_side else None

@@ -99,7 +99,7 @@ def load_within(path: Path, header: Header, max_pixels: int) -> Image:
 
 
 @contextmanager
-def landing(target: Path) -> Iterator[Path]:
+def atomic_target(target: Path) -> Iterator[Path]:
     """A part file beside the target, which replaces the target when the block succeeds and is removed otherwise."""
     part = target.with_name(target.name + ".part")
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from seedframe.catalog import ReferenceLimits
 from seedframe.errors import PictureError
 from seedframe.geometry import Size
-from seedframe.images.decoding import guarded, landing
+from seedframe.images.decoding import atomic_target, guarded
 from seedframe.images.headers import read_header
 from seedframe.images.types import MAX_PIXELS, FitReport, Header
 from seedframe.images.upright import load_upright
@@ -37,7 +37,7 @@ def fit_reference(source: Path, target: Path, limits: ReferenceLimits, *, max_pi
     reasons = refit_reasons(source, header, size, limits)
     if not reasons:
         return FitReport(source, changed=False, format=header.format, size=header.displayed, bytes=size)
-    with guarded(source), landing(target) as part:
+    with guarded(source), atomic_target(target) as part:
         upright, profile = load_upright(source, header, part.with_suffix(".bands"))
         written = _write_within(upright, profile, part, limits)
         if written is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from seedframe.images.clean_chunks import clean_png, clean_webp
 from seedframe.images.clean_jpeg import clean_jpeg
 from seedframe.images.clean_plain import clean_bmp, clean_gif, clean_tiff
-from seedframe.images.decoding import guarded, landing
+from seedframe.images.decoding import atomic_target, guarded
 from seedframe.images.headers import sniff
 from seedframe.images.partial_copy import PartialCopy
 from seedframe.messages import Message
@@ -41,6 +41,6 @@ def strip(source: Path, target: Path) -> Sequence[Message]:
         copy = PartialCopy(data)
         clean(copy)
         if copy.taken:
-            with landing(target) as part, part.open("wb") as written:
+            with atomic_target(target) as part, part.open("wb") as written:
                 copy.write(written)
         return copy.notes()

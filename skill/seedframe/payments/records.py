@@ -454,7 +454,7 @@ class PaymentRecords:
             return
         spent = self._spent(day, budget)
         if price.amount is None or spent + micro(price.amount) > int(budget.amount * MICRO):
-            raise _too_dear(budget, decimal(spent), price, day)
+            raise _over_budget(budget, decimal(spent), price, day)
 
     def _spent(self, day: date, budget: Budget) -> int:
         rows = self._db.execute(
@@ -661,7 +661,7 @@ def _when(entry: Entry) -> str:
     return datetime.fromtimestamp(entry.created, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
-def _too_dear(budget: Budget, spent: Decimal, price: Priced, day: date) -> BudgetExceeded:
+def _over_budget(budget: Budget, spent: Decimal, price: Priced, day: date) -> BudgetExceeded:
     facts = {"budget": f"{budget.amount:f}", "spent": f"{spent:f}", "currency": budget.currency, "day": day.isoformat()}
     if price.amount is None:
         return BudgetExceeded(

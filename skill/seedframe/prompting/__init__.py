@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from seedframe.prompting.brief_schema import brief_schema, checked_brief_schema
 from seedframe.prompting.face_trust import face_trust
-from seedframe.prompting.language import quotation, spoken
+from seedframe.prompting.language import quotation, text_language
 from seedframe.prompting.lint_data import worth_rewriting
 from seedframe.prompting.style_sheet import names as sheets
 from seedframe.prompting.styler import check_style, style
@@ -27,8 +27,8 @@ __all__ = [
     "face_trust",
     "quotation",
     "sheets",
-    "spoken",
     "style",
+    "text_language",
     "worth_rewriting",
     "writing_rules",
 ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import LANGUAGES, Message
-from seedframe.prompting.language import han, hollow
+from seedframe.prompting.language import han, without_quoted
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -195,7 +195,7 @@ def _tidy(value: Any, name: str = "") -> Any:
 def _both_languages(text: str) -> str | dict[str, str]:
     """A text in two parts, exactly one of them Chinese, is one wording in two languages."""
     parts = [part.strip() for part in _BOTH.split(text)]
-    chinese = [bool(han(hollow(part))) for part in parts]
+    chinese = [bool(han(without_quoted(part))) for part in parts]
     if len(parts) != len(LANGUAGES) or sum(chinese) != 1 or not all(parts):
         return text
     zh, en = parts if chinese[0] else reversed(parts)

@@ -53,12 +53,12 @@ def quotation(text: str) -> bool:
     return _ANY_QUOTES.search(text) is not None
 
 
-def hollow(text: str) -> str:
+def without_quoted(text: str) -> str:
     """The text with every quotation emptied and its marks kept, so that rules about wording skip quoted words."""
     return _QUOTED.sub(lambda match: match[0][0] + match[0][-1], text)
 
 
-def spoken(text: str) -> str | None:
+def text_language(text: str) -> str | None:
     """The language a text is written in outside its quotations: zh, en, ja, ko, es …; None without a letter.
 
     Names (Nike, MacBook Pro M3) and terms with figures (85mm) do not count against Chinese around them. Latin keywords
@@ -86,7 +86,7 @@ def mixed(text: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    return _EDIT_MARK.sub(" ", hollow(text))
+    return _EDIT_MARK.sub(" ", without_quoted(text))
 
 
 def _plain_words(text: str) -> int:

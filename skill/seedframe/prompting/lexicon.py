@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from seedframe.package_data import folder
-from seedframe.prompting.language import han, hollow
+from seedframe.prompting.language import han, without_quoted
 
 _OBJECTS = {"en_object": ",", "zh_phrase_object": "，"}
 _GAPS = re.compile(r"[\s\-_]+")
@@ -74,8 +74,8 @@ class Lexicon:
     terms: Mapping[str, Term]
     index: Mapping[str, Mapping[str, str]]
     anywhere: Mapping[str, str]
-    spoken: Mapping[tuple[str, ...], str]
-    spoken_sizes: Mapping[str, tuple[int, ...]]
+    by_tokens: Mapping[tuple[str, ...], str]
+    token_sizes: Mapping[str, tuple[int, ...]]
     written: Mapping[str, str]
     written_sizes: Mapping[str, tuple[int, ...]]
     written_start: re.Pattern[str]
@@ -101,7 +101,7 @@ class Lexicon:
 
     def found(self, text: str) -> tuple[str, ...]:
         """Ids of the terms a text names outside quotes, longest match first, in the order of the text by language."""
-        bare = hollow(text).casefold()
+        bare = without_quoted(text).casefold()
         return tuple(dict.fromkeys((*self._written_in(bare), *self._spoken_in(bare))))
 
     def _written_in(self, text: str) -> Iterator[str]:
@@ -119,10 +119,10 @@ class Lexicon:
             tokens = _tokens(part)
             place = 0
             while place < len(tokens):
-                sizes = self.spoken_sizes.get(tokens[place], ())
-                match = next((n for n in sizes if tokens[place : place + n] in self.spoken), 0)
+                sizes = self.token_sizes.get(tokens[place], ())
+                match = next((n for n in sizes if tokens[place : place + n] in self.by_tokens), 0)
                 if match:
-                    yield self.spoken[tokens[place : place + match]]
+                    yield self.by_tokens[tokens[place : place + match]]
                 place += match or 1
 
 
@@ -133,14 +133,14 @@ def lexicon() -> Lexicon:
     terms = {entry["id"]: _term(entry) for entry in raw["terms"]}
     unscanned = {_key(word) for word in raw["unscanned"]}
     spelled = [(name, term.id) for term in terms.values() for name in term.names if _key(name) not in unscanned]
-    spoken = {_tokens(name.casefold()): owner for name, owner in spelled if name.isascii()}
+    by_tokens = {_tokens(name.casefold()): owner for name, owner in spelled if name.isascii()}
     written = {name.casefold(): owner for name, owner in spelled if not name.isascii()}
     return Lexicon(
         terms=terms,
         index=_index(terms.values(), _suffixes(raw)),
         anywhere=_unmistakable(terms.values()),
-        spoken=spoken,
-        spoken_sizes=_sizes(spoken),
+        by_tokens=by_tokens,
+        token_sizes=_sizes(by_tokens),
         written=written,
         written_sizes=_sizes(written),
         written_start=re.compile(f"[{re.escape(''.join(sorted({name[0] for name in written})))}]"),

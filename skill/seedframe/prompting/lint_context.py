@@ -20,7 +20,7 @@ from seedframe.prompting.types import Counts, PromptFinding, PromptInput
 class LintContext:
     """`bare` is the prompt with quotations emptied; `picked` are the brief's terms, `terms` those of free words too.
 
-    `spoken` is the prompt's language (None without letters), `keyframe` whether the picture is one frame of a video.
+    `text_language` is that of the prompt (None without letters), `keyframe` whether the picture is a frame of a video.
     """
 
     prompt_input: PromptInput
@@ -34,15 +34,15 @@ class LintContext:
     terms: tuple[Term, ...]
     has_content: bool
     set_size: int | None
-    spoken: str | None
+    text_language: str | None
     keyframe: bool
 
     @property
     def foreign(self) -> bool:
         """Whether the prompt is in another language than the model reads best, or partly so."""
-        if self.spoken is None:
+        if self.text_language is None:
             return False
-        return self.spoken != self.sheet.language or (self.sheet.language == "en" and mixed(self.prompt))
+        return self.text_language != self.sheet.language or (self.sheet.language == "en" and mixed(self.prompt))
 
     def concerns(self, code: str) -> bool:
         """Whether a code that belongs to one language concerns this sheet."""

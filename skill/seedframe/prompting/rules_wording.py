@@ -61,7 +61,7 @@ def language(case: LintContext) -> Iterator[PromptFinding]:
     if not case.has_content or not case.foreign:
         return
     code = "LANG_5" if case.concerns("LANG_5") else "LANG_45"
-    name = case.spoken if case.spoken != case.sheet.language else "mixed"
+    name = case.text_language if case.text_language != case.sheet.language else "mixed"
     severity = limits(code)["as_is"] if case.prompt_input.as_is else None
     yield finding(code, severity, model=case.prompt_input.model, language=Message(f"styling.language-{name}"))
 

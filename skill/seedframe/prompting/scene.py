@@ -16,7 +16,7 @@ from typing import Any, Literal
 from seedframe.package_data import folder
 from seedframe.prompting import text_analysis
 from seedframe.prompting.brief import Brief, Subject
-from seedframe.prompting.language import han, hollow, quoted
+from seedframe.prompting.language import han, quoted, without_quoted
 from seedframe.prompting.lexicon import Lexicon, Term
 from seedframe.prompting.people import people
 
@@ -61,7 +61,7 @@ def scene_data() -> Mapping[str, Any]:
 
 def scene_of(brief: Brief, text: str, terms: Iterable[Term], lexicon: Lexicon, *, edit: bool) -> SceneContent:
     """The scene of a brief; `text` is everything said in words, the free prompt included, `terms` those found in it."""
-    bare, terms = hollow(text), tuple(terms)
+    bare, terms = without_quoted(text), tuple(terms)
     flags = {*_termed({term.id for term in terms}), *_worded(bare)}
     flags |= {name for name, holds in (("text", brief.text or quoted(text)), ("edit", edit or brief.edits)) if holds}
     flags |= {"drawn"} if any(term.look == "drawn" for term in terms) or text_analysis.drawn(bare) else set()

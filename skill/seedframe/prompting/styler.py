@@ -15,7 +15,7 @@ from seedframe.prompting import rules_call, rules_marks, rules_terms, rules_word
 from seedframe.prompting.assembly import fitted, measured
 from seedframe.prompting.brief import Brief, BriefWords, read_brief
 from seedframe.prompting.brief_language import spoken_sheet
-from seedframe.prompting.language import hollow, spoken
+from seedframe.prompting.language import text_language, without_quoted
 from seedframe.prompting.lexicon import Term, lexicon
 from seedframe.prompting.lint_context import LintContext
 from seedframe.prompting.lint_data import finding, order, rule_table, strict
@@ -52,14 +52,14 @@ def style(prompt_input: PromptInput) -> StyledPrompt:
         sheet=sheet_,
         lexicon=words,
         prompt=prompt,
-        bare=hollow(prompt),
+        bare=without_quoted(prompt),
         counts=measured(prompt),
         scene=scene,
         picked=brief.terms,
         terms=terms,
         has_content=bool((prompt_input.prompt or "").strip()) or brief.has_content,
         set_size=prompt_input.group or brief.count,
-        spoken=spoken(prompt),
+        text_language=text_language(prompt),
         keyframe=_keyframe(prompt_input, brief, sheet_),
     )
     left_out = (*said, *_limited(brief, sheet_), *_dropped(dropped), *_left_out(case, tasks, negative.tasks))
@@ -101,7 +101,7 @@ def _worded(
     prompt_input: PromptInput, brief: Brief, sheet_: Sheet, scene: SceneContent, negative: Negative
 ) -> tuple[str, tuple[str, ...], tuple[HostTask, ...], tuple[PromptFinding, ...]]:
     own = prompt_input.prompt or ""
-    foreign = spoken(own) not in (None, sheet_.language) and not prompt_input.as_is
+    foreign = text_language(own) not in (None, sheet_.language) and not prompt_input.as_is
     tasks = (_translation("prompt", own, sheet_),) if foreign else ()
     if brief is _NOTHING:
         return _with_positive_wordings(own, negative.positive), (), tasks, ()
@@ -109,7 +109,7 @@ def _worded(
     frame = Frame(
         prompt=own,
         ratio=prompt_input.ratio,
-        count=None if text_analysis.asks_set(hollow(own)) else asked,
+        count=None if text_analysis.asks_set(without_quoted(own)) else asked,
         keyframe=prompt_input.keyframe,
         people=scene.people,
         as_is=prompt_input.as_is,
@@ -128,10 +128,10 @@ def _with_set(prompt: str, prompt_input: PromptInput) -> str:
         not prompt_input.group
         or not prompt_input.groups_supported
         or not prompt.strip()
-        or text_analysis.asks_set(hollow(prompt))
+        or text_analysis.asks_set(without_quoted(prompt))
     ):
         return prompt
-    language = "zh" if spoken(prompt) == "zh" else "en"
+    language = "zh" if text_language(prompt) == "zh" else "en"
     sentence: str = rule_table()["set_sentence"][language].format(count=prompt_input.group)
     body = prompt.rstrip()
     if language == "zh":
@@ -142,7 +142,7 @@ def _with_set(prompt: str, prompt_input: PromptInput) -> str:
 def _keyframe(prompt_input: PromptInput, brief: Brief, sheet_: Sheet) -> bool:
     """Whether the picture is one frame of a video: the call, the brief's use or the words say so."""
     used = any(term.id == sheet_.keyframe_use for term in brief.terms)
-    return prompt_input.keyframe or used or text_analysis.keyframe(hollow(prompt_input.prompt or ""))
+    return prompt_input.keyframe or used or text_analysis.keyframe(without_quoted(prompt_input.prompt or ""))
 
 
 def _translation(field: str, text: str, sheet_: Sheet) -> HostTask:
@@ -155,7 +155,7 @@ def _with_positive_wordings(text: str, inputs: tuple[BriefWords, ...]) -> str:
     """A free text followed by the positive wordings it does not contain yet."""
     if not text.strip():
         return text
-    zh = spoken(text) == "zh"
+    zh = text_language(text) == "zh"
     wordings = [words.zh if zh else words.en for words in inputs]
     new = [wording for wording in wordings if wording and wording not in text]
     if not new:
@@ -210,4 +210,4 @@ def _ruled(case: LintContext) -> Iterator[PromptFinding]:
 def _realistic(terms: tuple[Term, ...], text: str) -> bool:
     """Nothing asks for a drawn look, or something asks for a photograph all the same."""
     looks = {term.look for term in terms}
-    return "photo" in looks or not ("drawn" in looks or text_analysis.drawn(hollow(text)))
+    return "photo" in looks or not ("drawn" in looks or text_analysis.drawn(without_quoted(text)))

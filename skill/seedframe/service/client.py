@@ -246,7 +246,7 @@ class Client:
         headers = {**self._headers(), **body.headers}
         url = self._url(call.path)
         total = self.patience(call)
-        arrival, departure = ResponseReader(parts, arrived, read=self._dialect.read), Departure()
+        arrival, departure = ResponseReader(parts, arrived, read=self._dialect.read), SendTrace()
         await sent(Message("client.sent"))
         try:
             async with (
@@ -327,7 +327,7 @@ class Client:
         return dict(self._dialect.auth(self._backend.key(self._settings)))
 
 
-class Departure:
+class SendTrace:
     """Follows the sending of a request by the events of the connection; without events nothing is proven."""
 
     def __init__(self) -> None:

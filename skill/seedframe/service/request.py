@@ -482,7 +482,7 @@ def _check_reference_kind(given: Mapping[str, Any], offer: Offer) -> None:
 def _validate(tool: str, offer: Offer, given: Mapping[str, Any], catalog: Catalog) -> None:
     errors = sorted(_validator(tool, offer).iter_errors(given), key=_depth)
     if errors:
-        raise _taught(errors[0], offer, catalog)
+        raise _invalid(errors[0], offer, catalog)
 
 
 def _depth(error: Any) -> tuple[int, str]:
@@ -504,7 +504,7 @@ def _validator(tool: str, offer: Offer) -> Any:
     return kind(schemas.checked(tool, offer))
 
 
-def _taught(error: Any, offer: Offer, catalog: Catalog) -> InvalidRequest:
+def _invalid(error: Any, offer: Offer, catalog: Catalog) -> InvalidRequest:
     """A validation error as a sentence: what was given, what is allowed, what to try."""
     field = str(error.absolute_path[0]) if error.absolute_path else _field_of(error)
     reason = error.schema.get(schemas.REASON)

@@ -85,9 +85,9 @@ class ResponseReader:
     async def read(self, response: httpx.Response) -> Reply:
         """All of it. ApiError: a refusal. OutcomeUnknown: not understood. httpx errors: it broke off."""
         self._headers = response.headers
-        lean = self._lean(response)
+        lean = self._without_pictures(response)
         if response.status_code >= 400:
-            raise failure(response.status_code, response.headers, await _as_far_as_it_goes(lean))
+            raise failure(response.status_code, response.headers, await _beginning(lean))
         head = b""
         async for piece in lean:
             head += piece
@@ -147,7 +147,7 @@ class ResponseReader:
         damaged = SlotError("BrokenBase64", Message("wire.broken-base64"), None, paid=True)
         return Slot(slot.index, error=damaged)
 
-    async def _lean(self, response: httpx.Response) -> AsyncIterator[bytes]:
+    async def _without_pictures(self, response: httpx.Response) -> AsyncIterator[bytes]:
         """The body without its pictures, which go to their files."""
         scanner, size = Base64Extractor(), 0
         async for chunk in unpacked(response, limits().reply_bytes):
@@ -178,7 +178,7 @@ def disk_full(folder: Path, error: OSError) -> StoreError:
     return StoreError(Message("client.no-disk", folder=folder, why=why), advice=Message("client.no-disk-advice"))
 
 
-async def _as_far_as_it_goes(lean: AsyncIterator[bytes]) -> bytes:
+async def _beginning(lean: AsyncIterator[bytes]) -> bytes:
     """Read a refusal up to its size limit: the status alone is enough."""
     document = b""
     try:

@@ -29,7 +29,7 @@ EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class DrawnSheet:
     """A sheet on disk."""
 
     sheet: Path
@@ -135,12 +135,12 @@ def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Set
     return meant
 
 
-def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
+def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> DrawnSheet:
     """The contact sheet as it stands now, as a page and as a picture."""
     board, results = board_in(out), results_now(out, database, settings)
     published = publish(board, results, out, language=settings.language)
     picture = publish_picture(board, results, out, language=settings.language)
-    return Drawn(published.sheet, picture, published.manifest)
+    return DrawnSheet(published.sheet, picture, published.manifest)
 
 
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:

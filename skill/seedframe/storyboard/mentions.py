@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from seedframe.messages import Message
-from seedframe.prompting.language import hollow
+from seedframe.prompting.language import without_quoted
 from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.types import Board, Character, Element, Shot
 from seedframe.storyboard.wording import HAN, wording
@@ -133,7 +133,7 @@ def introduced(text: str, element: Element, sentence: str) -> str | None:
 
 def _blanked(text: str) -> str:
     """The text with its quotations emptied, every character in its place."""
-    left = hollow(text)
+    left = without_quoted(text)
     if len(left) == len(text):
         return text
     quoted = re.compile(r"“[^“”]*”|\"[^\"\n]*\"|「[^「」]*」|『[^『』]*』|《[^《》]*》")

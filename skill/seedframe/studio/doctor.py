@@ -46,7 +46,7 @@ async def examine(settings: Settings, transport: httpx.AsyncBaseTransport | None
     found = [_key(settings, backend), _base(settings, backend), await asyncio.to_thread(_folder, settings)]
     found += [Condition("key-place", True, message) for message in misplaced(settings, backend, catalog())]
     if transport is None and found[1].good:
-        found += await _way_out(settings, backend)
+        found += await _connection(settings, backend)
     if all(condition.good for condition in found):
         found += await _probes(settings, backend, transport)
     library = turbojpeg_version()
@@ -54,7 +54,7 @@ async def examine(settings: Settings, transport: httpx.AsyncBaseTransport | None
     return found
 
 
-async def _way_out(settings: Settings, backend: Backend) -> list[Condition]:
+async def _connection(settings: Settings, backend: Backend) -> list[Condition]:
     """Proxy, certificates, resolver and a first answer: everything between this machine and the service."""
     try:
         url = base_url(settings, backend)

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from seedframe.html_pages import as_script, asset, content_policy, environment, live_words
@@ -23,7 +22,6 @@ from seedframe.storyboard.types import Board, Shot
 FOLDER, WORDS = "storyboard/sheet", "sheet"
 SCRIPTS = ("review.js", "viewer.js", "animatic.js", "panels.js", "keys.js")
 PICK = "seedframe storyboard pick"
-NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
 NOTHING: frozenset[str] = frozenset()
 TAKE_WIDTH = {"tall": ("148px", "29mm"), "square": ("200px", "40mm"), "wide": ("280px", "62mm")}
 SQUARE_FROM, WIDE_FROM = 0.9, 1.2
