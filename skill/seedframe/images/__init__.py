@@ -4,7 +4,7 @@ In: bytes and paths. Out: values and files. Everything is synchronous (callers r
 only when it is needed. Failures are PictureError, or StoreError when the disk fails.
 """
 
-from seedframe.images.crop import crop, resize_frame
+from seedframe.images.crop import carry_out, crop, resize_frame
 from seedframe.images.decoding import guarded
 from seedframe.images.encoders import written_format
 from seedframe.images.file_check import CheckedFile, FileChecks, FileStamp
@@ -28,6 +28,7 @@ __all__ = [
     "Header",
     "Metadata",
     "Verified",
+    "carry_out",
     "contact_strip",
     "crop",
     "differences",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedframe.errors import PictureError
-from seedframe.geometry import Box, Size, align_box
+from seedframe.geometry import Box, FrameGeometry, Size, align_box
 from seedframe.images import jpeg_crop
 from seedframe.images.decoding import atomic_target, guarded, load_stored, open_picture
 from seedframe.images.encoders import PNG_MODES, fine_jpeg_options, save_jpeg, save_png, save_webp, written_format
@@ -81,6 +81,14 @@ def resize_frame(
         _save(image, source, header, part)
         small = preview_of(image, header.orientation, long_side=preview_side) if preview_side else None
     return CropReport(**_report_fields(header), method="resampled", box=shown, size=size, preview=small)
+
+
+def carry_out(source: Path, target: Path, plan: FrameGeometry, *, preview_side: int | None = None) -> CropReport:
+    """Cut and shrink as a plan says that leaves something to do."""
+    if plan.resize:
+        return resize_frame(source, target, plan.crop, plan.resize, preview_side=preview_side)
+    assert plan.crop is not None
+    return crop(source, target, plan.crop, preview_side=preview_side)
 
 
 def _stored_box(source: Path, header: Header, box: Box) -> Box:

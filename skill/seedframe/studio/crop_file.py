@@ -56,11 +56,7 @@ def _saved(source: Path, goal: Path, plan: FrameGeometry) -> tuple[Path, images.
     store = Store(goal.parent.absolute())
     part = store.prepare() / f"{source.stem}.cut"
     try:
-        if plan.resize:
-            report = images.resize_frame(source, part, plan.crop, plan.resize)
-        else:
-            assert plan.crop is not None
-            report = images.crop(source, part, plan.crop)
+        report = images.carry_out(source, part, plan)
         stem = goal.with_suffix("") if goal.suffix.lower() in {*EXTENSIONS.values(), ".jpeg", ".png", ".webp"} else goal
         return store.commit(part, stem.absolute(), report.format).path, report
     finally:

@@ -174,13 +174,8 @@ def _frame(
     sealing: Future[Seal],
 ) -> FinishedPicture:
     """Cut or shrink into a second file; the original stays beside it. Decoding all of it finds damage."""
-    side = PREVIEW_SIDES[request.preview]
     target = _framed(part)
-    if plan.resize:
-        report = images.resize_frame(part, target, plan.crop, plan.resize, preview_side=side)
-    else:
-        assert plan.crop is not None
-        report = images.crop(part, target, plan.crop, preview_side=side)
+    report = images.carry_out(part, target, plan, preview_side=PREVIEW_SIDES[request.preview])
     seal = sealing.result()
     saved = store.commit(target, place.stem, report.format)
     beside = saved.path.with_name(f"{saved.path.stem}.original")
