@@ -8,7 +8,6 @@ These values compare and hash by identity: each exists once, so that what is com
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from typing import Any, Literal, TypeVar, get_args
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.geometry import Limits, Size
 from seedframe.messages import Message
+from seedframe.package_data import data_json, read_json
 from seedframe.settings import Settings
 
 State = Literal["supported", "ignored", "refused"]
@@ -382,7 +382,7 @@ def catalog() -> Catalog:
 @cache
 def tool_rows() -> Mapping[str, Any]:
     """`tools.json`: the tools, and one row for each of their arguments."""
-    return MappingProxyType(json.loads((files("seedframe") / "data" / "tools.json").read_text(encoding="utf-8")))
+    return MappingProxyType(data_json("tools.json"))
 
 
 _ROW = ("name", "status", "code", "type", "param", "message", "retry", "billed", "source")
@@ -391,7 +391,6 @@ _ROW = ("name", "status", "code", "type", "param", "message", "retry", "billed",
 @cache
 def api_errors() -> tuple[ApiErrorRow, ...]:
     """The error table, in matching order: the first row whose code, status and pattern fit is meant."""
-    table = json.loads((files("seedframe") / "data" / "api_errors.json").read_text(encoding="utf-8"))
     return tuple(
         ApiErrorRow(
             **{key: row[key] for key in _ROW},
@@ -399,22 +398,21 @@ def api_errors() -> tuple[ApiErrorRow, ...]:
             match=row.get("match"),
             wait_seconds=row.get("wait_seconds"),
         )
-        for row in table["rows"]
+        for row in data_json("api_errors.json")["rows"]
     )
 
 
 @cache
 def free_when_empty() -> frozenset[int]:
     """The statuses whose answer without a body is recorded as one that nothing was billed for."""
-    table = json.loads((files("seedframe") / "data" / "api_errors.json").read_text(encoding="utf-8"))
-    return frozenset(row["status"] for row in table["wordless"] if row["billed"] == "no")
+    rows = data_json("api_errors.json")["wordless"]
+    return frozenset(row["status"] for row in rows if row["billed"] == "no")
 
 
 @cache
 def code_aliases() -> Mapping[str, str]:
     """Codes that gateways and older documents use, and the service's own code for each."""
-    table = json.loads((files("seedframe") / "data" / "api_errors.json").read_text(encoding="utf-8"))
-    return MappingProxyType(table["aliases"])
+    return MappingProxyType(data_json("api_errors.json")["aliases"])
 
 
 def _names(model: Model) -> set[str]:
@@ -484,7 +482,7 @@ def _read(folder: str, value_of: Callable[[Mapping[str, Any]], T]) -> list[T]:
 
 
 def _value(file: str, entry: Traversable, value_of: Callable[[Mapping[str, Any]], T]) -> T:
-    data = json.loads(entry.read_text(encoding="utf-8"))
+    data = read_json(entry)
     try:
         return value_of(data)
     except KeyError as missing:

@@ -6,12 +6,12 @@ Never in here: a check, an error, a limit of one model (those are in its own fil
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
+
+from seedframe.package_data import data_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,5 @@ def limits() -> InputLimits:
 @cache
 def limit_rows() -> Mapping[str, Mapping[str, Any]]:
     """Name → `value`, `unit`, `why`, in the order of the file."""
-    rows: dict[str, dict[str, Any]] = json.loads(
-        (files("seedframe") / "data" / "limits.json").read_text(encoding="utf-8")
-    )
+    rows: Mapping[str, Mapping[str, Any]] = data_json("limits.json")
     return rows

@@ -5,7 +5,6 @@ In: arguments. Out: a command that runs, or one error with its exit code. Never 
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -13,13 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
-from importlib.resources import files
 from typing import Any
 
 import click
 
 from seedframe.cli.common import EXIT_INTERRUPTED, redacted_output, say
 from seedframe.messages import Language
+from seedframe.package_data import data_json
 from seedframe.settings import Settings
 from seedframe.studio import render
 
@@ -107,8 +106,7 @@ def _examples(path: str, language: Language) -> str | None:
 
 @cache
 def _typed() -> Mapping[str, Sequence[str]]:
-    text = (files("seedframe") / "data" / "examples.json").read_text(encoding="utf-8")
-    lines: dict[str, list[str]] = json.loads(text)
+    lines: dict[str, list[str]] = data_json("examples.json")
     renamed = {path.replace("history", "journal", 1): lines[path] for path in lines if path.startswith("history")}
     return lines | {path: [line.replace("history", "journal", 1) for line in old] for path, old in renamed.items()}
 

@@ -12,7 +12,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from seedframe.cli.common import EXIT_USAGE, json_option, run, say
 from seedframe.cli.doctor_command import condition_lines
 from seedframe.front.kept_answers import PREFIX, answers_file, config_file, keep_answers
 from seedframe.messages import Language
+from seedframe.package_data import data_json
 from seedframe.settings import Settings
 from seedframe.stored_settings import store, with_stored
 
@@ -122,8 +122,7 @@ def _no_studio() -> Any:
 
 def _snippets(command: str) -> Iterator[tuple[str, str]]:
     """The name of each host with its command or configuration."""
-    text = (files("seedframe") / "data" / "host_setup.json").read_text(encoding="utf-8")
-    for host in json.loads(text)["hosts"]:
+    for host in data_json("host_setup.json")["hosts"]:
         yield host["title"], _filled(host, command)
 
 

@@ -7,16 +7,15 @@ Never in here: raising or counting errors.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from seedframe.catalog import api_errors
 from seedframe.errors import ApiError, InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
+from seedframe.package_data import data_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +91,4 @@ def _text(error: SeedreamError, language: Language) -> str:
 
 @cache
 def _table() -> dict[str, Any]:
-    return dict(json.loads((files("seedframe") / "data" / "gateway.json").read_text(encoding="utf-8")))
+    return dict(data_json("gateway.json"))

@@ -6,13 +6,12 @@ they come from are in `data/hosts.json`. Never in here: the answer that is given
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from seedframe.mcp_server.progress import Context
+from seedframe.package_data import data_json
 from seedframe.settings import Settings
 
 
@@ -29,8 +28,7 @@ def seconds_to_answer(ctx: Context, settings: Settings) -> float | None:
 
 @cache
 def _table() -> Mapping[str, Any]:
-    text = (files("seedframe") / "data" / "hosts.json").read_text(encoding="utf-8")
-    table: Mapping[str, Any] = json.loads(text)
+    table: Mapping[str, Any] = data_json("hosts.json")
     return table
 
 

@@ -41,7 +41,7 @@ REFERENCE_OUTSIDE = "boards.reference-outside"
 LOOK_SECONDS = 1.0
 PREVIEW_SIDE, PREVIEW_BYTES = 1_568, 300_000
 
-Tell = Callable[[Message], Awaitable[None]]
+Report = Callable[[Message], Awaitable[None]]
 Wider = Callable[[], Awaitable[Settings]]
 """Ask the host for further folders to read from: the settings with them, or the same settings."""
 
@@ -53,12 +53,12 @@ class _Call:
     given: Mapping[str, Any]
     settings: Settings
     language: Language
-    report: Tell
+    report: Report
     wider: Wider
 
 
 async def answer(
-    arguments: Mapping[str, Any], settings: Settings, language: Language, report: Tell, wider: Wider
+    arguments: Mapping[str, Any], settings: Settings, language: Language, report: Report, wider: Wider
 ) -> t.CallToolResult:
     """The result of one call; a SeedreamError says why there is none."""
     board = arguments.get("board")

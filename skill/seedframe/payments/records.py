@@ -356,11 +356,11 @@ class PaymentRecords:
 
     def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
         """What `settle` would do; nothing is changed."""
-        format_money: list[Settlement] = []
+        settled: list[Settlement] = []
         with contextlib.suppress(_Undone), immediate(self._db):
-            format_money.append(self.settle(id, billed=billed, slot=slot))
+            settled.append(self.settle(id, billed=billed, slot=slot))
             raise _Undone
-        return format_money[0]
+        return settled[0]
 
     def take_in(self) -> None:
         """Enter spooled steps: those of this process and of ended ones."""

@@ -39,8 +39,8 @@ class SpooledFacts:
 
     def text(self) -> str:
         """JSON."""
-        format_money = {"seedframe_spool": 1, "id": self.id, "owner": self.owner, "row": self.row, "steps": self.steps}
-        return json.dumps(format_money, default=_plain)
+        content = {"seedframe_spool": 1, "id": self.id, "owner": self.owner, "row": self.row, "steps": self.steps}
+        return json.dumps(content, default=_plain)
 
 
 class Spool:
@@ -155,9 +155,9 @@ def _written(folder: Path, document: SpooledFacts) -> Path:
 
 
 def _read(path: Path) -> SpooledFacts:
-    format_money = json.loads(path.read_text(encoding="utf-8"))
-    steps = [(str(name), _with_money(given)) for name, given in format_money["steps"]]
-    return SpooledFacts(str(format_money["id"]), str(format_money["owner"]), dict(format_money["row"]), steps, path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    steps = [(str(name), _with_money(given)) for name, given in content["steps"]]
+    return SpooledFacts(str(content["id"]), str(content["owner"]), dict(content["row"]), steps, path)
 
 
 def _with_money(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def read_brief(raw: Mapping[str, Any], lexicon: Lexicon) -> Brief:
         setting_lead=_optional(raw.get("setting_lead")),
         details=tuple(map(prompt_words, _several(raw.get("details")))),
         must_keep=tuple(map(prompt_words, _listed(raw.get("must_keep")))),
-        avoid=tuple(_prompt_input(item, lexicon) for item in _listed(raw.get("avoid"))),
+        avoid=tuple(_avoided(item, lexicon) for item in _listed(raw.get("avoid"))),
         references=tuple(_reference(place, item, lexicon) for place, item in enumerate(raw.get("references", ()), 1)),
         text=tuple(reading.lettering(item) for item in raw.get("text", ())),
         edits=tuple(_edit(item) for item in raw.get("edits", ())),
@@ -243,7 +243,7 @@ def _optional(raw: Any) -> BriefWords | None:
     return None if raw is None else prompt_words(raw)
 
 
-def _prompt_input(raw: str | Mapping[str, str], lexicon: Lexicon) -> str | BriefWords:
+def _avoided(raw: str | Mapping[str, str], lexicon: Lexicon) -> str | BriefWords:
     for text in (raw,) if isinstance(raw, str) else raw.values():
         known = avoid_id(text, lexicon)
         if known:

@@ -6,14 +6,13 @@ prompts, a guess by meaning. How languages are told apart is data: prompts/langu
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from seedframe.package_data import folder
+from seedframe.package_data import folder, read_json
 
 _HAN = r"\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HAN_CHAR = re.compile(f"[{_HAN}]")
@@ -106,7 +105,7 @@ def _latin(text: str) -> str:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    data: Mapping[str, Any] = json.loads((folder("prompts") / "languages.json").read_text(encoding="utf-8"))
+    data: Mapping[str, Any] = read_json(folder("prompts") / "languages.json")
     return data
 
 

@@ -5,7 +5,6 @@ In: a word in either language, or a text. Out: the terms meant. Never in here: h
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
 
-from seedframe.package_data import folder
+from seedframe.package_data import folder, read_json
 from seedframe.prompting.language import han, without_quoted
 
 _OBJECTS = {"en_object": ",", "zh_phrase_object": "，"}
@@ -129,7 +128,7 @@ class Lexicon:
 @cache
 def lexicon() -> Lexicon:
     """The packaged lexicon, read at first use."""
-    raw = json.loads((folder("prompts") / "lexicon.json").read_text(encoding="utf-8"))
+    raw = read_json(folder("prompts") / "lexicon.json")
     terms = {entry["id"]: _term(entry) for entry in raw["terms"]}
     unscanned = {_key(word) for word in raw["unscanned"]}
     spelled = [(name, term.id) for term in terms.values() for name in term.names if _key(name) not in unscanned]

@@ -5,7 +5,6 @@ In: a code and values. Out: a `PromptFinding`. Never in here: when a code applie
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,14 +12,14 @@ from functools import cache
 from typing import Any
 
 from seedframe.messages import Message, sentences
-from seedframe.package_data import folder
+from seedframe.package_data import folder, read_json
 from seedframe.prompting.types import PromptFinding, Severity
 
 
 @cache
 def rule_table() -> Mapping[str, Any]:
     """The lint data as in the file."""
-    data: Mapping[str, Any] = json.loads((folder("prompts") / "lint.json").read_text(encoding="utf-8"))
+    data: Mapping[str, Any] = read_json(folder("prompts") / "lint.json")
     return data
 
 

@@ -6,13 +6,12 @@ The words are data: prompts/people.json. Never in here: how many people, who the
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from seedframe.package_data import folder
+from seedframe.package_data import folder, read_json
 from seedframe.prompting.language import han
 
 _TOKEN = re.compile(r"(?<![\w-])([a-zé]+(?:-[a-z]+)*)(?![\w-])(?=(?: ([a-z]+))?)")
@@ -85,5 +84,5 @@ def _forms(word: str) -> Iterator[str]:
 
 @cache
 def _data() -> Mapping[str, Any]:
-    data: Mapping[str, Any] = json.loads((folder("prompts") / "people.json").read_text(encoding="utf-8"))
+    data: Mapping[str, Any] = read_json(folder("prompts") / "people.json")
     return data

@@ -57,13 +57,13 @@ def prompt_input(
     )
 
 
-def style_prompt_of(arguments: PromptInput, offer: Offer) -> StyledPrompt:
+def style_prompt_of(given: PromptInput, offer: Offer) -> StyledPrompt:
     """The words to send and everything noticed, not yet judged. InvalidRequest when the brief is not one.
 
     A realistic person from a call whose pictures Seedance does not trust adds a warning.
     """
-    styled = style(arguments)
-    eligible = offer.model.trust_days is not None and not arguments.references
+    styled = style(given)
+    eligible = offer.model.trust_days is not None and not given.references
     finding = face_trust(styled, eligible=eligible)
     return replace(styled, findings=(*styled.findings, finding)) if finding else styled
 

@@ -6,14 +6,13 @@ and their words are data: prompts/scene.json. Never in here: a wording, what fol
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from seedframe.package_data import folder
+from seedframe.package_data import folder, read_json
 from seedframe.prompting import text_analysis
 from seedframe.prompting.brief import Brief, Subject
 from seedframe.prompting.language import han, quoted, without_quoted
@@ -55,7 +54,7 @@ class SceneContent:
 @cache
 def scene_data() -> Mapping[str, Any]:
     """The data as in the file."""
-    data: Mapping[str, Any] = json.loads((folder("prompts") / "scene.json").read_text(encoding="utf-8"))
+    data: Mapping[str, Any] = read_json(folder("prompts") / "scene.json")
     return data
 
 

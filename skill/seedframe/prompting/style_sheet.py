@@ -5,7 +5,6 @@ In: a sheet's name. Out: the sheet. Never in here: the content of a prompt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
-from seedframe.package_data import folder
+from seedframe.package_data import folder, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def sheet(name: str) -> Sheet:
         raise InvalidRequest(
             Message("styling.no-sheet", got=name, allowed=list(names())), field="sheet", got=name, allowed=list(names())
         )
-    raw = json.loads((folder("prompts") / "styles" / f"{name}.json").read_text(encoding="utf-8"))
+    raw = read_json(folder("prompts") / "styles" / f"{name}.json")
     return Sheet(
         name=name,
         language=raw["language"],

@@ -7,13 +7,11 @@ Never in here: a payment, a network, a picture being read, a decision to stop.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache, cached_property
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +20,7 @@ from seedframe.catalog import Catalog, Price
 from seedframe.confined_files import NoFile, Outside, locate
 from seedframe.errors import SeedreamError
 from seedframe.messages import Message
+from seedframe.package_data import data_json
 from seedframe.service.reference_files import candidate
 from seedframe.service.request import ImageRequest, check
 from seedframe.settings import Settings
@@ -193,9 +192,7 @@ def face_matters(cast: Cast, board: Board, task: FrameTask) -> bool:
 @cache
 def pace() -> Mapping[str, Any]:
     """How long a picture takes, as measured, with source and date."""
-    content: dict[str, Any] = json.loads(
-        (files("seedframe") / "data" / "storyboard" / "pace.json").read_text(encoding="utf-8")
-    )
+    content: Mapping[str, Any] = data_json("storyboard/pace.json")
     return content
 
 

@@ -7,16 +7,15 @@ Never in here: identity sentences, prompts, scenes (a place is where the shot sa
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
 from seedframe.messages import Message
+from seedframe.package_data import data_json
 from seedframe.prompting.language import without_quoted
 from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.types import Board, Character, Element, Shot
@@ -188,9 +187,7 @@ def _english(before: str, after: str) -> Sight | None:
 
 @cache
 def _words(language: str) -> Mapping[str, Any]:
-    file = files("seedframe") / "data" / "storyboard" / "mentions.json"
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    words: Mapping[str, Any] = content[language]
+    words: Mapping[str, Any] = data_json("storyboard/mentions.json")[language]
     return words
 
 

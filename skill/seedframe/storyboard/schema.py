@@ -7,17 +7,16 @@ Never in here: rules a schema cannot express (see `validate`, `handoff`).
 from __future__ import annotations
 
 import difflib
-import json
 import reprlib
 from collections.abc import Iterator
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from seedframe.messages import Message
+from seedframe.package_data import data_json
 from seedframe.storyboard.formats.document import Document, Spot, refusal
 
 FURTHER = 5
@@ -26,8 +25,7 @@ FURTHER = 5
 
 def schema_named(name: str) -> dict[str, Any]:
     """A fresh copy of a published schema: `board` or `manifest`."""
-    file = files("seedframe") / "data" / "storyboard" / f"{name}.schema.json"
-    schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    schema: dict[str, Any] = data_json(f"storyboard/{name}.schema.json")
     return schema
 
 

@@ -6,13 +6,12 @@ Never in here: which words a shot needs.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
+from seedframe.package_data import data_json
 from seedframe.storyboard.types import Text
 
 HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -22,9 +21,7 @@ LANGUAGES = ("zh", "en")
 @cache
 def wording() -> Mapping[str, Any]:
     """The fixed words."""
-    content: dict[str, Any] = json.loads(
-        (files("seedframe") / "data" / "storyboard" / "wording.json").read_text(encoding="utf-8")
-    )
+    content: Mapping[str, Any] = data_json("storyboard/wording.json")
     return content
 
 

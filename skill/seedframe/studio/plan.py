@@ -46,16 +46,16 @@ class CallPlan:
         """
         if self.key is not None:
             return fingerprint_of_key(self.key)
-        prompt_input = self.request.frame
+        wanted = self.request.frame
         body = {**self.calls[0].body, "image": [reference.sha256 for reference in self.references]}
         body = {name: value.strip() if isinstance(value, str) else value for name, value in body.items()}
         body["model"] = self.request.offer.canonical_id
         body.pop("timeout_seconds", None)
         frame = {
-            "ratio": prompt_input.ratio and ratio_text(prompt_input.ratio),
-            "frame": prompt_input.frame and str(prompt_input.frame),
+            "ratio": wanted.ratio and ratio_text(wanted.ratio),
+            "frame": wanted.frame and str(wanted.frame),
         }
-        anchor = [prompt_input.anchor.x, prompt_input.anchor.y]
+        anchor = [wanted.anchor.x, wanted.anchor.y]
         who = {"backend": self.request.offer.backend.name, "calls": len(self.calls), "path": self.calls[0].path}
         if self.emulated:
             who["emulated"] = True

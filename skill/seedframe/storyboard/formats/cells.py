@@ -6,15 +6,14 @@ Never in here: rows, tables, files.
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from seedframe.messages import Message
+from seedframe.package_data import data_json
 
 NAMES = re.compile(r"\s*[,，、;；/&+]\s*|\s+and\s+")
 ROLES = re.compile(rf"{NAMES.pattern}|[和与]")
@@ -55,8 +54,7 @@ class Unreadable(ValueError):
 @cache
 def columns() -> Mapping[str, Any]:
     """The names of `columns.json`."""
-    file = files("seedframe") / "data" / "storyboard" / "columns.json"
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    content: Mapping[str, Any] = data_json("storyboard/columns.json")
     return content
 
 

@@ -123,8 +123,8 @@ class _Pen:
             text = text.rstrip("…")[:-1] + "…" if len(text.rstrip("…")) > 1 else ""
         self.draw.text(at, text, fill=colour, font=font)
 
-    def report(self, key: str) -> str:
-        """A word of the sheet."""
+    def label(self, key: str) -> str:
+        """A label of the sheet in its language."""
         return Message(f"sheet.{key}").text(self.language)
 
 
@@ -133,7 +133,7 @@ def _heading(pen: _Pen, board: Board, results: Sequence[FrameResult]) -> None:
     title = titles.get(pen.language) or next(iter(titles.values()), board.project)
     title = board.project if pen.path is None and HAN.search(title) else title
     done = sum(result.status == "done" for result in results)
-    counts = f"{len(board.shots)} {pen.report('shots')} · {done}/{len(results)} {pen.report('done')} · {board.ratio}"
+    counts = f"{len(board.shots)} {pen.label('shots')} · {done}/{len(results)} {pen.label('done')} · {board.ratio}"
     pen.write((MARGIN, MARGIN - 8), title, 30, INK, 2000)
     pen.write((MARGIN, MARGIN + 32), f"{board.project} · {counts}", 15, SOFT, 2000)
 
@@ -146,7 +146,7 @@ def _picture(
     pen.draw.rectangle(box, fill=WELL)
     if thumbnail is None:
         colour = BAD if result.status in ("failed", "unknown") else SOFT
-        label = pen.report(result.status)
+        label = pen.label(result.status)
         left = max(6, (plan.width - int(pen.font(plan.line).getlength(label))) // 2)
         pen.write((x + left, y + plan.height // 2), label, plan.line, colour, plan.width - 12)
     else:
@@ -164,6 +164,6 @@ def _label(pen: _Pen, at: tuple[int, int], plan: _Plan, task: FrameTask, result:
     x, y = at
     scene, shot = task.shot.split("_")[1:]
     name = f"{scene} {shot} {SUFFIXES[task.role]} v{task.take:02}"
-    size = f"{result.width}×{result.height}" if result.width and result.height else pen.report(result.status)
+    size = f"{result.width}×{result.height}" if result.width and result.height else pen.label(result.status)
     pen.write((x, y), name, plan.line, INK, plan.width)
     pen.write((x, y + plan.line + 2), size, plan.line - 1, MARK if result.picked else SOFT, plan.width)
