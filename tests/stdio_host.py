@@ -13,7 +13,7 @@ from typing import Any
 from children import system
 
 ALLEY = "雨后的江南小巷，一位撑着油纸伞的少女走过青石板路，灯笼的暖光映在积水里，电影感竖幅画面。"
-PATIENCE = 30.0
+PATIENCE = 90.0
 CLIENT = {"name": "black-box", "version": "0"}
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

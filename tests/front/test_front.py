@@ -322,3 +322,23 @@ def test_lists_are_there_within_150_ms_and_within_400_with_both_cores_busy(warm:
             process.wait()
 
     assert (quiet <= 0.150, loaded <= 0.400) == (True, True), (quiet, loaded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": 7, "method": {"a": {}}},
+        {"id": 7, "method": ["tools/list"]},
+        {"id": 7, "method": "tools/list", "params": []},
+        {"method": "initialize", "params": {"protocolVersion": "2025-06-18"}},
+        {"id": {}, "method": "tools/list"},
+    ],
+    ids=["method an object", "method a list", "params a list", "greeting without an id", "id an object"],
+)
+def test_a_message_of_another_shape_ends_nothing(odd: dict[str, Any], warm: dict[str, str], started: Any):
+    host = started("2025-06-18", warm)
+    host.greet()
+    host.write({"jsonrpc": "2.0", **odd})
+
+    assert host.ask("ping")["result"] == {}

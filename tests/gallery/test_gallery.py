@@ -283,7 +283,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield start
     for process in running:
-        process.kill()
+        process.terminate()
         process.communicate()
 
 

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from children import system
 from gatewaying import served
 from seedframe.emulator import InProcess, transport
 
@@ -452,7 +453,9 @@ async def test_health_models_and_metrics_are_told(environ: dict[str, str], servi
 
 def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--port", "0"]
-    with subprocess.Popen(command, env={**environ, "PATH": ""}, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env={**system(), **environ, "PATH": ""}, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         base = "http://" + process.stderr.readline().partition("http://")[2].partition("/")[0]
         answer = httpx.post(f"{base}/v1/images/generations", json={"prompt": "x"}, trust_env=False, timeout=30)
@@ -466,7 +469,7 @@ def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None
 @pytest.mark.slow
 def test_a_gateway_for_other_machines_needs_a_token(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--host", "0.0.0.0"]
-    done = subprocess.run(command, env={**environ, "PATH": ""}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env={**system(), **environ, "PATH": ""}, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 2
     assert "SEEDFRAME_GATEWAY_TOKEN" in done.stderr
