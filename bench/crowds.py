@@ -59,8 +59,8 @@ async def _crowds(report: Report, ground: Ground) -> None:
             wall, ping = Series([run[0] for run in runs]), Series([run[1] for run in runs])
             alone = alone or wall.median
             ratio = wall.median / alone
-            described = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
-            report.line(f"{count} at once", f"{described} · slowest ping meanwhile {ping} ms")
+            figures = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
+            report.line(f"{count} at once", f"{figures} · slowest ping meanwhile {ping} ms")
             if count == 4:
                 report.target("4 calls at once / one call", ratio, 1.2)
                 report.target("slowest ping meanwhile", ping.median, 50, "ms")

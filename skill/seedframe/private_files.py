@@ -25,7 +25,7 @@ def make_private_folder(path: Path) -> Path:
 
 
 def make_private_file(path: Path) -> Path:
-    """The file, made empty where it is missing; an older one is closed to others and keeps its content."""
+    """An empty file where there is none; an older one is closed to others and keeps its content."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | _NO_FOLLOW, PRIVATE_FILE))
     _close_to_others(path, PRIVATE_FILE)
     return path

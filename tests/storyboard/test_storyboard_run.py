@@ -234,7 +234,7 @@ def test_a_folder_without_a_run_says_how_to_begin_one(tmp_path: Path):
     assert "seedframe storyboard run" in str(refused.value)
 
 
-# The record, as many workers see it
+# The book, as many workers see it
 
 
 TASKS = 3

@@ -57,11 +57,11 @@ class _Failure:
         return {**render.error_facts(self.error), "message": self.message, "entry": self.entry}
 
 
-def _say(outcomes: Sequence[Result | _Failure], language: Language) -> None:
-    for one in outcomes:
+def _say(described: Sequence[Result | _Failure], language: Language) -> None:
+    for one in described:
         failed = isinstance(one, _Failure)
         click.echo(one.message if isinstance(one, _Failure) else render.sentence(one, language), err=failed)
-    if not outcomes:
+    if not described:
         click.echo(say("cli_fetch.nothing", language))
 
 

@@ -194,7 +194,7 @@ def _go(
     as_json: bool,
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
-    """Plan, run and report; the exit code says how it ended. `first` runs once nothing can be refused any more."""
+    """Plan, run, tell; the exit code says how it ended. `first` is done once nothing can be refused any more."""
     from seedframe.storyboard.actions import budget_of, check_can_run, done_in, plan_of
     from seedframe.storyboard.folder_links import leftovers
     from seedframe.storyboard.reports import finding_lines, state_lines, total_line
@@ -239,7 +239,7 @@ def _exit_code(state: BoardState) -> int:
 
 
 def _until_interrupted(work: Coroutine[Any, Any, Any], last: str, settings: Settings, *, as_json: bool) -> Any:
-    """Run to the end, or stop on Ctrl-C or SIGTERM after waiting for what has been sent; then print `last`."""
+    """Run to the end, or stop in order on Ctrl-C or SIGTERM: what has been sent is waited for; `last` is said then."""
     try:
         return asyncio.run(_stoppable(work))
     except SeedreamError as error:
@@ -250,7 +250,7 @@ def _until_interrupted(work: Coroutine[Any, Any, Any], last: str, settings: Sett
 
 
 async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:
-    """SIGTERM cancels as SIGINT does: services and containers are stopped with it."""
+    """SIGTERM cancels, as SIGINT does by itself: it is how services and containers are stopped."""
     task = asyncio.current_task()
     assert task is not None
     with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, and threads that are not the main one

@@ -1,7 +1,7 @@
 """What a person or an agent does with a board besides running it: read it, plan it, pick takes, draw its sheet.
 
-In: a path or a text, a board's folder. Out: values for the CLI and the MCP tool, which both call these functions, and
-files in the folder. Never in here: an output format, a payment, how the engine works.
+In: a path or a text, a board's folder. Out: values for the doors, files in the folder. Both doors call the same here.
+Never in here: a door's format, a payment, the engine's inside.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnSheet:
+class Drawn:
     """A sheet on disk."""
 
     sheet: Path
@@ -135,12 +135,12 @@ def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Set
     return meant
 
 
-def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> DrawnSheet:
+def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
     """The contact sheet as it stands now, as a page and as a picture."""
     board, results = board_in(out), results_now(out, database, settings)
     published = publish(board, results, out, language=settings.language)
     picture = publish_picture(board, results, out, language=settings.language)
-    return DrawnSheet(published.sheet, picture, published.manifest)
+    return Drawn(published.sheet, picture, published.manifest)
 
 
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:

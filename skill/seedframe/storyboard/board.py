@@ -209,12 +209,12 @@ def _text(value: Any) -> Text | None:
 
 def _element_json(item: Element) -> dict[str, Any]:
     pictures = [_kept({"path": p.path, "role": p.role, "take": p.take}) for p in item.pictures]
-    fields = {"id": item.id, "name": item.name, "text": item.text, "references": pictures}
+    described = {"id": item.id, "name": item.name, "text": item.text, "references": pictures}
     if isinstance(item, Scene):
-        return _kept({**fields, "left": item.left, "right": item.right, **item.look})
+        return _kept({**described, "left": item.left, "right": item.right, **item.look})
     if isinstance(item, Character):
-        return _kept({**fields, "kind": None if item.kind == "person" else item.kind})
-    return _kept(fields)
+        return _kept({**described, "kind": None if item.kind == "person" else item.kind})
+    return _kept(described)
 
 
 def _shot_json(shot: Shot) -> dict[str, Any]:

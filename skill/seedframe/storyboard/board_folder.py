@@ -52,7 +52,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The two files for the next step: the manifest for programs, the sheet for people."""
+    """The two files for whoever comes next: step 4, and eyes."""
 
     manifest: Path
     sheet: Path
@@ -83,20 +83,20 @@ def board_in(out: Path) -> Board:
 def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, language: Language = "en") -> Published:
     """Write manifest.json and sheet.html of these results, with the picks of the folder."""
     out = out.absolute()
-    completed = _with_sidecars(board, results, out)
+    described = _with_sidecars(board, results, out)
     store = Store(out)
-    manifest = store.write_json(out / MANIFEST_FILE, build_manifest(board, completed))
+    manifest = store.write_json(out / MANIFEST_FILE, build_manifest(board, described))
     pages = render_sheets(
         board,
-        completed,
+        described,
         language=language,
-        thumbnails=lambda keys: thumbnails({key: completed[key] for key in keys if key in completed}, out),
+        thumbnails=lambda keys: thumbnails({key: described[key] for key in keys if key in described}, out),
         pick_command=f"{PICK} {shlex.quote(str(out))}",
-        stale=stale_frames(board, completed, out),
+        stale=stale_frames(board, described, out),
     )
     written = [store.write_text(out / name, page) for name, page in pages]
     for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
-        page.unlink()  # pages of an earlier, longer board
+        page.unlink()  # of a time when the board was longer
     return Published(manifest, written[0])
 
 
@@ -132,7 +132,7 @@ def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) ->
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:
-    """The results of the frames at this moment, from the run's record and the sidecars of finished frames."""
+    """What became of the frames at this moment: the run's book, and the sidecars of what is done."""
     return {frame.task: _of_frame(frame, state.currency) for frame in state.frames}
 
 
@@ -171,13 +171,13 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
     result = FrameResult(frame.task, status, cost=cost, findings=(lost,) if frame.error else ())
     if status != "done" or frame.path is None:
         return result
-    sidecar = _sidecar(frame.path)
-    picture: Mapping[str, Any] = sidecar.get("picture", {})
+    described = _sidecar(frame.path)
+    picture: Mapping[str, Any] = described.get("picture", {})
     known: dict[str, Any] = {
         **{name: picture.get(name) for name in ("width", "height", "bytes", "mime", "sha256")},
-        **{name: sidecar.get(name) for name in ("prompt", "model", "backend")},
-        "negative": sidecar.get("negative_prompt"),
-        "findings": tuple(_noticed(finding) for finding in sidecar.get("findings", ())),
+        **{name: described.get(name) for name in ("prompt", "model", "backend")},
+        "negative": described.get("negative_prompt"),
+        "findings": tuple(_noticed(finding) for finding in described.get("findings", ())),
         "trust": Trust(**picture["trust"]) if picture.get("trust") else None,
     }
     raw = None if frame.raw_path is None else str(frame.raw_path)

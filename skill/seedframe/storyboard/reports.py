@@ -48,7 +48,7 @@ def total_line(plan: BoardPlan, language: Language) -> str:
 
 
 def finding_lines(findings: Iterator[BoardFinding], language: Language) -> Iterator[str]:
-    """The findings in words; shots that share a finding share its line."""
+    """What was noticed, in words; shots that share a finding share its line."""
     places: dict[tuple[str, str, Message], list[str]] = {}
     for finding in findings:
         places.setdefault((finding.severity, finding.code, finding.message), []).append(finding.shot or "")
@@ -105,7 +105,7 @@ def headline(state: BoardState) -> Message:
 
 def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
     """A state small enough for a model: counts, and the frames that are not simply done or waiting."""
-    facts = state.as_json()
+    described = state.as_json()
     notable = [frame for frame in state.frames if frame.state in ("failed", "unknown", "running")]
     done = [frame for frame in state.frames if frame.state == "done"]
     shown = [*notable, *done][:MOST_LINES]
@@ -118,7 +118,7 @@ def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
         }
         for frame in shown
     ]
-    return {**{name: value for name, value in facts.items() if name != "frames"}, "frames": frames}
+    return {**{name: value for name, value in described.items() if name != "frames"}, "frames": frames}
 
 
 def money(cost: Mapping[str, Decimal], *, unpriced: int = 0) -> str:

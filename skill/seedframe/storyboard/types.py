@@ -44,7 +44,7 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Character(Element):
-    """A character. `kind` decides wording and whether the real-face rule of Seedance applies."""
+    """Someone. `kind` decides wording and whether the real-face rule of Seedance applies."""
 
     kind: Literal["person", "animal", "other"] = "person"
 
