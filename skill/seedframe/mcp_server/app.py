@@ -78,7 +78,7 @@ class AppContext:
             return self._studio
 
     async def close(self) -> None:
-        """Wait for paid calls in flight, then close; a cancellation meanwhile does not shorten the wait."""
+        """Wait for paid calls in flight, then let go; being asked to end meanwhile does not cut the wait short."""
         closing = asyncio.ensure_future(self._stack.aclose())
         while not closing.done():
             with contextlib.suppress(asyncio.CancelledError):
