@@ -18,14 +18,15 @@ from seedframe.messages import Message
 from seedframe.storyboard.exchange.project import Filled, Keyframe
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-JPEG_QUALITY = 95
+OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"quality": 95}, "webp": {"lossless": True}}
+"""How a picture is written in a format it did not come in."""
 
 
 def put_all(pairs: Iterable[tuple[Keyframe, Path]], *, replace: bool) -> Filled:
     """Write each picture to its path; StoreError when a picture of ours is not what its record says."""
     written, kept = [], []
     for keyframe, path in pairs:
-        _check(keyframe)
+        check(keyframe.path, keyframe.facts.get("sha256"))
         if path.exists() and not replace:
             kept.append(path)
         else:
@@ -55,19 +56,18 @@ def convert(source: Path, target: Path, format: str) -> None:
         return
     from PIL import Image
 
-    options: dict[str, Any] = {"jpeg": {"quality": JPEG_QUALITY}, "webp": {"lossless": True}}.get(format, {})
+    options = OPTIONS.get(format, {})
     with guarded(source), Image.open(source) as picture:
         whole = picture.convert("RGB") if format == "jpeg" else picture
         whole.save(target, format.upper(), **options)
 
 
-def _check(keyframe: Keyframe) -> None:
-    """Only a picture that lies there with its recorded checksum is handed on."""
-    wanted = keyframe.facts.get("sha256")
+def check(path: Path, sha256: str | None) -> None:
+    """Only a picture that lies there with its recorded checksum is handed on; StoreError for any other."""
     try:
-        with keyframe.path.open("rb") as file:
+        with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        found = None
-    if found is None or (wanted and found != wanted):
-        raise StoreError(Message("exchange.not-verified", path=keyframe.path))
+        found = ""
+    if not found or (sha256 and found != sha256):
+        raise StoreError(Message("exchange.not-verified", path=path))
