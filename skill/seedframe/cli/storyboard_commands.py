@@ -19,6 +19,7 @@ import click
 
 from seedframe.api import in_process_backend
 from seedframe.cli.common import EXIT_PARTIAL, fail, json_option, run, say
+from seedframe.cli.export_command import export_command
 from seedframe.errors import InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
@@ -84,9 +85,9 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
     return (
         _command("status", _status, language, _folder(), _database(language)),
         _command("cancel", _cancel, language, _folder(), _database(language)),
+        export_command(language, _folder(), _database(language)),
         _command("pick", _pick, language, _folder(), choices, _approvals(language), _database(language)),
         _command("sheet", _sheet, language, _folder(), _database(language)),
-        _command("export", _export, language, _folder(), *_exchange(language), _database(language)),
     )
 
 
@@ -111,15 +112,6 @@ def _database(language: Language) -> click.Option:
 def _approvals(language: Language) -> click.Option:
     return click.Option(
         ["--file", "approvals"], type=click.Path(path_type=Path), help=say("sheet.option-approvals", language)
-    )
-
-
-def _exchange(language: Language) -> tuple[click.Option, ...]:
-    into = click.Path(path_type=Path)
-    return (
-        click.Option(["--to"], required=True, metavar="FORMAT", help=say("exchange.option-to", language)),
-        click.Option(["--into"], metavar="PROJECT", type=into, help=say("exchange.option-into", language)),
-        click.Option(["--overwrite"], is_flag=True, help=say("exchange.option-overwrite", language)),
     )
 
 
@@ -359,33 +351,6 @@ def _sheet(settings: Settings, as_json: bool, folder: Path, database: str | None
         return
     click.echo(drawn.sheet)
     click.echo(drawn.picture)
-
-
-@click.pass_obj
-def _export(
-    settings: Settings,
-    as_json: bool,
-    folder: Path,
-    to: str,
-    into: Path | None,
-    overwrite: bool,
-    database: str | None,
-) -> None:
-    from seedframe.storyboard.actions import export
-    from seedframe.storyboard.reports import finding_lines
-
-    with _translate_errors(settings, as_json=as_json):
-        target = into.absolute() if into else None
-        done = export(folder.absolute(), to, target, database=database, settings=settings, over=overwrite)
-    if as_json:
-        click.echo(_json(done.as_json()))
-    else:
-        for line in finding_lines(iter(done.findings), settings.language):
-            click.echo(line, err=True)
-        counts = {name: len(getattr(done, name)) for name in ("written", "kept", "missing")}
-        click.echo(say("exchange.exported", settings.language, tool=to, **counts), err=True)
-        click.echo(done.project)
-    sys.exit(EXIT_PARTIAL if done.missing else 0)
 
 
 def _read(file: Path) -> Board:

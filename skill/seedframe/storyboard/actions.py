@@ -15,10 +15,9 @@ from seedframe.catalog import catalog
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, NotConfigured
 from seedframe.messages import Message
 from seedframe.settings import Money, Settings
-from seedframe.storyboard.board import Board, board_to_json, example
+from seedframe.storyboard.board import Board, example
 from seedframe.storyboard.board_folder import board_in, publish, publish_picture, results_in, results_of
 from seedframe.storyboard.board_plan import BoardPlan, plan_board
-from seedframe.storyboard.exchange.export import Exported, Source, export_board, tool_named
 from seedframe.storyboard.folder_links import check_folder
 from seedframe.storyboard.frames import FrameResult
 from seedframe.storyboard.picks import changed_picks, picks_meant, read_picks, write_picks
@@ -26,7 +25,6 @@ from seedframe.storyboard.reports import money
 from seedframe.storyboard.run.origin import state_by_files
 from seedframe.storyboard.run.run import board_state, check_backend, check_budget
 
-EXPORTS = "exports"
 EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
@@ -143,21 +141,6 @@ def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
     published = publish(board, results, out, language=settings.language)
     picture = publish_picture(board, results, out, language=settings.language)
     return Drawn(published.sheet, picture, published.manifest)
-
-
-def export(
-    out: Path, to: str, into: Path | None, *, database: str | None, settings: Settings, over: bool = False
-) -> Exported:
-    """Give another tool the board's pictures: into its project `into`, else as a new one in the folder's `exports`."""
-    tool = tool_named(to)
-    board, results = board_in(out), results_now(out, database, settings)
-    prompts = {
-        frame.task.shot: frame.prompt
-        for frame in plan_of(board, settings, out).frames
-        if frame.task.role == "first" and frame.task.take == 1 and frame.prompt
-    }
-    source = Source(board, board_to_json(board), results, read_picks(out), out, prompts)
-    return export_board(source, tool, into or out / EXPORTS / tool.name, over=over)
 
 
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:

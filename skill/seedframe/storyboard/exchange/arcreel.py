@@ -147,7 +147,7 @@ def _shot(shot_id: str, item: Mapping[str, Any], names: Mapping[str, str]) -> di
         props=_ids(item.get("props")),
         products=_ids(item.get("products_in_shot")),
         action=words(prompt.get("scene")) or words(item.get("image_prompt")),
-        shot_size=_shot_size(framing.get("shot_type")),
+        **_framing(words(framing.get("shot_type"))),
         lighting=[light] if light else [],
         mood=words(framing.get("ambiance"))[:200],
         motion=_motion(video) or words(item.get("video_prompt")),
@@ -161,9 +161,15 @@ def _ids(named: Any) -> list[str]:
     return list(dict.fromkeys(shown_id(words(name)) for name in listed(named) if words(name)))
 
 
-def _shot_size(written: Any) -> str | None:
+def _framing(written: str) -> dict[str, str]:
+    """A shot type is a size or an angle of ours; an unknown one is taken as a size, in its own words."""
+    angle = vocabulary("arcreel")["camera_angles"].get(written)
+    return {"camera_angle": angle} if angle else known(shot_size=_sizes().get(written, written[:200]))
+
+
+def _sizes() -> Mapping[str, str]:
     sizes: Mapping[str, str] = vocabulary("arcreel")["shot_sizes"]
-    return sizes.get(words(written), words(written)[:200]) or None
+    return sizes
 
 
 def _motion(video: Mapping[str, Any]) -> str:
@@ -264,7 +270,7 @@ def _their_scene(index: int, shot: Shot, board: Board) -> dict[str, Any]:
         "image_prompt": {
             "scene": _said(shot.action) or _said(shot.brief.get("subject")),
             "composition": {
-                "shot_type": _their_size(shot.brief.get("shot_size")),
+                "shot_type": _shot_type(shot.brief),
                 "lighting": ", ".join(light),
                 "ambiance": str(shot.brief.get("mood", "")),
             },
@@ -276,10 +282,11 @@ def _their_scene(index: int, shot: Shot, board: Board) -> dict[str, Any]:
     }
 
 
-def _their_size(size: Any) -> str:
+def _shot_type(brief: Mapping[str, Any]) -> str:
     """The nearest of ArcReel's shot types; a medium shot, its own default, for anything else."""
-    sizes: Mapping[str, str] = vocabulary("arcreel")["shot_sizes"]
-    return next((theirs for theirs, ours in sizes.items() if ours == size), "Medium Shot")
+    types = {**_sizes(), **vocabulary("arcreel")["camera_angles"]}
+    said = (brief.get("shot_size"), brief.get("camera_angle"))
+    return next((theirs for theirs, ours in types.items() if ours in said), "Medium Shot")
 
 
 def _their_motion(motion: str) -> dict[str, str]:

@@ -15,8 +15,8 @@ from seedframe.storyboard.exchange.project import known, vocabulary
 from seedframe.storyboard.findings import BoardFinding
 
 ELEMENTS = ("characters", "products", "scenes", "props")
-ALWAYS = ("schema", "shots", "id")
-"""What every format has in its own way."""
+ALWAYS = ("schema", "shots", "id", "seedance")
+"""What every format has in its own way, or what belongs to the video step."""
 
 
 def left_in_file(tool: str, items: Iterable[Mapping[str, Any]]) -> tuple[BoardFinding, ...]:
