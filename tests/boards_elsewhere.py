@@ -49,7 +49,7 @@ def finished(source: Path, out: Path, *, without: tuple[str, ...] = ()) -> Board
 
 def _drawn(key: str, out: Path) -> FrameResult:
     path = out / f"x_{key}_72x128.jpg"
-    Image.new("RGB", (72, 128), (len(key) * 7 % 256, 80, 120)).save(path, "JPEG")
+    Image.new("RGB", (72, 128), (int(hashlib.sha256(key.encode()).hexdigest()[:2], 16), 80, 120)).save(path, "JPEG")
     content = path.read_bytes()
     return FrameResult(
         key,

@@ -38,6 +38,16 @@ RECEIVES = {"arcreel": "scripts/episode_1.json", "openmontage": "artifacts/asset
 """The file of a format that names pictures; the others know them by their place."""
 
 
+ODD = """
+project: odd
+shots:
+  - {id: E01_SC01_SH010, action: 一座石桥}
+  - {id: E01_SC01_SH015, action: 一条小船}
+  - {id: E01_SC03_SH020, action: 一盏灯}
+"""
+"""Numbers that are not those a new project gives."""
+
+
 class Shell:
     def __init__(self, environ: dict[str, str]) -> None:
         self.environ = environ
@@ -181,6 +191,18 @@ def test_a_board_becomes_a_new_project_that_reads_back_as_the_same_board(shell: 
     assert comparable(tool, board_to_json(new)) == comparable(tool, board_to_json(old))
 
 
+def test_a_new_project_gets_each_picture_for_its_own_shot_also_the_second_time(shell: Shell, tmp_path: Path):
+    (tmp_path / "odd.yaml").write_text(ODD, encoding="utf-8")
+    finished(tmp_path / "odd.yaml", tmp_path / "out")
+    shell("export", tmp_path / "out", "--to", "arcreel")
+    first = files(tmp_path / "out" / "exports" / "arcreel")
+    again = shell("export", tmp_path / "out", "--to", "arcreel", "--overwrite", "--json")
+
+    assert again.exit_code == 0, again.stderr
+    assert files(tmp_path / "out" / "exports" / "arcreel") == first
+    assert len({content for name, content in first.items() if name.endswith(".png")}) == 3
+
+
 def test_what_a_format_has_no_place_for_is_said(shell: Shell, tmp_path: Path):
     finished(project("arcreel", tmp_path), tmp_path / "out")
     found = json.loads(shell("export", tmp_path / "out", "--to", "vimax", "--json").stdout)["findings"]
@@ -243,7 +265,7 @@ def test_nothing_is_written_through_a_link(shell: Shell, tmp_path: Path):
     ("to", "into", "said"),
     [
         ("vimax", "full", "holds something, but no project of vimax"),
-        ("arcreel", "other", "has none of this board's shots"),
+        ("arcreel", "other", "it is not the one this board came from"),
         ("movie", "full", "No export is called 'movie'"),
     ],
 )

@@ -15,12 +15,15 @@ from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
 from seedframe.storyboard.exchange import TOOLS, Project, ToolFormat
 from seedframe.storyboard.exchange.losses import left_out
-from seedframe.storyboard.exchange.project import Filling, Keyframe, NewProject
+from seedframe.storyboard.exchange.project import Filling, Keyframe, NewProject, plain_json, table, write_json
 from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.frames import FrameResult
 from seedframe.storyboard.handoff.manifest import chosen
 from seedframe.storyboard.names import frame_slot
 from seedframe.storyboard.types import Board
+
+SHOTS_FILE = ".seedframe-shots.json"
+"""In a project that an export has written: what each of its shots is called in the board."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ def export_board(source: Source, tool: ToolFormat, into: Path, *, over: bool = F
     """
     keyframes, missing = _keyframes(source)
     found = tool.find(into) if into.exists() else None
-    project = tool.read(found) if found else None
+    project = _ours(tool.read(found)) if found else None
     findings: tuple[BoardFinding, ...] = ()
     if project is None:
         if into.is_file() or (into.is_dir() and any(into.iterdir())):
@@ -69,11 +72,11 @@ def export_board(source: Source, tool: ToolFormat, into: Path, *, over: bool = F
             )
         project = _new(source, tool, into)
         findings = left_out(tool.name, source.data)
-    elif not {shot.id for shot in project.shots} & keyframes.keys():
+    elif strange := [shot.id for shot in source.board.shots if shot.id not in {one.id for one in project.shots}]:
         raise InvalidRequest(
-            Message("exchange.other-board", folder=into, tool=tool.name),
+            Message("exchange.other-board", folder=into, tool=tool.name, shots=", ".join(strange[:5])),
             field="into",
-            got=str(into),
+            got=strange[:10],
             allowed=[shot.id for shot in project.shots][:10],
         )
     filled = tool.fill(project, Filling(keyframes, over))
@@ -95,7 +98,14 @@ def _new(source: Source, tool: ToolFormat, into: Path) -> Project:
         why = error.strerror or type(error).__name__
         raise StoreError(Message("store.cannot-write", path=into, why=why)) from error
     pairs = zip(project.shots, source.board.shots, strict=True)
-    return replace(project, shots=tuple(replace(theirs, id=shot.id) for theirs, shot in pairs))
+    write_json(project.folder / SHOTS_FILE, {theirs.theirs: shot.id for theirs, shot in pairs})
+    return _ours(project)
+
+
+def _ours(project: Project) -> Project:
+    """A project that was written from a board keeps the board's ids; in any other a shot's own number gives its id."""
+    named = table(plain_json(project.folder / SHOTS_FILE))
+    return replace(project, shots=tuple(replace(one, id=named.get(one.theirs, one.id)) for one in project.shots))
 
 
 def _keyframes(source: Source) -> tuple[dict[str, Sequence[Keyframe]], tuple[str, ...]]:
