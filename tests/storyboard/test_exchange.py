@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from mcp import Client
 from PIL import Image
 
 from boards_elsewhere import CASES, files, finished, project
 from seedframe.cli import program
+from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
 from seedframe.storyboard.board import board_to_json, read_board
+from seedframe.studio.pipeline import Studio
 
 TOOLS = ("arcreel", "drama-skills", "openmontage", "vimax")
 PLACES = {
@@ -307,6 +312,19 @@ def test_a_script_for_reference_videos_has_no_storyboard(shell: Shell, tmp_path:
     path.write_text('{"title": "x", "video_units": [{"unit_id": "E1U01"}]}')
 
     assert "reference videos, which have no storyboard pictures" in shell("plan", path).stderr
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("file", ["characters.json", "shots/0/shot_description.json"])
+async def test_a_host_plans_a_project_by_the_path_of_a_file_in_it(
+    open_studio: Callable[..., AbstractAsyncContextManager[Studio]], tmp_path: Path, file: str
+):
+    home = project("vimax", tmp_path)
+    async with Client(build_server(open_studio, "en")) as client:
+        result = await client.call_tool("run_storyboard", {"action": "plan", "board": str(home / file)})
+
+    assert not result.is_error
+    assert result.content[0].text.startswith("3 shots, 4 frames in 2 waves")
 
 
 def test_who_arrives_in_the_last_frame_is_not_in_the_first(shell: Shell, environ: dict[str, str]):
