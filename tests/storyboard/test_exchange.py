@@ -307,6 +307,15 @@ def test_a_broken_project_is_refused_with_its_file(
     assert (done.exit_code, said in done.stderr) == (2, True), done.stderr
 
 
+def test_a_folder_of_several_episodes_asks_which(shell: Shell, tmp_path: Path):
+    home = project("arcreel", tmp_path)
+    script = home / "scripts" / "episode_1.json"
+    script.with_name("episode_2.json").write_bytes(script.read_bytes())
+    done = shell("plan", home)
+
+    assert (done.exit_code, "give the file of the board" in done.stderr) == (2, True)
+
+
 def test_a_script_for_reference_videos_has_no_storyboard(shell: Shell, tmp_path: Path):
     path = tmp_path / "episode_1.json"
     path.write_text('{"title": "x", "video_units": [{"unit_id": "E1U01"}]}')

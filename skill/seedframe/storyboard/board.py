@@ -17,7 +17,7 @@ from typing import Any
 
 from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
-from seedframe.storyboard.exchange import project_at
+from seedframe.storyboard.exchange import TOOLS, project_at
 from seedframe.storyboard.formats import is_workbook, read_document, read_workbook
 from seedframe.storyboard.formats.document import Document, Place, refusal
 from seedframe.storyboard.mentions import bind_named
@@ -85,6 +85,8 @@ def board_to_json(board: Board) -> dict[str, Any]:
 
 
 def _document(path: Path, text: str | None) -> Document:
+    if text is None and path.is_dir():
+        raise refusal(path.name, Place(1, 1), Message("exchange.no-project"), got=str(path), allowed=sorted(TOOLS))
     if text is None and is_workbook(path.name):
         return read_workbook(path.read_bytes(), path.name)
     text = _decoded(path.read_bytes(), path.name) if text is None else text
