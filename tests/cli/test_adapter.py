@@ -105,6 +105,7 @@ def test_a_job_gets_its_picture_in_the_staging_folder_under_its_own_format(tool:
     assert tool.posts == 1
 
 
+@pytest.mark.slow
 def test_every_target_of_a_job_gets_a_picture_in_its_order(tool: Tool):
     targets = [f"production/{name}" for name in ("a.png", "b.jpg", "c.webp")]
     answer = json.loads(tool.run(tool.job(outputs=targets)).stdout)
@@ -163,7 +164,7 @@ def test_collect_of_a_payment_nobody_made_is_refused(tool: Tool):
             ["output-image-sensitive"],
             {"category": "invalid_request", "code": "OutputImageSensitiveContentDetected", "http_status": 400},
         ),
-        (["api-key-missing"], {"category": "authentication", "http_status": 401}),
+        (["key-unknown"], {"category": "authentication", "http_status": 401}),
     ],
     indirect=["tool"],
 )
@@ -210,7 +211,7 @@ def test_without_a_key_the_error_says_configuration(tool: Tool):
         {"outputs": []},
         {"outputs": ["a.mp4"]},
         {"prompt": ""},
-        {"parameters": []},
+        {"parameters": ["9:16"]},
         {"reference_bindings": [{"order": 1}]},
     ],
     ids=str,
