@@ -98,6 +98,19 @@ def test_a_file_of_the_project_stands_for_the_whole(tool: str, file: str):
     assert board_to_json(read_board(CASES / tool / file)) == board_to_json(read_board(CASES / tool))
 
 
+def test_a_film_of_several_scenes_keeps_them_apart(tmp_path: Path):
+    home = project("vimax", tmp_path)
+    for number, scene in ((0, 0), (1, 1), (2, 1)):
+        (home / f"scene_{scene}" / "shots").mkdir(parents=True, exist_ok=True)
+        (home / "shots" / str(number)).rename(home / f"scene_{scene}" / "shots" / str(number))
+    whole = read_board(home)
+
+    assert [shot.id for shot in whole.shots] == ["E01_SC01_SH010", "E01_SC02_SH020", "E01_SC02_SH030"]
+    assert [shot.prev for shot in whole.shots] == [None, None, None], "a camera does not reach into another scene"
+    named = read_board(home / "scene_1" / "shots" / "1" / "shot_description.json")
+    assert board_to_json(named) == board_to_json(whole)
+
+
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_plan_of_the_project_is_ready_to_run(shell: Shell, tool: str, environ: dict[str, str]):
     home = project(tool, Path(environ["SEEDFRAME_OUTPUT_DIR"]))

@@ -69,7 +69,9 @@ def read(path: Path) -> Project:
     for match, fields, prompt in entries:
         if not prompt:
             raise broken(path, "drama-prompt", shot=match["id"])
-        bound = [_prop(found) for found in REFERENCE.finditer(fields.get("输入参考图", ""))]
+        own = vocabulary("drama-skills")["own_frames"]
+        given = REFERENCE.finditer(fields.get("输入参考图", ""))
+        bound = [_prop(found) for found in given if found["use"] not in own]
         props |= {prop["id"]: prop for prop in bound}
         shots.append(_shot(match, fields, prompt, [prop["id"] for prop in bound], motions.get(match["id"])))
         theirs.append(TheirShot(shots[-1]["id"], match["id"], path.name))
