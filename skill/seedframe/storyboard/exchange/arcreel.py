@@ -85,7 +85,7 @@ def fill(project: Project, filling: Filling) -> Filled:
         for keyframe in filling.keyframes.get(shot.id, ())
         if keyframe.role in files
     ]
-    filled = put_all(pairs, replace=filling.replace)
+    filled = put_all(pairs, project.folder, replace=filling.replace)
     script = table(plain_json(project.source))
     before = json.dumps(script)
     _note(script, {path.relative_to(project.folder).as_posix() for path in filled.written})

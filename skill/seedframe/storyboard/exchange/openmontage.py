@@ -84,7 +84,8 @@ def fill(project: Project, filling: Filling) -> Filled:
         for keyframe in filling.keyframes.get(shot.id, ())
         if keyframe.role in names
     ]
-    filled = put_all([(keyframe, project.folder / path) for _, keyframe, path in chosen], replace=filling.replace)
+    pairs = [(keyframe, project.folder / path) for _, keyframe, path in chosen]
+    filled = put_all(pairs, project.folder, replace=filling.replace)
     written = {path.relative_to(project.folder).as_posix() for path in filled.written}
     assets = [_asset(shot, keyframe, path) for shot, keyframe, path in chosen if path in written]
     if not assets:

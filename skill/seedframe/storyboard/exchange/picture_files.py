@@ -22,10 +22,11 @@ OPTIONS: dict[str, dict[str, Any]] = {"jpeg": {"quality": 95}, "webp": {"lossles
 """How a picture is written in a format it did not come in."""
 
 
-def put_all(pairs: Iterable[tuple[Keyframe, Path]], *, replace: bool) -> Filled:
-    """Write each picture to its path; StoreError when a picture of ours is not what its record says."""
+def put_all(pairs: Iterable[tuple[Keyframe, Path]], folder: Path, *, replace: bool) -> Filled:
+    """Write each picture to its path in the folder; StoreError when a picture of ours is not what its record says."""
     written, kept = [], []
     for keyframe, path in pairs:
+        _refuse_links(path, folder)
         check(keyframe.path, keyframe.facts.get("sha256"))
         if path.exists() and not replace:
             kept.append(path)
@@ -37,8 +38,6 @@ def put_all(pairs: Iterable[tuple[Keyframe, Path]], *, replace: bool) -> Filled:
 
 def put(source: Path, path: Path) -> None:
     """A copy of a picture under another name, converted where the name says another format."""
-    if path.is_symlink() or path.parent.is_symlink():
-        raise StoreError(Message("exchange.is-link", path=path))
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +59,13 @@ def convert(source: Path, target: Path, format: str) -> None:
     with guarded(source), Image.open(source) as picture:
         whole = picture.convert("RGB") if format == "jpeg" else picture
         whole.save(target, format.upper(), **options)
+
+
+def _refuse_links(path: Path, folder: Path) -> None:
+    """A link inside a project may lead anywhere, so nothing is written through one; the folder itself may be one."""
+    inner = path.relative_to(folder)
+    if any((folder / part).is_symlink() for part in (inner, *inner.parents[:-1])):
+        raise StoreError(Message("exchange.is-link", path=path))
 
 
 def check(path: Path, sha256: str | None) -> None:

@@ -88,7 +88,7 @@ def fill(project: Project, filling: Filling) -> Filled:
         for keyframe in filling.keyframes.get(shot.id, ())
         if keyframe.role in names
     ]
-    return put_all(pairs, replace=filling.replace)
+    return put_all(pairs, project.folder, replace=filling.replace)
 
 
 def write(new: NewProject) -> Path:
