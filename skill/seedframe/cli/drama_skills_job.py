@@ -131,13 +131,13 @@ def public_error(error: SeedreamError, job: Mapping[str, Any]) -> dict[str, Any]
     category = next((name for kind, name in CATEGORIES if isinstance(error, kind)), "provider_response")
     if status is not None:
         category = "server" if status >= SERVER_ERROR else BY_STATUS.get(status, "provider_response")
-    code = str(error.facts.get("code") or type(error).__name__)
+    code, request_id = (str(error.facts.get(name) or "") for name in ("code", "request_id"))
     found = {
         "provider": str(job.get("adapter", "seedframe")),
         "category": category,
         "code": code if TOKEN.fullmatch(code) else type(error).__name__,
         "http_status": status,
-        "request_id": error.facts.get("request_id"),
+        "request_id": request_id if TOKEN.fullmatch(request_id) else None,
         "retryable": isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.retry),
     }
     return {name: value for name, value in found.items() if value is not None}
