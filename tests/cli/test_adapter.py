@@ -91,6 +91,12 @@ def tool(environ: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
         yield Tool({**environ, "SEEDFRAME_EMULATOR_BASE": base, "SEEDFRAME_INPUT_ROOTS": ""}, tmp_path, service)
 
 
+@pytest.fixture
+def alone(environ: dict[str, str], tmp_path: Path) -> Tool:
+    """With no service at all: whatever is sent fails."""
+    return Tool({**environ, "SEEDFRAME_EMULATOR_BASE": "http://127.0.0.1:9"}, tmp_path, Starlette())
+
+
 def test_a_job_gets_its_picture_in_the_staging_folder_under_its_own_format(tool: Tool):
     done = tool.run(tool.job())
 
@@ -118,6 +124,7 @@ def test_every_target_of_a_job_gets_a_picture_in_its_order(tool: Tool):
     assert formats == ["PNG", "JPEG", "WEBP"]
 
 
+@pytest.mark.slow
 def test_the_confirmed_prompt_is_sent_as_it_is_and_each_reference_with_what_it_may_decide(tool: Tool):
     done = tool.run(tool.job(reference_bindings=[BOUND], references=[BOUND["path"]]))
     assert done.exit_code == 0, done.stderr
@@ -143,6 +150,7 @@ def test_collect_gives_a_paid_picture_again_and_pays_nothing(tool: Tool):
     assert tool.posts == 1
 
 
+@pytest.mark.slow
 def test_collect_of_a_picture_that_was_changed_since_is_an_error(tool: Tool, tmp_path: Path):
     first = json.loads(tool.run(tool.job()).stdout)
     for path in (tmp_path / "pictures").rglob("*.jpg"):
@@ -216,6 +224,6 @@ def test_without_a_key_the_error_says_configuration(tool: Tool):
     ],
     ids=str,
 )
-def test_what_is_no_image_job_is_refused_before_anything_is_sent(tool: Tool, job: Any):
-    done = tool.run(tool.job(**job) if isinstance(job, dict) and job else job)
-    assert (done.exit_code, json.loads(done.stdout)["error"]["category"], tool.posts) == (2, "invalid_request", 0)
+def test_what_is_no_image_job_is_refused_before_anything_is_sent(alone: Tool, job: Any):
+    done = alone.run(alone.job(**job) if isinstance(job, dict) and job else job)
+    assert (done.exit_code, json.loads(done.stdout)["error"]["category"]) == (2, "invalid_request")

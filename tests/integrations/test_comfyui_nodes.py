@@ -106,6 +106,7 @@ def test_pictures_come_as_one_batch_of_rgb_with_their_paths(nodes: ModuleType, h
     assert pixels == b"".join(rgb(file) for file in files)
 
 
+@pytest.mark.slow
 def test_an_edit_takes_the_batches_it_is_given(nodes: ModuleType, home: Path):
     node = without_torch(nodes.NODE_CLASS_MAPPINGS["SeedframeEdit"])
     picture = (bytes([200, 30, 30]) * 600 * 400, (1, 400, 600, 3))
