@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".cache" / "pipelines"
 FETCH_SECONDS = 180
+INSTALL_SECONDS = 400
+PACKAGES = ("pydantic>=2", "httpx", "sqlalchemy>=2", "volcengine-python-sdk[ark]")
 
 
 def checkout(repository: str) -> Path:
@@ -33,6 +36,27 @@ def _fetch(address: str, place: Path) -> None:
     except (OSError, subprocess.SubprocessError):
         pytest.skip(f"{address} cannot be fetched from here")
     part.rename(place)
+
+
+def newer_python() -> Path:
+    """An interpreter of Python 3.12, which ArcReel needs, with the packages its models and its Ark client import."""
+    home = HOME / "python312"
+    found = home / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    ready = home / "ready"
+    HOME.mkdir(parents=True, exist_ok=True)
+    with FileLock(HOME / "python.lock"):
+        if not ready.exists():
+            commands = (
+                ["uv", "venv", "--quiet", "--clear", "--python", "3.12", str(home)],
+                ["uv", "pip", "install", "--quiet", "--python", str(found), *PACKAGES],
+            )
+            try:
+                for command in commands:
+                    subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_SECONDS)
+            except (OSError, subprocess.SubprocessError):
+                pytest.skip("Python 3.12 with ArcReel's packages cannot be had here")
+            ready.touch()
+    return found
 
 
 def typescript_runner() -> Path:

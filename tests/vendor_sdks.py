@@ -11,7 +11,7 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".cache" / "strangers"
-PACKAGES = ("volcengine-python-sdk[ark]", "arkruntime", "byteplus-python-sdk-v2", "openai", "sqlalchemy")
+PACKAGES = ("volcengine-python-sdk[ark]", "arkruntime", "byteplus-python-sdk-v2", "openai")
 
 
 def interpreter() -> Path:

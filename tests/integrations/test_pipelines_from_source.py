@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from PIL import Image
 
 from boards_elsewhere import finished, project
-from pipelines import ROOT, checkout, typescript_runner
+from pipelines import ROOT, checkout, newer_python, typescript_runner
 from seedframe.emulator import emulator, running
 from seedframe.storyboard.exchange import TOOLS, project_at
 from seedframe.storyboard.exchange.project import Filling, Keyframe, NewProject
@@ -53,9 +53,8 @@ def size(path: str | Path) -> tuple[int, int]:
         return picture.size
 
 
-def test_arcreels_own_backend_makes_its_pictures_through_the_gateway(
-    python: Path, environ: dict[str, str], tmp_path: Path
-):
+def test_arcreels_own_backend_makes_its_pictures_through_the_gateway(environ: dict[str, str], tmp_path: Path):
+    python = newer_python()
     source = checkout("ArcReel/ArcReel")
     app = emulator(profile="ark", paint="instant", keys=["test-key"])
     with running(app) as service, gateway(environ, service) as base:
@@ -111,9 +110,11 @@ print(json.dumps("valid"))
 """
 
 
-def validated(source: Path, packages: str, module: str, model: str, file: Path) -> Any:
+def validated(
+    source: Path, packages: str, module: str, model: str, file: Path, python: str | Path = sys.executable
+) -> Any:
     """What their own pydantic model says of a file."""
-    return told(sys.executable, "-c", MODEL, source, packages, module, model, file)
+    return told(python, "-c", MODEL, source, packages, module, model, file)
 
 
 @pytest.mark.parametrize("made", ["filled", "anew"])
@@ -123,7 +124,7 @@ def test_arcreels_own_model_accepts_the_script(tmp_path: Path, made: str):
         script = filled("arcreel", project("arcreel", tmp_path), tmp_path)
     else:
         script = anew("arcreel", "vimax", tmp_path)
-    assert validated(source, "lib", "lib.script_models", "DramaEpisodeScript", script) == "valid"
+    assert validated(source, "lib", "lib.script_models", "DramaEpisodeScript", script, newer_python()) == "valid"
 
 
 def test_vimaxs_own_models_accept_a_new_project(tmp_path: Path):
