@@ -31,6 +31,7 @@ MODULES = (
     "local_commands",
     "gallery_command",
     "gateway_command",
+    "adapter_commands",
     "setup_commands",
 )
 _COMPLETING = "_SEEDFRAME_COMPLETE"

@@ -19,6 +19,7 @@ import click
 
 from seedframe.api import in_process_backend
 from seedframe.cli.common import EXIT_PARTIAL, fail, json_option, run, say
+from seedframe.cli.export_command import export_command
 from seedframe.errors import InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
@@ -84,6 +85,7 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
     return (
         _command("status", _status, language, _folder(), _database(language)),
         _command("cancel", _cancel, language, _folder(), _database(language)),
+        export_command(language, _folder(), _database(language)),
         _command("pick", _pick, language, _folder(), choices, _approvals(language), _database(language)),
         _command("sheet", _sheet, language, _folder(), _database(language)),
     )

@@ -1,6 +1,7 @@
 """A board file becomes a Board, or an error that names file, line and column.
 
-In: a path or a text (JSON, YAML 1.2, Markdown, CSV, xlsx, Fountain, numbered sentences).
+In: a path or a text (JSON, YAML 1.2, Markdown, CSV, xlsx, Fountain, numbered sentences), or a project of another tool
+(`exchange/`).
 Out: a checked, frozen `Board`; back again as JSON.
 Never in here: prompts, prices, requests, whether a reference picture exists.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 from seedframe.geometry import Size, ratio_text
 from seedframe.messages import Message
+from seedframe.storyboard.exchange import TOOLS, project_at
 from seedframe.storyboard.formats import is_workbook, read_document, read_workbook
 from seedframe.storyboard.formats.document import Document, Place, refusal
 from seedframe.storyboard.mentions import bind_named
@@ -38,14 +40,11 @@ def read_board(path: Path | str, *, text: str | None = None) -> Board:
     FileNotFoundError and other OSErrors pass through.
     """
     path = Path(path)
-    if text is None and is_workbook(path.name):
-        document = read_workbook(path.read_bytes(), path.name)
-    else:
-        text = _decoded(path.read_bytes(), path.name) if text is None else text
-        document = read_document(text.removeprefix("\ufeff"), path.name)
+    theirs = project_at(path) if text is None else None
+    document = theirs.document() if theirs else _document(path, text)
     check_schema("board", document)
     validate_references(document)
-    return bind_named(_board(document, str(path.parent)))
+    return bind_named(_board(document, str(theirs.folder if theirs else path.parent)))
 
 
 def board_schema() -> dict[str, Any]:
@@ -83,6 +82,15 @@ def board_to_json(board: Board) -> dict[str, Any]:
     }
     copied: dict[str, Any] = json.loads(json.dumps(_kept(whole)))
     return copied
+
+
+def _document(path: Path, text: str | None) -> Document:
+    if text is None and path.is_dir():
+        raise refusal(path.name, Place(1, 1), Message("exchange.no-project"), got=str(path), allowed=sorted(TOOLS))
+    if text is None and is_workbook(path.name):
+        return read_workbook(path.read_bytes(), path.name)
+    text = _decoded(path.read_bytes(), path.name) if text is None else text
+    return read_document(text.removeprefix("\ufeff"), path.name)
 
 
 def _decoded(content: bytes, name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from seedframe.storyboard.briefs import brief_of
 from seedframe.storyboard.continuity import Cast, ShotReference, references
+from seedframe.storyboard.mentions import with_arrivals
 from seedframe.storyboard.names import frame_key
 from seedframe.storyboard.types import Board, Role, Shot
 from seedframe.studio.types import Trust
@@ -85,6 +86,9 @@ def frames_of(board: Board, picks: Mapping[str, str] = NO_PICKS) -> tuple[FrameT
 
 
 def _takes(board: Board, cast: Cast, shot: Shot, role: Role, picks: Mapping[str, str]) -> Iterator[FrameTask]:
+    if role == "last":
+        elements = {"characters": board.characters, "products": board.products, "props": board.props}
+        shot = with_arrivals(shot, elements)
     inputs = tuple(_located(board, item) for item in references(cast, shot, role, picks))
     brief = brief_of(board, cast, shot, role, inputs)
     seed = board.seed if shot.seed is None else shot.seed

@@ -191,8 +191,33 @@ def _words(language: str) -> Mapping[str, Any]:
     return words
 
 
+def with_arrivals(shot: Shot, elements: Mapping[str, Sequence[Element]]) -> Shot:
+    """The shot as its last frame shows it: with everybody who is named as seen in the last frame's words alone."""
+    named = _bound(replace(shot, brief={}, frames=("last",)), {kind: names_of(elements[kind]) for kind in KINDS}, [])
+    return replace(shot, characters=named.characters, products=named.products, props=named.props)
+
+
 def _bound(shot: Shot, names: Mapping[str, Sequence[Name]], found: list[BoardFinding]) -> Shot:
-    texts = [text for part in (shot.brief, shot.last) for text in _texts(part)]
+    both = "first" in shot.frames and bool(shot.last)
+    parts = (shot.brief,) if both else (shot.brief, shot.last)
+    bound = _listed(shot, [text for part in parts for text in _texts(part)], names, found)
+    if both:
+        late: list[BoardFinding] = []
+        _listed(bound, list(_texts(shot.last)), names, late)
+        found += [replace(each, message=_late(each.message)) for each in late if not _told(found, each)]
+    return bound
+
+
+def _late(message: Message) -> Message:
+    """Bound to the last frame alone: who arrives there must not stand in the first frame."""
+    return Message("naming.bound-last", **message.values) if message.key == "naming.bound" else message
+
+
+def _told(found: Sequence[BoardFinding], late: BoardFinding) -> bool:
+    return any(each.shot == late.shot and each.message == late.message for each in found)
+
+
+def _listed(shot: Shot, texts: Sequence[str], names: Mapping[str, Sequence[Name]], found: list[BoardFinding]) -> Shot:
     listed = {kind: list(getattr(shot, kind)) for kind in KINDS}
     changed = False
     for kind in KINDS:
