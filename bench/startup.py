@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -49,13 +49,14 @@ def report(report: Report, ground: Ground) -> None:
     report.target("start → tools/list, every core busy", busy.median, 400, "ms")
 
 
-def keep_answers() -> None:
+def keep_answers(environ: Mapping[str, str] | None = None) -> None:
     """A first start, after which the front answers by itself."""
-    kept = Path(answers_file(_environ()))
+    given = environ or _environ()
+    kept = Path(answers_file(given))
     for _ in range(600):
         if kept.exists():
             return
-        started(SERVERS["ours"])
+        started(SERVERS["ours"], given)
         time.sleep(0.1)
     raise TimeoutError(f"{kept} was not written")
 
@@ -76,7 +77,7 @@ def _environ() -> dict[str, str]:
     return {**os.environ, "SEEDFRAME_BACKEND": "emulator"}
 
 
-def started(command: list[str]) -> tuple[float, float]:
+def started(command: list[str], environ: Mapping[str, str] | None = None) -> tuple[float, float]:
     """Milliseconds to the answer to `initialize` and to the one to `tools/list`."""
     began = time.perf_counter()
     with subprocess.Popen(
@@ -85,7 +86,7 @@ def started(command: list[str]) -> tuple[float, float]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=Path(__file__).parents[1],
-        env=_environ(),
+        env=environ or _environ(),
     ) as process:
         assert process.stdin
         assert process.stdout
