@@ -23,7 +23,7 @@ SERVERS = {
     "ours": [str(Path(sys.executable).with_name("seedframe")), "serve"],
     "bare": [sys.executable, "-m", "bench.bare"],
 }
-_HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
 
 
 def report(report: Report, ground: Ground) -> None:
@@ -90,26 +90,28 @@ def started(command: list[str], environ: Mapping[str, str] | None = None) -> tup
     ) as process:
         assert process.stdin
         assert process.stdout
-        _ask(process.stdin, process.stdout, "initialize", _HELLO, 1)
+        ask(process.stdin, process.stdout, "initialize", HELLO, 1)
         initialized = time.perf_counter() - began
-        _say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
-        _ask(process.stdin, process.stdout, "tools/list", {}, 2)
+        say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        ask(process.stdin, process.stdout, "tools/list", {}, 2)
         listed = time.perf_counter() - began
         process.stdin.close()
         process.wait(10)
     return initialized * 1000, listed * 1000
 
 
-def _ask(stdin: IO[bytes], stdout: IO[bytes], method: str, params: dict[str, Any], number: int) -> None:
-    _say(stdin, {"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+def ask(stdin: IO[bytes], stdout: IO[bytes], method: str, params: dict[str, Any], number: int) -> Any:
+    """A request with that number as its id; its result."""
+    say(stdin, {"jsonrpc": "2.0", "id": number, "method": method, "params": params})
     while line := stdout.readline():
         answer = json.loads(line)
         if answer.get("id") == number:
             assert "result" in answer, answer
-            return
+            return answer["result"]
     raise ConnectionError(f"no answer to {method}")
 
 
-def _say(stdin: IO[bytes], message: dict[str, Any]) -> None:
+def say(stdin: IO[bytes], message: dict[str, Any]) -> None:
+    """One line to the server."""
     stdin.write(json.dumps(message).encode() + b"\n")
     stdin.flush()

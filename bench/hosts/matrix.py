@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.homes import settled
 from bench.hosts import installed
 from bench.hosts.programs import HOSTS, Host
 from bench.hosts.sentences import SENTENCES, Ground, Outcome, Sentence
@@ -108,14 +109,7 @@ def _outcome(future: Future[Outcome]) -> Outcome:
 
 def _kept_answers(folder: Path) -> Answers:
     """What our server keeps after a first start: the same for every home, whatever service it talks to."""
-    environ = {
-        "PATH": os.environ["PATH"],
-        "SEEDFRAME_BACKEND": "emulator",
-        "SEEDFRAME_LANG": "en",
-        "XDG_CACHE_HOME": str(folder / "cache"),
-        "XDG_CONFIG_HOME": str(folder / "config"),
-        "LANG": "C.UTF-8",
-    }
+    environ = {"PATH": os.environ["PATH"], **settled(folder)}
     keep_answers(environ)
     return read_answers(answers_file(environ))
 

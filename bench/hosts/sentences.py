@@ -9,14 +9,15 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
+from bench.homes import Gate, home
 from bench.hosts.programs import Host
-from bench.hosts.stage import Gate, Run, Stage, facts, later, stage
+from bench.hosts.stage import Run, Stage, facts, later
 from bench.hosts.turns import Asked, CallTool, Say, Turn
 from seedframe.front.kept_answers import Answers
 
@@ -53,9 +54,12 @@ class Ground:
     answers: Answers
     waiting: threading.Event = field(default_factory=threading.Event)
 
-    def stage(self, gate: Gate | None = None, **environ: str) -> AbstractContextManager[Stage]:
-        """A home in that folder with a service of its own."""
-        return stage(self.host, self.folder / "home", self.answers, gate, **environ)
+    @contextmanager
+    def stage(self, gate: Gate | None = None, *, answers: Answers | None = None, **extra: str) -> Iterator[Stage]:
+        """The host in a home in that folder with a service of its own; `extra` are variables of our server."""
+        kept = self.answers if answers is None else answers
+        with home(self.folder / "home", kept, gate, **extra) as place:
+            yield Stage(self.host, place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +89,9 @@ def tools_of_a_slow_start(ground: Ground) -> Outcome:
 
 def tools_of_the_first_start(ground: Ground) -> Outcome:
     """Nothing was kept by an earlier start. A host that goes on without the tools has them the next time."""
-    with stage(ground.host, ground.folder / "home", {}) as place:
+    with ground.stage(answers={}) as place:
         first = _offers_tool(place.run(_only_words))
-        second = first or _offers_tool(place.run(_only_words))
+        second = first or (place.home.until_kept() and _offers_tool(place.run(_only_words)))
     return Outcome(second, "first turn" if first else "second run" if second else "never")
 
 
@@ -96,12 +100,12 @@ def result_and_refusal(ground: Ground) -> Outcome:
     turns = iter((CALL, REFUSED_CALL))
     with ground.stage() as place:
         run = place.run(_in_turn(turns))
-        bills = place.bills
+        bills = place.home.bills
     if len(run.asked) != 3:
         return Outcome(False, f"{len(run.asked)} turns")
     _, made, refused = run.asked
     seen = {
-        "text": _is_done(made, place.home / "pictures" / "alley.jpg"),
+        "text": _is_done(made, place.home.pictures / "alley.jpg"),
         "preview": [_shape(image) for image in made.images] == ["9:16"],
         "refusal": ADVICE in refused.text and not refused.images,
         "one bill": bills == (1, 1),
@@ -113,10 +117,10 @@ def text_alone(ground: Ground) -> Outcome:
     """For a model that takes no pictures: no picture in the request, and the text says everything."""
     with ground.stage(SEEDFRAME_PREVIEW="none") as place:
         run = place.run(_in_turn(iter((CALL,))))
-        bills = place.bills
+        bills = place.home.bills
     made = run.asked[-1]
     seen = {
-        "text": len(run.asked) == 2 and _is_done(made, place.home / "pictures" / "alley.jpg"),
+        "text": len(run.asked) == 2 and _is_done(made, place.home.pictures / "alley.jpg"),
         "no picture": not made.images,
         "one bill": bills == (1, 1),
     }
@@ -129,7 +133,7 @@ def long_call(seconds: float) -> Callable[[Ground], Outcome]:
     def find_out(ground: Ground) -> Outcome:
         with ground.stage(Gate(seconds, reached=ground.waiting)) as place:
             run = place.run(_until_collected)
-            bills = place.bills
+            bills = place.home.bills
         made = run.newest()
         if made.get("status") != "done" or bills != (1, 1):
             return Outcome(False, f"{made.get('status', 'no result')}, {_bills(bills)}")
@@ -145,7 +149,7 @@ def gives_up(ground: Ground) -> Outcome:
     gate = Gate(shut=True)
     with ground.stage(gate) as place:
         run = place.run(_impatient(place), place.server(give_up_seconds=GIVE_UP_SECONDS))
-        bills = place.bills
+        bills = place.home.bills
     results = [one for one in map(facts, run.asked) if one.get("status") == "done"]
     marks = [next((mark for mark in ("joined", "replayed") if one.get(mark)), "made anew") for one in results]
     return Outcome(marks == ["joined", "replayed"] and bills == (2, 2), f"{', '.join(marks)}; {_bills(bills)}")
@@ -157,12 +161,12 @@ def killed(ground: Ground) -> Outcome:
     with ground.stage(gate) as place:
         place.run(_in_turn(iter((CALL,))), kill=gate.reached)
         gate.open()
-        saved = place.until_saved()
+        saved = place.home.until_saved()
         run = place.run(_in_turn(iter((CALL,))))
-        bills = place.bills
+        bills = place.home.bills
     made = run.newest()
     seen = {
-        "saved": saved and (place.home / "pictures" / "alley.jpg").is_file(),
+        "saved": saved and (place.home.pictures / "alley.jpg").is_file(),
         "replayed": made.get("status") == "done" and made.get("replayed") is True,
         "one bill": bills == (1, 1),
     }
@@ -174,12 +178,12 @@ def _impatient(place: Stage) -> Callable[[Asked], Turn]:
 
     def steps() -> Iterator[Turn]:
         yield CALL
-        later(1.0, place.gate.open)
+        later(1.0, place.home.gate.open)
         yield CALL
-        place.gate.shut()
+        place.home.gate.shut()
         yield OTHER_CALL
-        place.gate.open()
-        place.until_saved(2)
+        place.home.gate.open()
+        place.home.until_saved(2)
         yield OTHER_CALL
 
     return _in_turn(steps())
@@ -236,7 +240,7 @@ SENTENCES = (
     Sentence("Given up and called again: joined, then replayed", gives_up),
     Sentence("Host killed in mid-call: saved, replayed, paid once", killed),
     Sentence("Tools in the first request, start 0.5 s slower", tools_of_a_slow_start),
-    Sentence("First start ever", tools_of_the_first_start),
+    Sentence("First start ever: tools in its first turn, or the next run", tools_of_the_first_start),
 )
 LONG_SENTENCES = (
     Sentence("A 150 s call brings its picture, paid once", long_call(150), waits=True),
