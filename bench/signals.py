@@ -130,7 +130,7 @@ def _starts(folder: Path, environ: Mapping[str, str], rounds: int) -> Iterator[R
         if isinstance(command, str):
             yield Row(f"start → tools/list, {title}", True, f"not measured: {command}")
             continue
-        own = {**environ, "XDG_CACHE_HOME": str(folder / title.replace(" ", "-"))}
+        own = {**environ, **_uv_settings(), "XDG_CACHE_HOME": str(folder / title.replace(" ", "-"))}
         _keep_its_answers(own, command)
         quiet = statistics.median(started(command, own)[1] for _ in range(rounds))
         with every_core_busy():
@@ -162,28 +162,38 @@ def _installations(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[s
     (wheel,) = wheels.glob("*.whl")
     subprocess.run([uv, "tool", "install", "--quiet", wheel], env={**os.environ, **tools}, check=True, timeout=300)
     yield "uv tool install", [str(folder / "bin" / "seedframe"), "serve"]
-    yield "uvx", ["uvx", "--quiet", "--from", str(wheel), "seedframe", "serve"]
+    environment = ["uvx", "--quiet", "--from", str(wheel), "seedframe"]
+    subprocess.run([*environment, "--version"], check=True, capture_output=True, timeout=300)
+    yield "uvx", [*environment, "serve"]
+
+
+def _uv_settings() -> dict[str, str]:
+    """Where this machine's uv finds and keeps packages, whatever home a server is given."""
+    found = {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_"))}
+    if "UV_CACHE_DIR" in found or shutil.which("uv") is None:
+        return found
+    told = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True)
+    return {**found, "UV_CACHE_DIR": told.stdout.strip()}
 
 
 @contextmanager
 def _server(environ: Mapping[str, str]) -> Iterator[Process]:
     """A server that has been greeted; killed at the end if it is still there."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [SEEDFRAME, "serve"],
         env=dict(environ),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-    )
-    assert process.stdin
-    try:
-        _ask(process, "initialize", HELLO, 1)
-        say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    ) as process:
+        assert process.stdin
+        try:
+            _ask(process, "initialize", HELLO, 1)
+            say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+            yield process
+        finally:
+            process.kill()
 
 
 def _ask(process: Process, method: str, params: Mapping[str, Any], number: int) -> Any:
