@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,7 @@ SERVERS = {
     "ours": [str(Path(sys.executable).with_name("seedframe")), "serve"],
     "bare": [sys.executable, "-m", "bench.bare"],
 }
-_HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
 
 
 def report(report: Report, ground: Ground) -> None:
@@ -49,13 +49,14 @@ def report(report: Report, ground: Ground) -> None:
     report.target("start → tools/list, every core busy", busy.median, 400, "ms")
 
 
-def keep_answers() -> None:
+def keep_answers(environ: Mapping[str, str] | None = None) -> None:
     """A first start, after which the front answers by itself."""
-    kept = Path(answers_file(_environ()))
+    given = environ or _environ()
+    kept = Path(answers_file(given))
     for _ in range(600):
         if kept.exists():
             return
-        started(SERVERS["ours"])
+        started(SERVERS["ours"], given)
         time.sleep(0.1)
     raise TimeoutError(f"{kept} was not written")
 
@@ -76,7 +77,7 @@ def _environ() -> dict[str, str]:
     return {**os.environ, "SEEDFRAME_BACKEND": "emulator"}
 
 
-def started(command: list[str]) -> tuple[float, float]:
+def started(command: list[str], environ: Mapping[str, str] | None = None) -> tuple[float, float]:
     """Milliseconds to the answer to `initialize` and to the one to `tools/list`."""
     began = time.perf_counter()
     with subprocess.Popen(
@@ -85,30 +86,32 @@ def started(command: list[str]) -> tuple[float, float]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=Path(__file__).parents[1],
-        env=_environ(),
+        env=environ or _environ(),
     ) as process:
         assert process.stdin
         assert process.stdout
-        _ask(process.stdin, process.stdout, "initialize", _HELLO, 1)
+        ask(process.stdin, process.stdout, "initialize", HELLO, 1)
         initialized = time.perf_counter() - began
-        _say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
-        _ask(process.stdin, process.stdout, "tools/list", {}, 2)
+        say(process.stdin, {"jsonrpc": "2.0", "method": "notifications/initialized"})
+        ask(process.stdin, process.stdout, "tools/list", {}, 2)
         listed = time.perf_counter() - began
         process.stdin.close()
         process.wait(10)
     return initialized * 1000, listed * 1000
 
 
-def _ask(stdin: IO[bytes], stdout: IO[bytes], method: str, params: dict[str, Any], number: int) -> None:
-    _say(stdin, {"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+def ask(stdin: IO[bytes], stdout: IO[bytes], method: str, params: dict[str, Any], number: int) -> Any:
+    """A request with that number as its id; its result."""
+    say(stdin, {"jsonrpc": "2.0", "id": number, "method": method, "params": params})
     while line := stdout.readline():
         answer = json.loads(line)
         if answer.get("id") == number:
             assert "result" in answer, answer
-            return
+            return answer["result"]
     raise ConnectionError(f"no answer to {method}")
 
 
-def _say(stdin: IO[bytes], message: dict[str, Any]) -> None:
+def say(stdin: IO[bytes], message: dict[str, Any]) -> None:
+    """One line to the server."""
     stdin.write(json.dumps(message).encode() + b"\n")
     stdin.flush()

@@ -578,6 +578,7 @@ async def test_every_page_an_agent_may_need_can_be_read_as_it_is_on_disk(era: st
         "seedframe://references/{page}",
         "seedframe://prompts/{page}",
         "seedframe://gallery/{id}",
+        "seedframe://images/{id}",
     ]
 
 

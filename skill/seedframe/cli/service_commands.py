@@ -203,7 +203,7 @@ def _serve_behind(settings: Settings, place: str) -> None:
     gc.enable()
 
     def build() -> Any:
-        return build_server(lambda: studio(settings), settings.language, settings)
+        return build_server(lambda: studio(settings), settings.language, settings, announces=True)
 
     async def serve() -> None:
         serving = asyncio.create_task(serve_stdio(build()))

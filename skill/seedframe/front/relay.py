@@ -22,6 +22,9 @@ LONGEST_READ = 65_536
 INTERNAL_ERROR = -32603
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _HELLO, _READY = "initialize", "notifications/initialized"
+_GROWING = frozenset({"resources/list"})
+"""What may have grown since a worker has begun."""
+
 _META = "io.modelcontextprotocol/"
 
 
@@ -103,6 +106,8 @@ class Relay:
             return True
         if "id" not in message:
             return self._worker is None  # no call is under way that it could refer to
+        if method in _GROWING and self._worker is not None:
+            return False
         return self._answer(message, _version_of(params, self._version))
 
     def _answer(self, message: dict[str, Any], version: str) -> bool:

@@ -20,7 +20,8 @@ import anyio
 import mcp.types as t
 from mcp import MCPError
 from mcp.server.caching import CacheHint
-from mcp.server.lowlevel import Server
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.models import InitializationOptions
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
 
@@ -32,6 +33,7 @@ from seedframe.mcp_server.roots import granted_roots, kept_roots, state_of
 from seedframe.messages import Language, Message
 
 if TYPE_CHECKING:
+    from seedframe.mcp_server.image_resources import ImageResources
     from seedframe.settings import Settings
     from seedframe.studio.pipeline import Studio
 
@@ -48,6 +50,7 @@ INSTRUCTIONS = (
 )
 _GENERATING = frozenset({"generate_image", "edit_image"})
 _CLAIM_LOOK_SECONDS = 0.5
+_FIXED = ("tools/list", "prompts/list", "server/discover")
 HOUR = CacheHint(ttl_ms=3_600_000, scope="public")
 
 OUTSIDE = frozenset({"references.outside", "boards.board-outside", "boards.blocked"})
@@ -86,10 +89,13 @@ class AppContext:
         closing.result()
 
 
-def build_server(open_studio: OpenStudio, language: Language, settings: Settings | None = None) -> Server[AppContext]:
+def build_server(
+    open_studio: OpenStudio, language: Language, settings: Settings | None = None, *, announces: bool = False
+) -> Server[AppContext]:
     """The server object; the same one serves stdio, HTTP and in-memory clients.
 
     `settings` are those in force: the tools show their defaults and prices. None: those of a fresh installation.
+    `announces`: whether its one connection lasts, so that a client can listen for changes of the lists.
     """
     from seedframe import __version__
     from seedframe.mcp_server import resources
@@ -112,18 +118,24 @@ def build_server(open_studio: OpenStudio, language: Language, settings: Settings
         instructions=INSTRUCTIONS,
         lifespan=lifespan,
         on_list_tools=_Lister(settings),
-        on_call_tool=_Caller(language),
+        on_call_tool=_Caller(language, gallery.images),
         on_list_resources=gallery.list_resources,
         on_list_resource_templates=gallery.list_templates,
         on_read_resource=gallery.read_resource,
         on_list_prompts=resources.list_prompts,
         on_get_prompt=resources.get_prompt,
-        on_completion=resources.complete,
-        cache_hints=dict.fromkeys(("tools/list", "prompts/list", "resources/list", "server/discover"), HOUR),
+        on_completion=gallery.complete,
+        on_subscriptions_listen=gallery.images.listen_handler() if announces else None,
+        cache_hints=dict.fromkeys((*_FIXED, *(() if announces else ("resources/list",))), HOUR),
     )
     server.extensions[EXTENSION] = {}
     server.middleware.append(RequestStateBoundary(RequestStateSecurity.ephemeral(), default_audience=server.name))
     return server
+
+
+def initialization_options(server: Server[Any]) -> InitializationOptions:
+    """What a connection that lasts begins with."""
+    return server.create_initialization_options(NotificationOptions(resources_changed=True))
 
 
 async def serve_stdio(server: Server[AppContext]) -> None:
@@ -134,7 +146,7 @@ async def serve_stdio(server: Server[AppContext]) -> None:
 
 async def _serve(server: Server[AppContext], lines: anyio.AsyncFile[str]) -> None:
     async with stdio_server(stdin=lines) as (read, write):
-        serving = asyncio.ensure_future(server.run(read, write, server.create_initialization_options()))
+        serving = asyncio.ensure_future(server.run(read, write, initialization_options(server)))
         reported_to_end = asyncio.Event()
         with contextlib.suppress(NotImplementedError):  # Windows
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, _end, serving, reported_to_end)
@@ -183,8 +195,9 @@ class _AfterClaim(Exception):
 class _Caller:
     """`tools/call`: an error a smarter agent could have avoided is a result; an unknown tool is a protocol error."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, images: ImageResources) -> None:
         self._language = language
+        self._images = images
 
     async def __call__(self, ctx: Context, params: t.CallToolRequestParams) -> t.CallToolResult | t.InputRequiredResult:
         """The only exit of a tool: everything it returns is redacted."""
@@ -238,7 +251,7 @@ class _Caller:
 
         async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
             claimed: list[str] = []
-            making = self._hand_over(studio, params.name, given, progress, roots, claimed)
+            making = self._hand_over(ctx, studio, params.name, given, progress, roots, claimed)
             return await making if limit is None else await self._in_time(making, claimed, began, limit)
 
         async with progress.beating():
@@ -307,6 +320,7 @@ class _Caller:
 
     async def _hand_over(
         self,
+        ctx: Context,
         studio: Studio,
         tool: str,
         arguments: dict[str, Any],
@@ -320,7 +334,9 @@ class _Caller:
             async with studio.make(
                 tool, arguments, report=progress.report, roots=roots, claimed=claimed.append
             ) as result:
-                return await asyncio.to_thread(content.answer, result, self._language)
+                answered = await asyncio.to_thread(content.answer, result, self._language)
+                await self._images.add(ctx, result.pictures)
+                return answered
         except SeedreamError:
             raise
         except Exception as error:

@@ -1,8 +1,8 @@
 """The gallery inside hosts that show MCP Apps (spec 2026-01-26); other hosts keep text, previews and links as before.
 
 In: the calls of `resources/*`. Out: the page `ui://seedframe/gallery`, and for it, on a local connection only, what was
-made: `seedframe://gallery` (JSON) and `seedframe://gallery/{id}` (a small JPEG). Never in here: a full-size file, the
-folder of one caller shown to another.
+made: `seedframe://gallery` (JSON), `seedframe://gallery/{id}` (a small JPEG) and each picture as a resource of its own
+(`image_resources`). Never in here: a full-size file, the folder of one caller shown to another.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from seedframe.gallery.gallery_page import gallery_page
 from seedframe.gallery.made_pictures import Gallery, describe_record
 from seedframe.gallery.previews import SIDES, Previews
 from seedframe.mcp_server import resources
+from seedframe.mcp_server.image_resources import PICTURES, ImageResources, came_over_http
 from seedframe.messages import Language
 
 EXTENSION = "io.modelcontextprotocol/ui"
@@ -37,6 +38,7 @@ class GalleryView:
     """The resources of `resources`, and the gallery's beside them."""
 
     def __init__(self, language: Language) -> None:
+        self.images = ImageResources()
         self._language = language
         self._gallery: Gallery | None = None
         self._previews = Previews()
@@ -46,7 +48,8 @@ class GalleryView:
         known = await resources.list_resources(ctx, params)
         page = t.Resource(uri=PAGE, name="gallery-page", title="Gallery", mime_type=PAGE_TYPE, _meta=PAGE_META)
         records = t.Resource(uri=RECORDS, name="gallery", title="What was made", mime_type="application/json")
-        return t.ListResourcesResult(resources=[*known.resources, page, *([] if _is_remote(ctx) else [records])])
+        local = [] if came_over_http(ctx) else [records, *self.images.listed()]
+        return t.ListResourcesResult(resources=[*known.resources, page, *local])
 
     async def list_templates(self, ctx: Any, params: t.PaginatedRequestParams | None) -> t.ListResourceTemplatesResult:
         """`resources/templates/list`."""
@@ -54,7 +57,8 @@ class GalleryView:
         preview = t.ResourceTemplate(
             uri_template=f"{RECORDS}/{{id}}", name="gallery-preview", title="A small picture", mime_type="image/jpeg"
         )
-        return t.ListResourceTemplatesResult(resource_templates=[*known, *([] if _is_remote(ctx) else [preview])])
+        local = [] if came_over_http(ctx) else [preview, self.images.template()]
+        return t.ListResourceTemplatesResult(resource_templates=[*known, *local])
 
     async def read_resource(self, ctx: Any, params: t.ReadResourceRequestParams) -> t.ReadResourceResult:
         """`resources/read`."""
@@ -63,9 +67,11 @@ class GalleryView:
             page = gallery_page("host", self._language)
             content = t.TextResourceContents(uri=uri, mime_type=PAGE_TYPE, text=page, _meta=PAGE_META)
             return t.ReadResourceResult(contents=[content])
-        if _is_remote(ctx) or not (uri == RECORDS or uri.startswith(f"{RECORDS}/")):
+        if came_over_http(ctx) or not (uri == RECORDS or uri.startswith((f"{RECORDS}/", f"{PICTURES}/"))):
             return await resources.read_resource(ctx, params)
         gallery = await self._opened(ctx)
+        if uri.startswith(f"{PICTURES}/"):
+            return await self._read_image(ctx, uri, gallery)
         if uri == RECORDS:
             listed = await asyncio.to_thread(_listed, gallery)
             return t.ReadResourceResult(
@@ -76,6 +82,23 @@ class GalleryView:
             raise MCPError(t.INVALID_PARAMS, "Resource not found", data={"uri": uri})
         blob = base64.b64encode(small).decode("ascii")
         return t.ReadResourceResult(contents=[t.BlobResourceContents(uri=uri, mime_type="image/jpeg", blob=blob)])
+
+    async def complete(self, ctx: Any, params: t.CompleteRequestParams) -> t.CompleteResult:
+        """`completion/complete`: ids of pictures; anything else is answered by `resources`."""
+        asked = params.ref.uri if isinstance(params.ref, t.ResourceTemplateReference) else ""
+        if came_over_http(ctx) or asked != self.images.template().uri_template or params.argument.name != "id":
+            return await resources.complete(ctx, params)
+        gallery = await self._opened(ctx)
+        ids = await asyncio.to_thread(self.images.ids, gallery)
+        return resources.completion(ids, params.argument.value)
+
+    async def _read_image(self, ctx: Any, uri: str, gallery: Gallery) -> t.ReadResourceResult:
+        settings = (await ctx.lifespan_context.studio()).settings
+        view = settings.preview != "none"
+        found = await asyncio.to_thread(self.images.read, uri, gallery, view=view)
+        if found is None:
+            raise MCPError(t.INVALID_PARAMS, "Resource not found", data={"uri": uri})
+        return found
 
     async def _opened(self, ctx: Any) -> Gallery:
         if self._gallery is None:
@@ -92,8 +115,3 @@ def _listed(gallery: Gallery) -> str:
     records = gallery.records()
     pictures = [describe_record(record, gallery) for record in records[:MOST_LISTED]]
     return json.dumps({"total": len(records), "pictures": pictures}, ensure_ascii=False)
-
-
-def _is_remote(ctx: Any) -> bool:
-    """Whether the caller came over HTTP: it need not be the owner of the folder."""
-    return getattr(ctx, "request", None) is not None

@@ -9,7 +9,7 @@ one, separated by `;`), then `---`, then the text with {placeholders}.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -82,8 +82,17 @@ async def get_prompt(_ctx: Any, params: t.GetPromptRequestParams) -> t.GetPrompt
 
 
 async def complete(_ctx: Any, params: t.CompleteRequestParams) -> t.CompleteResult:
-    """`completion/complete`: models, ratios and languages where an argument of that name asks for them."""
-    values = [value for value in _choices(params.argument.name) if value.startswith(params.argument.value)]
+    """`completion/complete`: pages of a template; models, ratios and languages where an argument has that name."""
+    if isinstance(params.ref, t.ResourceTemplateReference):
+        known = _pages_of(params.ref.uri) if params.argument.name == "page" else []
+    else:
+        known = _choices(params.argument.name)
+    return completion(known, params.argument.value)
+
+
+def completion(known: Sequence[str], begun: str) -> t.CompleteResult:
+    """What of the known begins like that."""
+    values = [value for value in known if value.startswith(begun)]
     return t.CompleteResult(completion=t.Completion(values=values[:100], total=len(values), has_more=len(values) > 100))
 
 
@@ -137,6 +146,14 @@ def _argument(part: str) -> t.PromptArgument:
     name, _, meaning = part.partition("=")
     required = not name.strip().endswith("?")
     return t.PromptArgument(name=name.strip().rstrip("?"), description=meaning.strip(), required=required)
+
+
+def _pages_of(template: str) -> list[str]:
+    """The pages that a template of ours leads to."""
+    place, _, blank = template.partition("{page}")
+    if blank or "{page}" not in template:
+        return []
+    return [uri.removeprefix(place) for uri in pages() if uri.startswith(place)]
 
 
 def _choices(argument: str) -> list[str]:

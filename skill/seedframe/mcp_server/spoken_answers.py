@@ -15,8 +15,10 @@ from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, MODERN_PROTOCOL_VERSIONS
 
+from seedframe.mcp_server.app import initialization_options
+
 LISTS = ("tools/list", "prompts/list", "resources/list", "resources/templates/list")
-"""The methods whose answers do not change during a process."""
+"""The methods whose answers do not change during a process; `resources/list` until its first picture."""
 
 CLIENT = {"name": "seedframe", "version": "0"}
 _META = "io.modelcontextprotocol/"
@@ -49,7 +51,7 @@ async def _answers(server: Server[Any], requests: list[dict[str, Any]]) -> dict[
     host = _Host(requests)
     file = cast("TextIO", host)
     async with stdio_server(stdin=anyio.wrap_file(file), stdout=anyio.wrap_file(file)) as (read, write):
-        await server.run(read, write, server.create_initialization_options())
+        await server.run(read, write, initialization_options(server))
     return host.answers
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from mcp.server.auth.provider import TokenVerifier
+from mcp.server.lowlevel import Server
 from sse_starlette.sse import AppStatus
 
 from seedframe.errors import NotConfigured, StoreError
@@ -41,17 +42,23 @@ OpenShared = Callable[[], AbstractAsyncContextManager[OpenStudio]]
 
 
 def serve_http(
-    options: HttpOptions, settings: Settings, open_shared: OpenShared, *, say: Callable[[Message], Any]
+    options: HttpOptions,
+    settings: Settings,
+    open_shared: OpenShared,
+    *,
+    say: Callable[[Message], Any],
+    extend: Callable[[Server[Any]], Server[Any]] = lambda server: server,
 ) -> None:
     """Serve until stopped. NotConfigured when the address is taken or the tokens cannot be read.
 
-    `open_shared` opens what all studios share; `say` gets the address once the server listens.
+    `open_shared` opens what all studios share; `say` gets the address once the server listens; `extend` may add to what the MCP
+    server answers before anybody is served.
     """
     verifier = token_verifier(options)
     listener = _listener(options)
     options = options.bound(listener.getsockname()[1])
     endpoint = Endpoint(options, _links(options, settings), settings.language, _opener(settings, open_shared))
-    server = build_server(_no_studio, settings.language, settings)
+    server = extend(build_server(_no_studio, settings.language, settings))
     config = uvicorn.Config(
         endpoint.app(server, verifier),
         log_level="warning",
