@@ -6,7 +6,7 @@ STAMP := $(VENV)/.seedframe-installed
 DEV := $(VENV)/.seedframe-dev
 EXTRAS := .[storyboard,fast,heif,xlsx]
 
-.PHONY: demo test check slow bench bench-storyboard docs lock audit dist install
+.PHONY: demo test check slow bench bench-storyboard docs lock audit dist release evidence install
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)  ## three pictures through the MCP server, offline, free of charge
@@ -43,6 +43,12 @@ audit: $(DEV)  ## ask the index for known vulnerabilities of what is locked; say
 
 dist: $(DEV)  ## every package: wheel, plugin, Skill, bundle, registry entry, container
 	$(BIN)/python -m scripts.dist
+
+release: $(DEV)  ## refuse what is not ready, build and check every package, print the commands that publish
+	$(BIN)/python -m scripts.release
+
+evidence: $(DEV)  ## measure everything that docs/evidence.md says, and write it anew (an hour)
+	$(BIN)/python -m scripts.evidence
 
 install: $(DEV)
 
