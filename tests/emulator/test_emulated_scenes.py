@@ -14,7 +14,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from seedframe.emulator import transport
-from seedframe.emulator.scenes import MARK, Scene, data, scene_in
+from seedframe.emulator.drawn_scene import MARK, DrawnScene, data, scene_in
 from seedframe.emulator.text_drawing import NEVER_FIRST, font, wrap
 
 LITE = "doubao-seedream-5-0-260128"
@@ -34,13 +34,13 @@ async def drawn(prompt: str, *images: bytes, **body: object) -> list[bytes]:
     return [base64.b64decode(entry["b64_json"]) for entry in reply["data"]]
 
 
-def shown(content: bytes) -> Scene:
+def shown(content: bytes) -> DrawnScene:
     scene = scene_in(Image.open(io.BytesIO(content)).info["Comment"])
     assert scene is not None
     return scene
 
 
-def named(scene: Scene) -> list[str]:
+def named(scene: DrawnScene) -> list[str]:
     return [f"{thing.name} {thing.colour}" if thing.colour else thing.name for thing in scene.things]
 
 

@@ -85,7 +85,7 @@ def test_packages_of_two_versions_are_told(tmp_path: Path):
     (tmp_path / "server.json").write_text(json.dumps({"version": "0.2.0", "packages": [{"version": "0.1.9"}]}))
 
     assert list(disagreeing(tmp_path, "0.2.0")) == ["server.json says 0.1.9, not 0.2.0."]
-    assert list(disagreeing(tmp_path, "0.3.0"))[0] == "seedframe-0.3.0-py3-none-any.whl was not built."
+    assert next(iter(disagreeing(tmp_path, "0.3.0"))) == "seedframe-0.3.0-py3-none-any.whl was not built."
 
 
 def test_publishing_is_only_ever_said():

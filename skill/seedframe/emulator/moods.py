@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from seedframe.emulator.scenes import data
+from seedframe.emulator.drawn_scene import data
 
 RGB = tuple[int, int, int]
 

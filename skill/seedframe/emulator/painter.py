@@ -16,11 +16,11 @@ from typing import Literal
 from PIL import Image, ImageDraw, ImageOps
 
 from seedframe.emulator import image_files, scenery, text_drawing
+from seedframe.emulator.drawn_scene import DrawnScene, scene_in, things
 from seedframe.emulator.faults import Fault
 from seedframe.emulator.generation_request import Format
 from seedframe.emulator.moods import mood_named
 from seedframe.emulator.scene_words import edited, is_edit, mentions, scene_of
-from seedframe.emulator.scenes import Scene, scene_in, things
 from seedframe.emulator.thing_drawing import draw_thing, draw_things
 from seedframe.geometry import Size
 
@@ -77,12 +77,12 @@ def _instant(size: Size, format: Format) -> bytes:
     return image_files.jpeg(picture) if format == "jpeg" else image_files.png(picture)
 
 
-def _picture(recipe: Recipe) -> tuple[Image.Image, Scene | None]:
+def _picture(recipe: Recipe) -> tuple[Image.Image, DrawnScene | None]:
     """Draw the picture a recipe asks for, and the scene it shows; None where it shows somebody else's picture."""
     known = [scene_in(comment) for comment in recipe.comments]
     looks = {thing.name: thing.colour for scene in known[1:] if scene for thing in scene.things}
     prints = list(enumerate(recipe.thumbnails, start=1))
-    scene: Scene | None
+    scene: DrawnScene | None
     if not recipe.thumbnails or not is_edit(recipe.prompt):
         first = {thing.name: thing.colour for thing in known[0].things} if known and known[0] else {}
         scene = scene_of(recipe.prompt, recipe.seed, recipe.take, {**looks, **first})
@@ -101,7 +101,7 @@ def _picture(recipe: Recipe) -> tuple[Image.Image, Scene | None]:
     return picture, scene
 
 
-def _sketch(recipe: Recipe, scene: Scene | None) -> Image.Image:
+def _sketch(recipe: Recipe, scene: DrawnScene | None) -> Image.Image:
     """Draw a scene; without one, the first input picture with what the prompt adds to it drawn on top."""
     scale = min(1.0, sqrt(SKETCH_PIXELS / recipe.size.pixels))
     size = (max(8, round(recipe.size.width * scale)), max(8, round(recipe.size.height * scale)))
@@ -110,7 +110,7 @@ def _sketch(recipe: Recipe, scene: Scene | None) -> Image.Image:
     content = recipe.thumbnails[0]
     shown = _print(None, min(size)) if content is None else Image.open(io.BytesIO(content))
     canvas = ImageOps.fit(shown.convert("RGB"), size, Image.Resampling.BICUBIC)
-    change = edited(Scene("day", "studio", (), recipe.seed), recipe.prompt)
+    change = edited(DrawnScene("day", "studio", (), recipe.seed), recipe.prompt)
     draw_things(canvas, change.things, mood_named(change.mood))
     return canvas
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 
-from seedframe.emulator.scenes import MOST_THINGS, Scene, Thing, things
+from seedframe.emulator.drawn_scene import MOST_THINGS, DrawnScene, Thing, things
 
 GROUND = 0.83
 """Where things stand, as a share of the height; below it is room for the caption."""
@@ -38,7 +38,7 @@ def placed(names: Sequence[tuple[str, str | None]], land: str, zoom: float, chan
     return tuple(_viewed(thing, zoom, mirrored=mirrored) for thing in made)
 
 
-def put(scene: Scene, name: str, colour: str | None, instead_of: int | None = None) -> Scene:
+def put(scene: DrawnScene, name: str, colour: str | None, instead_of: int | None = None) -> DrawnScene:
     """Add one thing to a scene, or put it where another one was; the rest stays where it is."""
     if instead_of is None:
         if len(scene.things) >= MOST_THINGS:

@@ -1,6 +1,6 @@
 """What a prompt asks to see: things, their colours and numbers, time and land; and what an edit changes.
 
-In: a prompt in Chinese or English, and for an edit the scene that is edited. Out: a `Scene`. All words are data.
+In: a prompt in Chinese or English, and for an edit the scene that is edited. Out: a `DrawnScene`. All words are data.
 Where a prompt is silent the seed decides; the pictures of a set (`take`) differ in hour and places, not in things.
 Never in here: pixels, files.
 """
@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+from seedframe.emulator.drawn_scene import MOST_LETTERS, DrawnScene, Thing, data, things
 from seedframe.emulator.placing import placed, put
-from seedframe.emulator.scenes import MOST_LETTERS, Scene, Thing, data, things
 
 CLAUSE = re.compile(
     r"[,，。;；.!！?？、\n]+|\band (?=change|make|replace|add|remove|put|turn)|(?:并|再|然后)(?=[把将加让去])"
@@ -29,7 +29,7 @@ ABSENCE = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Mention:
+class NamedThing:
     """A thing that a text names; `colour` is one of the data's, None where none is said."""
 
     name: str
@@ -37,14 +37,14 @@ class Mention:
     count: int = 1
 
 
-def scene_of(prompt: str, seed: int, take: int = 0, looks: Mapping[str, str | None] | None = None) -> Scene:
+def scene_of(prompt: str, seed: int, take: int = 0, looks: Mapping[str, str | None] | None = None) -> DrawnScene:
     """Read the scene a prompt speaks of. `looks`: colours that things have in the input pictures."""
     chance, layout = (random.Random(f"{prompt}/{seed}{which}") for which in ("", f"/{take}"))  # noqa: S311 - pictures, not secrets
     mood = _mentioned(prompt, data("scenery")["moods"]) or layout.choice(data("scenery")["moods"])["name"]
     named = [replace(m, colour=m.colour or (looks or {}).get(m.name)) for m in mentions(LETTERS.sub(" ", prompt))]
     land = _mentioned(prompt, data("scenery")["lands"]) or _land_for(named, chance)
     zoom = next((view["zoom"] for view in data("things")["views"] if _says_any(prompt, view["words"])), 1.0)
-    return Scene(
+    return DrawnScene(
         mood,
         land,
         placed([(m.name, m.colour) for m in named for _ in range(m.count)], land, zoom, layout),
@@ -61,16 +61,16 @@ def is_edit(prompt: str) -> bool:
     return not drawable or next(_changes(prompt), None) is not None
 
 
-def edited(scene: Scene, prompt: str, looks: Mapping[str, str | None] | None = None) -> Scene:
+def edited(scene: DrawnScene, prompt: str, looks: Mapping[str, str | None] | None = None) -> DrawnScene:
     """Change only what a prompt names in a scene. `looks`: colours that things have in the other input pictures."""
     for kind, before, after in _changes(prompt):
         scene = _changed(scene, kind, before, after, looks or {})
     return scene
 
 
-def mentions(text: str) -> list[Mention]:
+def mentions(text: str) -> list[NamedThing]:
     """Find the things a text names, each once, in their order. Clothes are the colour of who wears them."""
-    lower, found, last = text.lower(), dict[str, Mention](), 0
+    lower, found, last = text.lower(), dict[str, NamedThing](), 0
     for match in _vocabulary().finditer(lower):
         name = _meaning()[match[0]] if match[0] in _meaning() else _meaning()[match[0].rstrip("s")]
         before, last = lower[max(last, match.start() - REACH) : match.start()], match.end()
@@ -79,13 +79,13 @@ def mentions(text: str) -> list[Mention]:
         wearer = next((n for n in reversed(found) if _kind(n) in {"person", "animal"}), None)
         if name == "clothes" and (wearer or colour):
             wearer = wearer or "person"
-            found[wearer] = Mention(wearer, colour or (found[wearer].colour if wearer in found else None))
+            found[wearer] = NamedThing(wearer, colour or (found[wearer].colour if wearer in found else None))
         elif name in things() and name not in found and not _absent(before):
-            found[name] = Mention(name, colour, _count(before))
+            found[name] = NamedThing(name, colour, _count(before))
     return _specific(list(found.values()))
 
 
-def _specific(found: Sequence[Mention]) -> list[Mention]:
+def _specific(found: Sequence[NamedThing]) -> list[NamedThing]:
     """Leave out `person` where a closer word says who it is; the colour of the clothes goes to that one."""
     people = [m for m in found if _kind(m.name) == "person" and m.name != "person"]
     anybody = next((m for m in found if m.name == "person"), None)
@@ -106,7 +106,7 @@ def _changes(prompt: str) -> Iterator[tuple[str, str, str]]:
                 break
 
 
-def _changed(scene: Scene, kind: str, before: str, after: str, looks: Mapping[str, str | None]) -> Scene:
+def _changed(scene: DrawnScene, kind: str, before: str, after: str, looks: Mapping[str, str | None]) -> DrawnScene:
     letters = _letters(after)
     scene = replace(scene, letters=letters) if letters and kind != "remove" else scene
     old, new = mentions(LETTERS.sub(" ", before)), mentions(LETTERS.sub(" ", after))
@@ -126,14 +126,14 @@ def _changed(scene: Scene, kind: str, before: str, after: str, looks: Mapping[st
     return moved
 
 
-def _moved(scene: Scene, after: str) -> Scene:
+def _moved(scene: DrawnScene, after: str) -> DrawnScene:
     """Move a scene to another time, weather or place where the words say so."""
     mood, land = _mentioned(after, data("scenery")["moods"]), _mentioned(after, data("scenery")["lands"])
     colourless = scene.colourless or _says_any(after, data("things")["colourless"])
     return replace(scene, mood=mood or scene.mood, land=land or scene.land, colourless=colourless)
 
 
-def _replaced(scene: Scene, old: str, new: Sequence[Mention], colour: str | None) -> Scene:
+def _replaced(scene: DrawnScene, old: str, new: Sequence[NamedThing], colour: str | None) -> DrawnScene:
     """Put another thing into the place of one, or give it another colour; only the first of its kind is meant."""
     at = next((number for number, thing in enumerate(scene.things) if _is(thing.name, old)), None)
     if at is None:
@@ -147,12 +147,12 @@ def _replaced(scene: Scene, old: str, new: Sequence[Mention], colour: str | None
     return put(scene, other.name, other.colour, instead_of=at)
 
 
-def _recoloured(scene: Scene, name: str, colour: str | None) -> Scene:
+def _recoloured(scene: DrawnScene, name: str, colour: str | None) -> DrawnScene:
     recoloured = tuple(replace(t, colour=colour or t.colour) if t.name == name else t for t in scene.things)
     return replace(scene, things=recoloured)
 
 
-def _without(scene: Scene, names: set[str]) -> Scene:
+def _without(scene: DrawnScene, names: set[str]) -> DrawnScene:
     """Take things away, and with them what they hold."""
     left: dict[int, int] = {}
     kept: list[Thing] = []
@@ -169,7 +169,7 @@ def _is(name: str, asked: str) -> bool:
     return name == asked or (asked == "person" and _kind(name) == "person")
 
 
-def _land_for(named: Sequence[Mention], chance: random.Random) -> str:
+def _land_for(named: Sequence[NamedThing], chance: random.Random) -> str:
     """Choose a land for things without one: water for ships, a plain ground for goods, the wide world for the rest."""
     kinds = {_kind(m.name) for m in named}
     if "float" in kinds:

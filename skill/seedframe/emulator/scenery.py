@@ -1,6 +1,6 @@
 """Landscapes: a mood over a land, with things in it, drawn on a small canvas.
 
-In: a `Scene` and a size. Out: a painted canvas. Never in here: words, text, files, sizes of the final picture.
+In: a `DrawnScene` and a size. Out: a painted canvas. Never in here: words, text, files, sizes of the final picture.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from itertools import pairwise
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
+from seedframe.emulator.drawn_scene import DrawnScene, things
 from seedframe.emulator.moods import RGB, Mood, mix, mood_named
 from seedframe.emulator.placing import GROUND
-from seedframe.emulator.scenes import Scene, things
 from seedframe.emulator.thing_drawing import draw_things
 
 INDOORS = {"room", "studio"}
 
 
-def draw_scene(scene: Scene, width: int, height: int) -> Image.Image:
+def draw_scene(scene: DrawnScene, width: int, height: int) -> Image.Image:
     """Draw the whole scene on a new canvas (a canvas of about a million pixels takes some 50 ms)."""
     chance = random.Random(scene.seed)  # noqa: S311 - pictures, not secrets
     mood = mood_named(scene.mood)

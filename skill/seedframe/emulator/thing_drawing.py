@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
+from seedframe.emulator.drawn_scene import Thing, things
 from seedframe.emulator.moods import RGB, Mood, mix, rgb
-from seedframe.emulator.scenes import Thing, things
 
 Box = tuple[float, float, float, float]
 

@@ -1,6 +1,6 @@
 """What an emulated picture shows, as a value that the picture itself carries: an edit of it knows what is there.
 
-In: names from the data, or the comment of a picture file. Out: a frozen `Scene`, or its text. A comment is foreign
+In: names from the data, or the comment of a picture file. Out: a frozen `DrawnScene`, or its text. A comment is foreign
 until every name and number in it is known. Never in here: pixels, the words of a prompt.
 """
 
@@ -38,7 +38,7 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DrawnScene:
     """A time and weather over a land, with things in it and perhaps letters; `seed` decides what words leave open."""
 
     mood: str
@@ -53,14 +53,14 @@ class Scene:
         return MARK + json.dumps(asdict(self), ensure_ascii=True, separators=(",", ":"))
 
 
-def scene_in(text: str) -> Scene | None:
+def scene_in(text: str) -> DrawnScene | None:
     """Read the scene out of a picture's comment; None for any other comment."""
     if not text.startswith(MARK) or len(text) > MOST_TEXT:
         return None
     try:
         told = json.loads(text.removeprefix(MARK))
         things = tuple(_thing(number, entry) for number, entry in enumerate(told["things"][:MOST_THINGS]))
-        scene = Scene(
+        scene = DrawnScene(
             str(told["mood"]),
             str(told["land"]),
             things,
