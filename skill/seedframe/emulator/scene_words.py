@@ -76,9 +76,8 @@ def mentions(text: str) -> list[NamedThing]:
         before, last = lower[max(last, match.start() - REACH) : match.start()], match.end()
         before = CLAUSE.split(before)[-1]
         colour = _colour(before)
-        wearer = next((n for n in reversed(found) if _kind(n) in {"person", "animal"}), None)
-        if name == "clothes" and (wearer or colour):
-            wearer = wearer or "person"
+        wearer = next((n for n in reversed(found) if _kind(n) in {"person", "animal"}), "person" if colour else "")
+        if name == "clothes" and _kind(wearer) == "person":
             found[wearer] = NamedThing(wearer, colour or (found[wearer].colour if wearer in found else None))
         elif name in things() and name not in found and not _absent(before):
             found[name] = NamedThing(name, colour, _count(before))
