@@ -7,6 +7,7 @@ to what is no page leads to the repository. Exit 1 where a link leads nowhere. N
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import shutil
@@ -92,7 +93,8 @@ def main() -> int:
         "-f",
         str(ROOT / "mkdocs.yml"),
     ]
-    done = subprocess.run([*command, *sys.argv[1:]], cwd=ROOT, check=False)
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run([*command, *sys.argv[1:]], cwd=ROOT, env=environ, check=False)
     return done.returncode
 
 
