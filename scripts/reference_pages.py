@@ -88,7 +88,8 @@ def generated(root: Path) -> dict[Path, str]:
     faults = root / "tests" / "cases" / "fault_table.json"
     rows = json.loads(faults.read_text(encoding="utf-8")) if faults.is_file() else []
     marked = tuple(root / "references" / f"{name}.md" for name in ("settings", "storyboards", "networks"))
-    marked += tuple(root / "docs" / name for name in ("hosts.md", "zh/hosts.md", "zh/models.md"))
+    beside = (root / "docs" / name for name in ("hosts.md", "zh/hosts.md", "zh/models.md"))
+    marked += tuple(path for path in beside if path.is_file())
     return {
         root / "references" / "models.md": models_page(),
         root / "references" / "errors.md": errors_page(rows),
