@@ -117,6 +117,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{part.name}: {part.typed}", flush=True)
         kept[part.name] = measure(part, ROOT)
         DATA.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(kept), encoding="utf-8")
     PAGE.write_text(page(kept), encoding="utf-8")
     return 1 if any(kept[part.name].get("exit") for part in wanted) else 0
 
@@ -203,10 +204,10 @@ def _from(output: str, line: str) -> str:
 
 
 def _shortened(output: str) -> str:
-    lines = [line.rstrip() for line in output.strip("\n").splitlines()]
-    tests = [line for line in lines if SENTENCE.match(line)]
+    tests = [match[0] for match in SENTENCE.finditer(output)]
+    lines = tests or [line.rstrip() for line in output.strip("\n").splitlines()]
     if tests or len(lines) <= MOST_LINES:
-        return "\n".join(tests or lines)
+        return "\n".join(lines)
     return "\n".join([*lines[: MOST_LINES // 2], f"… {len(lines) - MOST_LINES} lines …", *lines[-MOST_LINES // 2 :]])
 
 
