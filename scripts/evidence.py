@@ -25,6 +25,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "docs" / "evidence.json"
 PAGE = ROOT / "docs" / "evidence.md"
 MOST_LINES = 120
+MOST_NAMED = 12
+"""So many cases of a sentence are named, more are counted."""
+
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 SENTENCE = re.compile(r"^(\S+)::test_(\w+)(?:\[(.*)\])? (PASSED|FAILED|ERROR|SKIPPED)", re.MULTILINE)
 
@@ -181,16 +184,26 @@ def _ended(measured: Measured) -> str:
 
 
 def _sentences(output: str) -> str:
-    """Tests are sentences: one line for each, with the number of its cases."""
-    cases: dict[str, list[str]] = {}
-    for _, name, _, end in SENTENCE.findall(output):
-        cases.setdefault(name.replace("_", " "), []).append(end)
-    lines = []
-    for sentence, ends in cases.items():
-        failed = sum(end in {"FAILED", "ERROR"} for end in ends)
-        held = f"{failed} of {len(ends)} failed" if failed else f"{len(ends)} held" if len(ends) > 1 else "held"
-        lines.append(f"| {sentence} | {held if set(ends) != {'SKIPPED'} else 'not run here'} |")
+    """Tests are sentences: one line for each, with its cases, by name where they are few."""
+    cases: dict[str, list[tuple[str, str]]] = {}
+    for _, name, case, end in SENTENCE.findall(output):
+        cases.setdefault(name.replace("_", " "), []).append((case, end))
+    lines = [f"| {sentence} | {_told([end for _, end in found])}{_which(found)} |" for sentence, found in cases.items()]
     return "\n".join(["| sentence | cases |", "|---|---|", *lines]) if lines else ""
+
+
+def _told(ends: Sequence[str]) -> str:
+    failed = sum(end in {"FAILED", "ERROR"} for end in ends)
+    if failed:
+        return f"{failed} of {len(ends)} failed"
+    if set(ends) == {"SKIPPED"}:
+        return "not run here"
+    return f"{len(ends)} held" if len(ends) > 1 else "held"
+
+
+def _which(found: Sequence[tuple[str, str]]) -> str:
+    named = [case.replace("|", "\\|") for case, _ in found if case]
+    return f": {', '.join(named)}" if 1 < len(named) <= MOST_NAMED else ""
 
 
 def _anchor(title: str) -> str:
