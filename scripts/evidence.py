@@ -203,7 +203,7 @@ def _told(ends: Sequence[str]) -> str:
 
 def _which(found: Sequence[tuple[str, str]]) -> str:
     named = [case.replace("|", "\\|") for case, _ in found if case]
-    return f": {', '.join(named)}" if 1 < len(named) <= MOST_NAMED else ""
+    return f": {'; '.join(named)}" if 1 < len(named) <= MOST_NAMED else ""
 
 
 def _anchor(title: str) -> str:

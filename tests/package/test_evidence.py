@@ -52,4 +52,4 @@ def test_tests_are_shown_as_sentences_with_the_number_of_their_cases():
     output = "t.py::test_it_holds[a] PASSED [ 1%]\nt.py::test_it_holds[b] FAILED [ 2%]\nt.py::test_else PASSED [ 3%]"
     shown = page({"faults": {"date": "2026-11-21", "exit": 1, "seconds": 1, "machine": "m", "output": output}})
 
-    assert "| it holds | 1 of 2 failed: a, b |\n| else | held |" in shown
+    assert "| it holds | 1 of 2 failed: a; b |\n| else | held |" in shown
