@@ -30,6 +30,9 @@ from seedframe.mcp_server.http import uploads
 from seedframe.messages import Language, Message
 
 HOST = "127.0.0.1"
+OPEN_SECONDS = 600.0
+"""A page ends then by itself: some hosts ask and never come back."""
+
 SITE = "mcp_server/upload_site"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -55,6 +58,7 @@ class UploadPage:
             uvicorn.Config(app, http="h11", lifespan="off", log_level="critical", timeout_graceful_shutdown=5)
         )
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        self._end = asyncio.get_running_loop().call_later(OPEN_SECONDS, self._stop)
 
     @property
     def picture(self) -> str | None:
@@ -71,9 +75,13 @@ class UploadPage:
 
     async def close(self) -> None:
         """End the page; an answer under way is still given."""
-        self._server.should_exit = True
+        self._end.cancel()
+        self._stop()
         await asyncio.gather(self._serving, return_exceptions=True)
         self._socket.close()
+
+    def _stop(self) -> None:
+        self._server.should_exit = True
 
     async def _show(self, _request: Request) -> Response:
         style, script = _assets()
