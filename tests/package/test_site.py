@@ -81,4 +81,5 @@ def test_the_site_is_built_strictly_and_fetches_nothing(tmp_path: Path):
         assert [tag for tag in tags if FETCHED.match(tag)] == [], path
         for link in re.findall(r'href="?([^"#> ]+)', text):
             if "://" not in link and not link.startswith(("mailto:", "data:", "javascript:")):
-                assert (path.parent / link).exists(), f"{path.name}: {link}"
+                place = site / link[1:] if link.startswith("/") else path.parent / link
+                assert place.exists(), f"{path.name}: {link}"
