@@ -4,9 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.seedframe-installed
 DEV := $(VENV)/.seedframe-dev
+DOCS := $(VENV)/.seedframe-docs
 EXTRAS := .[storyboard,fast,heif,xlsx]
 
-.PHONY: demo test check slow bench bench-storyboard docs lock audit dist install
+.PHONY: demo test check slow bench bench-storyboard docs lock audit dist release evidence install
 .DEFAULT_GOAL := demo
 
 demo: $(STAMP)  ## three pictures through the MCP server, offline, free of charge
@@ -36,8 +37,8 @@ bench: $(DEV)  ## the numbers behind every claim
 bench-storyboard: $(DEV)  ## 20,000 shots, several workers, kill -9
 	$(BIN)/python -m bench.storyboard
 
-docs: $(DEV)  ## regenerate the pages computed from the data
-	$(BIN)/python -m scripts.reference_pages
+docs: $(DOCS)  ## regenerate the pages computed from the data, then build the site into dist/site
+	$(BIN)/python -m scripts.site
 
 lock: $(DEV)  ## lock every dependency with its hashes, from pypi.org alone, and list their licences
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS uv lock --no-config --default-index https://pypi.org/simple
@@ -48,6 +49,12 @@ audit: $(DEV)  ## ask the index for known vulnerabilities of what is locked; say
 
 dist: $(DEV)  ## every package: wheel, plugin, Skill, bundle, registry entry, container
 	$(BIN)/python -m scripts.dist
+
+release: $(DEV)  ## refuse what is not ready, build and check every package, print the commands that publish
+	$(BIN)/python -m scripts.release
+
+evidence: $(DEV)  ## measure everything that docs/evidence.md says, and write it anew (an hour)
+	$(BIN)/python -m scripts.evidence
 
 install: $(DEV)
 
@@ -69,5 +76,13 @@ $(DEV): $(STAMP)
 		uv pip install --quiet --python $(BIN)/python -e "$(EXTRAS)" --group dev; \
 	else \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check -e "$(EXTRAS)" --group dev; \
+	fi
+	@touch $@
+
+$(DOCS): $(DEV)
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python --group docs; \
+	else \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs; \
 	fi
 	@touch $@

@@ -12,6 +12,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -41,6 +42,24 @@ _RETRIES = {
     "without-parameter": "once, without it",
     "unknown": "never by itself",
 }
+_CHINESE = {
+    "model": "模型",
+    "reads best": "最会读",
+    "at most": "最大",
+    "input pictures": "输入图",
+    "related sets": "组图",
+    "yes": "支持",
+    "Chinese prose": "连贯的中文",
+    "English keywords": "英文关键词",
+    " each (": " 每张（",
+    ")": "）",
+    " up to ": "，至 ",
+    " above": "，更大时",
+    " per input picture": " 每张输入图",
+    " after ": "，免费张数 ",
+}
+"""What the short table of models says, in Chinese."""
+
 _LANGUAGES = {"zh": "Chinese prose", "en": "English keywords"}
 
 Rows = Iterable[Sequence[object]]
@@ -69,6 +88,8 @@ def generated(root: Path) -> dict[Path, str]:
     faults = root / "tests" / "cases" / "fault_table.json"
     rows = json.loads(faults.read_text(encoding="utf-8")) if faults.is_file() else []
     marked = tuple(root / "references" / f"{name}.md" for name in ("settings", "storyboards", "networks"))
+    beside = (root / "docs" / name for name in ("hosts.md", "zh/hosts.md", "zh/models.md"))
+    marked += tuple(path for path in beside if path.is_file())
     return {
         root / "references" / "models.md": models_page(),
         root / "references" / "errors.md": errors_page(rows),
@@ -88,7 +109,24 @@ def marked_tables() -> dict[str, str]:
         "errors": _failures(),
         "seedance": seedance_table(),
         "limits": limits_table(),
+        "hosts": hosts_block(),
+        "models-zh": _models_short(_CHINESE),
     }
+
+
+def hosts_block() -> str:
+    """The line to type, or the lines of a configuration file, for every host that `seedframe setup` knows."""
+    text = (
+        (files("seedframe") / "data" / "host_setup.json").read_text(encoding="utf-8").replace("{command}", "seedframe")
+    )
+    parts = []
+    for host in json.loads(text)["hosts"]:
+        if "line" in host:
+            parts.append(f"**{host['title']}**\n\n```sh norun\n{host['line']}\n```\n")
+        else:
+            shown = json.dumps(host["json"], ensure_ascii=False, indent=2)
+            parts.append(f"**{host['title']}** · `{host['file']}`\n\n```json\n{shown}\n```\n")
+    return "\n".join(parts)
 
 
 def seedance_table() -> str:
@@ -185,16 +223,17 @@ def errors_page(faults: Sequence[Mapping[str, object]] = ()) -> str:
     return "\n".join(parts)
 
 
-def _models_short() -> str:
+def _models_short(words: Mapping[str, str] | None = None) -> str:
+    say = (words or {}).get
     rows = [
         (
             f"**{m.name}**" + (f" (= {m.aliases[0]})" if m.aliases[0][:1].isdigit() else ""),
-            _LANGUAGES[sheet(m.prompt_style).language],
+            say(language := _LANGUAGES[sheet(m.prompt_style).language], language),
             exact_size(parse_ratio("9:16"), m.target_pixels, m.limits),
             f"{_pixels(m.limits.max_pixels)} px",
             m.references.count,
-            "yes" if _state(m, "related") == "sent" else "–",
-            *(_price(b, m) for b in _vendors()),
+            say("yes", "yes") if _state(m, "related") == "sent" else "–",
+            *(_worded(_price(b, m), words) for b in _vendors()),
         )
         for m in catalog().models
     ]
@@ -207,7 +246,14 @@ def _models_short() -> str:
         "related sets",
         *(_priced(b) for b in _vendors()),
     )
-    return _table(head, rows)
+    return _table([_worded(column, words) for column in head], rows)
+
+
+def _worded(text: str, words: Mapping[str, str] | None) -> str:
+    """A text with its English parts in another language, the longest first."""
+    for english in sorted(words or {}, key=len, reverse=True):
+        text = text.replace(english, (words or {})[english])
+    return text
 
 
 def _limits(models: Sequence[Model]) -> str:

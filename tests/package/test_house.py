@@ -282,7 +282,7 @@ def test_every_key_that_code_names_exists():
     assert named - set(sentences("en")) == set()
 
 
-PAGES = ("sheet.", "gallery.")
+PAGES = ("sheet.", "gallery.", "upload.")
 """Words of HTML templates; tests/storyboard/test_sheet_review.py sees that those are used."""
 
 

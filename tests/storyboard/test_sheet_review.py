@@ -287,12 +287,15 @@ def test_a_picture_made_for_an_older_board_is_marked_stale(folder: Path):
     assert marked == [False, True]
 
 
-@pytest.mark.parametrize("name", ["sheet", "gallery"])
+PAGES = {"sheet": "storyboard/sheet", "gallery": "gallery", "upload": "mcp_server/upload_site"}
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_every_word_of_a_page_is_used_by_it(name: str):
     import seedframe
 
     package = Path(seedframe.__file__).parent
-    place = package / ("storyboard/sheet" if name == "sheet" else "gallery")
+    place = package / PAGES[name]
     pages = "".join(file.read_text(encoding="utf-8") for file in place.iterdir() if file.is_file())
     code = "".join(file.read_text(encoding="utf-8") for file in package.rglob("*.py"))
     parts = ("do-", "filter-", "role-", "paper-", "as-", "fact-")

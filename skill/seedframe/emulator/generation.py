@@ -73,13 +73,15 @@ def _pictures(generation: GenerationRequest, seed: int) -> Iterator[PlannedImage
     for index in range(generation.count):
         recipe = Recipe(
             prompt=generation.prompt,
-            seed=seed + index,
+            seed=seed,
             size=generation.size,
             format=generation.format,
             title=generation.offer.model.title,
             watermark=generation.watermark,
             part="cutout" if generation.background == "transparent" else "scene",
             thumbnails=tuple(reference.thumbnail for reference in generation.references),
+            comments=tuple(reference.comment for reference in generation.references),
+            take=index,
         )
         yield PlannedImage(index, recipe)
 
@@ -89,14 +91,17 @@ def _layers(generation: GenerationRequest, seed: int) -> Iterator[PlannedImage]:
     title = generation.offer.model.title
     prompt = generation.prompt or "layers"
     thumbnails = tuple(reference.thumbnail for reference in generation.references)
-    base = Recipe(prompt, seed, generation.size, "jpeg", title, generation.watermark, "scene", thumbnails)
+    comments = tuple(reference.comment for reference in generation.references)
+    base = Recipe(prompt, seed, generation.size, "jpeg", title, generation.watermark, "scene", thumbnails, comments)
     yield PlannedImage(0, base, fields={"z_index": 0})
     chance = random.Random(seed)  # noqa: S311
     for index in range(1, generation.layers + 1):
         box = _box(generation.size, chance)
         size = Size(box[2] - box[0], box[3] - box[1])
         name = LAYER_NAMES[(index - 1) % len(LAYER_NAMES)]
-        layer = Recipe(f"{prompt} {name}", seed + index, size, "png", title, watermark=False, part="cutout")
+        layer = Recipe(
+            f"{prompt} {name}", seed + index, size, "png", title, watermark=False, part="cutout", comments=comments
+        )
         yield PlannedImage(index, layer, fields=_layer_fields(index, box, generation.size, name))
 
 

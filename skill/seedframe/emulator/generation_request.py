@@ -16,13 +16,14 @@ Format = Literal["jpeg", "png"]
 
 @dataclass(frozen=True, slots=True)
 class InputImage:
-    """An input picture: where it came from and, when its bytes were seen, a small copy and what was measured."""
+    """An input picture: where it came from and, when its bytes were seen, a small copy, its measures, its comment."""
 
     source: str
     thumbnail: bytes | None = None
     size: Size | None = None
     format: str | None = None
     transparent: bool = False
+    comment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

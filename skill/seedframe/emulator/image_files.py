@@ -12,30 +12,40 @@ import zlib
 from functools import cache
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 THUMBNAIL = (1024, 1024)
+COMMENT = "Comment"
 SEGMENT = 60_000
 QUALITY = 90
 JUMBF_UUID_C2PA = bytes.fromhex("63327061001100108000 00AA00389B71".replace(" ", ""))
 JUMBF_UUID_THUMBNAIL = bytes.fromhex("40CB0C32BB8A489DA70B2AD6F47F4369")
 
 
-def jpeg(picture: Image.Image) -> bytes:
+def jpeg(picture: Image.Image, comment: str = "") -> bytes:
     """Encode as the service does: with a C2PA manifest in APP11 whose thumbnail is a JPEG with its own SOF marker.
 
     Recorded 2026-06: a reader that looks for the first SOF bytes finds the thumbnail's 1024x1024.
     """
-    encoded = _encoded(picture.convert("RGB"), QUALITY)
+    encoded = _encoded(picture.convert("RGB"), QUALITY, comment)
     manifest = _manifest(_encoded(picture.convert("RGB").resize(THUMBNAIL, Image.Resampling.BOX, reducing_gap=2.0), 40))
     start = 4 + int.from_bytes(encoded[4:6])
     return encoded[:start] + _app11(manifest) + encoded[start:]
 
 
-def png(picture: Image.Image) -> bytes:
+def png(picture: Image.Image, comment: str = "") -> bytes:
     """Encode quickly rather than small."""
-    out = io.BytesIO()
-    picture.save(out, "PNG", compress_level=1)
+    out, texts = io.BytesIO(), PngInfo()
+    if comment:
+        texts.add_text(COMMENT, comment)
+    picture.save(out, "PNG", compress_level=1, pnginfo=texts)
     return out.getvalue()
+
+
+def comment_of(picture: Image.Image) -> str:
+    """Read the comment of an opened picture; empty without one."""
+    said = picture.info.get("comment") or picture.info.get(COMMENT) or ""
+    return said.decode("latin-1") if isinstance(said, bytes) else str(said)
 
 
 def junk(seed: int) -> bytes:
@@ -54,9 +64,9 @@ def pixel_bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
 
 
-def _encoded(picture: Image.Image, quality: int) -> bytes:
+def _encoded(picture: Image.Image, quality: int, comment: str = "") -> bytes:
     out = io.BytesIO()
-    picture.save(out, "JPEG", quality=quality)
+    picture.save(out, "JPEG", quality=quality, comment=comment.encode("ascii"))
     return out.getvalue()
 
 

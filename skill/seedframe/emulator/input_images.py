@@ -16,10 +16,11 @@ from PIL import Image, UnidentifiedImageError
 
 from seedframe.catalog import ReferenceLimits
 from seedframe.emulator.generation_request import InputImage
+from seedframe.emulator.image_files import comment_of
 from seedframe.emulator.refusal import Refusal, invalid
 from seedframe.geometry import Size
 
-THUMBNAIL = 320
+THUMBNAIL = 800
 DATA_URI = re.compile(r"data:image/([a-z0-9.+-]+);base64,(.*)", re.DOTALL)
 REMOTE = re.compile(r"https?://[^\s/]+\S*")
 MIME_NAMES = {"jpg": "jpeg", "x-ms-bmp": "bmp", "heif": "heic"}
@@ -92,7 +93,7 @@ def _measured(source: str, content: bytes, declared: str | None, limits: Referen
         thumbnail, transparent = _small_copy(picture)
     except UNREADABLE:
         raise Refusal("image-format") from None
-    return InputImage(source, thumbnail, size, kind, transparent)
+    return InputImage(source, thumbnail, size, kind, transparent, comment_of(picture))
 
 
 def _check_kind(kind: str, declared: str | None, limits: ReferenceLimits) -> None:
@@ -117,12 +118,15 @@ def _trusted(source: str, kind: str, declared: str | None, limits: ReferenceLimi
 
 
 def _small_copy(picture: Image.Image) -> tuple[bytes, bool]:
-    """Decode the whole picture; give a small PNG of it and whether any pixel is transparent."""
+    """Decode the whole picture; give a small file of it and whether any pixel is transparent."""
     colours = picture.convert("RGBA")
     transparent = colours.getchannel("A").getextrema() != (OPAQUE, OPAQUE)
     colours.thumbnail((THUMBNAIL, THUMBNAIL))
     small = io.BytesIO()
-    colours.save(small, "PNG", compress_level=1)
+    if transparent:
+        colours.save(small, "PNG", compress_level=1)
+    else:
+        colours.convert("RGB").save(small, "JPEG", quality=90)
     return small.getvalue(), transparent
 
 

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import sqrt
 from typing import Literal
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from seedframe.emulator import image_files, scenery, text_drawing
+from seedframe.emulator.drawn_scene import DrawnScene, scene_in, things
 from seedframe.emulator.faults import Fault
 from seedframe.emulator.generation_request import Format
+from seedframe.emulator.moods import mood_named
+from seedframe.emulator.scene_words import edited, is_edit, mentions, scene_of
+from seedframe.emulator.thing_drawing import draw_thing, draw_things
 from seedframe.geometry import Size
 
 SKETCH_PIXELS = 900_000
@@ -25,7 +30,10 @@ SKETCH_PIXELS = 900_000
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything a picture depends on. `part`: a whole picture, a subject alone on nothing, or any valid picture."""
+    """Everything a picture depends on. `part`: a whole picture, a subject alone on nothing, or any valid picture.
+
+    `take` counts the pictures of one call; `thumbnails` and `comments` are those of the input pictures, in their order.
+    """
 
     prompt: str
     seed: int
@@ -35,6 +43,8 @@ class Recipe:
     watermark: bool
     part: Literal["scene", "cutout", "instant"] = "scene"
     thumbnails: tuple[bytes | None, ...] = ()
+    comments: tuple[str, ...] = ()
+    take: int = 0
 
 
 def paint(recipe: Recipe, damage: Fault | None = None) -> bytes:
@@ -54,8 +64,9 @@ def paint(recipe: Recipe, damage: Fault | None = None) -> bytes:
 
 @lru_cache(maxsize=24)
 def _painted(recipe: Recipe) -> bytes:
-    picture = _cutout(recipe) if recipe.part == "cutout" else _scene(recipe)
-    return image_files.jpeg(picture) if recipe.format == "jpeg" else image_files.png(picture)
+    picture, scene = (_cutout(recipe), None) if recipe.part == "cutout" else _picture(recipe)
+    comment = scene.as_text() if scene else ""
+    return image_files.jpeg(picture, comment) if recipe.format == "jpeg" else image_files.png(picture, comment)
 
 
 @lru_cache(maxsize=64)
@@ -66,43 +77,69 @@ def _instant(size: Size, format: Format) -> bytes:
     return image_files.jpeg(picture) if format == "jpeg" else image_files.png(picture)
 
 
-def _scene(recipe: Recipe) -> Image.Image:
-    size = recipe.size
-    scale = min(1.0, sqrt(SKETCH_PIXELS / size.pixels))
-    scene = scenery.scene_of(recipe.prompt, recipe.seed)
-    sketch = scenery.draw_scene(scene, max(8, round(size.width * scale)), max(8, round(size.height * scale)))
-    picture = sketch.resize((size.width, size.height), Image.Resampling.BICUBIC)
-    _paste_references(picture, recipe.thumbnails)
+def _picture(recipe: Recipe) -> tuple[Image.Image, DrawnScene | None]:
+    """Draw the picture a recipe asks for, and the scene it shows; None where it shows somebody else's picture."""
+    known = [scene_in(comment) for comment in recipe.comments]
+    looks = {thing.name: thing.colour for scene in known[1:] if scene for thing in scene.things}
+    prints = list(enumerate(recipe.thumbnails, start=1))
+    scene: DrawnScene | None
+    if not recipe.thumbnails or not is_edit(recipe.prompt):
+        first = {thing.name: thing.colour for thing in known[0].things} if known and known[0] else {}
+        scene = scene_of(recipe.prompt, recipe.seed, recipe.take, {**looks, **first})
+    else:
+        prints = prints[1:]
+        scene = edited(known[0], recipe.prompt, looks) if known[0] else None
+    sketch = _sketch(recipe, scene)
+    picture = sketch.resize((recipe.size.width, recipe.size.height), Image.Resampling.BICUBIC)
+    _paste_references(picture, prints)
+    if scene and scene.letters:
+        text_drawing.write_letters(picture, scene.letters)
     text_drawing.write_caption(picture, recipe.prompt)
-    text_drawing.write_mark(picture, f"{recipe.title} · {size}")
+    text_drawing.write_mark(picture, f"{recipe.title} · {recipe.size}")
     if recipe.watermark:
         text_drawing.write_watermark(picture)
-    return picture
+    return picture, scene
+
+
+def _sketch(recipe: Recipe, scene: DrawnScene | None) -> Image.Image:
+    """Draw a scene; without one, the first input picture with what the prompt adds to it drawn on top."""
+    scale = min(1.0, sqrt(SKETCH_PIXELS / recipe.size.pixels))
+    size = (max(8, round(recipe.size.width * scale)), max(8, round(recipe.size.height * scale)))
+    if scene:
+        return scenery.draw_scene(scene, *size)
+    content = recipe.thumbnails[0]
+    shown = _print(None, min(size)) if content is None else Image.open(io.BytesIO(content))
+    canvas = ImageOps.fit(shown.convert("RGB"), size, Image.Resampling.BICUBIC)
+    change = edited(DrawnScene("day", "studio", (), recipe.seed), recipe.prompt)
+    draw_things(canvas, change.things, mood_named(change.mood))
+    return canvas
 
 
 def _cutout(recipe: Recipe) -> Image.Image:
     """Draw one subject alone on a transparent ground, as `background: transparent` and layers have it."""
     size = recipe.size
-    scene = scenery.scene_of(recipe.prompt, recipe.seed)
-    subject = scene.subject or random.Random(recipe.seed).choice(scenery.subjects())  # noqa: S311
+    shown = next((scene for scene in map(scene_in, recipe.comments) if scene and scene.things), None)
+    named = mentions(recipe.prompt) or (shown.things if shown else ())
+    name = named[0].name if named else random.Random(recipe.seed).choice(sorted(things()))  # noqa: S311
     picture = Image.new("RGBA", (size.width, size.height))
-    tall = min(size.height * 0.86, size.width * 0.8 / subject["aspect"])
-    wide = tall * subject["aspect"]
-    scenery.silhouette(picture, subject, scene.mood, ((size.width - wide) / 2, (size.height - tall) / 2, wide, tall))
+    tall = min(size.height * 0.86, size.width * 0.8 / things()[name]["aspect"])
+    wide = tall * things()[name]["aspect"]
+    place = ((size.width - wide) / 2, (size.height - tall) / 2, wide, tall)
+    draw_thing(picture, name, named[0].colour if named else None, mood_named("day"), place)
     text_drawing.write_mark(picture, f"{recipe.title} · {size}")
     return picture
 
 
-def _paste_references(picture: Image.Image, thumbnails: tuple[bytes | None, ...]) -> None:
+def _paste_references(picture: Image.Image, prints: Sequence[tuple[int, bytes | None]]) -> None:
     """Lay the input pictures as small numbered prints along the right edge, in their order."""
-    if not thumbnails:
+    if not prints:
         return
-    room = min(picture.width * 0.2, picture.height * 0.74 / len(thumbnails))
+    room = min(picture.width * 0.2, picture.height * 0.74 / len(prints))
     side, edge = round(room * 0.88), round(room * 0.06) + 2
     pen = ImageDraw.Draw(picture)
     letters, _ = text_drawing.font(max(8, side // 7))
     top = round(min(picture.size) * 0.036)
-    for number, content in enumerate(thumbnails, start=1):
+    for number, content in prints:
         print_ = _print(content, side)
         left = picture.width - print_.width - edge * 3
         frame = (left - edge, top, left + print_.width + edge, top + print_.height + 2 * edge)

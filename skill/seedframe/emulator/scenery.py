@@ -1,109 +1,50 @@
-"""Landscapes from words: which mood, land and subject a prompt speaks of, and how they are drawn.
+"""Landscapes: a mood over a land, with things in it, drawn on a small canvas.
 
-In: a prompt, a seed and a small canvas. Out: a painted canvas. Never in here: text, files, sizes of the final picture.
+In: a `DrawnScene` and a size. Out: a painted canvas. Never in here: words, text, files, sizes of the final picture.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import random
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from itertools import pairwise
-from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps
 
-RGB = tuple[int, int, int]
+from seedframe.emulator.drawn_scene import DrawnScene, things
+from seedframe.emulator.moods import RGB, Mood, mix, mood_named
+from seedframe.emulator.placing import GROUND
+from seedframe.emulator.thing_drawing import draw_things
 
-GROUND = 0.83
-"""Where subjects stand, as a share of the height."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mood:
-    """Colours of a time and a weather."""
-
-    name: str
-    sky: tuple[RGB, ...]
-    far: RGB
-    near: RGB
-    light: RGB
-    accent: RGB
-    stars: bool
+INDOORS = {"room", "studio"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scenery:
-    """What will be drawn: a mood over a land, perhaps with a subject in front."""
-
-    mood: Mood
-    land: str
-    subject: Mapping[str, Any] | None
-    seed: int
-
-
-def scene_of(prompt: str, seed: int) -> Scenery:
-    """Read the scene a prompt speaks of; where it is silent the seed decides."""
-    chance = random.Random(f"{prompt}/{seed}")  # noqa: S311 - pictures, not secrets
-    data = _data()
-    mood = _mentioned(prompt, data["moods"]) or chance.choice(data["moods"])
-    land = _mentioned(prompt, data["lands"]) or chance.choice(data["lands"])
-    return Scenery(_mood(mood), land["name"], _mentioned(prompt, data["subjects"]), seed)
-
-
-def draw_scene(scene: Scenery, width: int, height: int) -> Image.Image:
+def draw_scene(scene: DrawnScene, width: int, height: int) -> Image.Image:
     """Draw the whole scene on a new canvas (a canvas of about a million pixels takes some 50 ms)."""
-    chance = random.Random(scene.seed)  # noqa: S311
-    mood = scene.mood
+    chance = random.Random(scene.seed)  # noqa: S311 - pictures, not secrets
+    mood = mood_named(scene.mood)
     canvas = gradient(mood.sky, width, height)
     horizon = int(height * chance.uniform(0.52, 0.62))
-    _stars(canvas, mood, horizon, chance)
-    _sun(canvas, mood, horizon, chance)
-    _clouds(canvas, mood, horizon, chance)
+    if scene.land not in INDOORS:
+        _stars(canvas, mood, horizon, chance)
+        if not any(thing.name == "moon" for thing in scene.things):
+            _sun(canvas, mood, horizon, chance)
+        _clouds(canvas, mood, horizon, chance)
     LANDS[scene.land](canvas, mood, horizon, chance)
-    _birds(canvas, mood, horizon, chance)
-    if scene.subject:
-        if scene.land == "sea" and not scene.subject.get("afloat"):
-            _bank(canvas, mood, chance)
-        draw_subject(canvas, scene.subject, mood, chance)
-    _weather(canvas, mood, chance)
-    return _vignette(canvas)
+    if scene.land not in {*INDOORS, "alley"} and not any(thing.name == "bird" for thing in scene.things):
+        _birds(canvas, mood, horizon, chance)
+    if scene.land == "sea" and any(_stands(thing.name) for thing in scene.things if thing.holder < 0):
+        _bank(canvas, mood, chance)
+    draw_things(canvas, scene.things, mood)
+    if scene.land not in INDOORS:
+        _weather(canvas, mood, chance)
+    canvas = _vignette(canvas)
+    return ImageOps.grayscale(canvas).convert("RGB") if scene.colourless else canvas
 
 
-def draw_subject(canvas: Image.Image, subject: Mapping[str, Any], mood: Mood, chance: random.Random) -> None:
-    """Put a silhouette in the foreground, left or right of the middle, standing on the ground."""
-    tall = (
-        canvas.height * subject["height"] if canvas.height >= canvas.width else canvas.height * subject["height"] * 1.5
-    )
-    wide = tall * subject["aspect"]
-    left = canvas.width * chance.choice((0.36, 0.5, 0.62)) - wide / 2
-    top, rim = canvas.height * GROUND - tall, max(1.5, tall * 0.012)
-    lit = mix(mood.near, mood.light, 0.5)
-    silhouette(canvas, subject, replace(mood, near=lit, accent=lit), (left - rim, top - rim, wide, tall))
-    silhouette(canvas, subject, mood, (left, top, wide, tall))
-
-
-def silhouette(
-    canvas: Image.Image, subject: Mapping[str, Any], mood: Mood, place: tuple[float, float, float, float]
-) -> None:
-    """Draw a subject's shapes into a place (left, top, width, height)."""
-    pen = ImageDraw.Draw(canvas)
-    left, top, wide, tall = place
-    for colour, kind, numbers in subject["shapes"]:
-        xs = [left + x * wide for x in numbers[::2]]
-        ys = [top + y * tall for y in numbers[1::2]]
-        points = [xy for pair in zip(xs, ys, strict=True) for xy in pair]
-        (pen.ellipse if kind == "ellipse" else pen.polygon)(points, fill=getattr(mood, colour))
-
-
-def subjects() -> Sequence[Mapping[str, Any]]:
-    """Every subject that can be drawn alone."""
-    return tuple(_data()["subjects"])
+def _stands(name: str) -> bool:
+    return name != "fish" and things()[name]["kind"] not in {"sky", "float", "built"}
 
 
 def gradient(stops: Sequence[RGB], width: int, height: int) -> Image.Image:
@@ -111,12 +52,6 @@ def gradient(stops: Sequence[RGB], width: int, height: int) -> Image.Image:
     column = Image.new("RGB", (1, len(stops)))
     column.putdata(stops)
     return column.resize((1, height), Image.Resampling.BICUBIC).resize((width, height), Image.Resampling.NEAREST)
-
-
-def mix(first: RGB, second: RGB, share: float) -> RGB:
-    """Blend two colours; `share` 1 is all of the second."""
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
-    return red, green, blue
 
 
 def _sun(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random) -> None:
@@ -321,39 +256,103 @@ def _vignette(canvas: Image.Image) -> Image.Image:
     return ImageChops.multiply(canvas, Image.merge("RGB", (shade, shade, shade)))
 
 
+def _alley(canvas: Image.Image, mood: Mood, horizon: int, chance: random.Random) -> None:
+    """Draw houses on both sides that run to one point, and wet flagstones between them."""
+    width, height = canvas.size
+    pen = ImageDraw.Draw(canvas)
+    far, pen_width = (width * chance.uniform(0.47, 0.53), horizon), max(1, width // 500)
+    stone = mix(mix(mood.far, mood.near, 0.45), mood.light, 0.08)
+    _save_slot(canvas, [(0.0, float(horizon)), (float(width), float(horizon))], stone, mood.near)
+    for row in range(1, 12):
+        y = horizon + (height - horizon) * (row / 11) ** 1.8
+        pen.line((0, y, width, y), fill=mix(stone, mood.near, 0.5), width=pen_width)
+    for lane in range(-9, 10):
+        pen.line((*far, far[0] + lane * width * 0.16, height), fill=mix(stone, mood.near, 0.5), width=pen_width)
+    pen.polygon(
+        (far[0] - width * 0.06, horizon, far[0] + width * 0.06, horizon, width * 0.6, height, width * 0.4, height),
+        fill=mix(stone, mood.light, 0.22),
+    )
+    for side in (-1, 1):
+        _street_front(pen, mood, side, far, canvas.size, chance)
+
+
+def _street_front(
+    pen: ImageDraw.ImageDraw,
+    mood: Mood,
+    side: int,
+    far: tuple[float, float],
+    size: tuple[int, int],
+    chance: random.Random,
+) -> None:
+    """Draw one side of an alley: walls under roofs, a door and a lit window in each."""
+    width, height = size
+    edge = width if side > 0 else 0
+    marks = [0.0, 0.3, 0.54, 0.73, 0.88]
+
+    def at(share: float, top: float) -> tuple[float, float]:
+        x = edge + (far[0] + side * width * 0.06 - edge) * share
+        return x, far[1] + (top * height - far[1]) * (1 - share)
+
+    for near, distant in pairwise(marks):
+        wall = mix(mix(mood.near, mood.far, 0.25 + near * 0.7), mood.light, chance.uniform(0.02, 0.12))
+        roof = mix(mood.near, mood.far, near * 0.6)
+        tall = chance.uniform(0.06, 0.2)
+        pen.polygon((*at(near, tall), *at(distant, tall), *at(distant, 1.04), *at(near, 1.04)), fill=wall)
+        pen.polygon(
+            (
+                *at(near - 0.03, tall + 0.03),
+                *at(near, tall - 0.09),
+                *at(distant, tall - 0.09),
+                *at(distant + 0.02, tall + 0.03),
+            ),
+            fill=roof,
+        )
+        step = distant - near
+        for start, top, low in ((0.16, 0.42, 0.6), (0.58, 0.5, 1.0)):
+            a, b = near + step * start, near + step * (start + 0.26)
+            lit = mix(wall, mood.accent if mood.dark else mood.light, 0.6) if low < 1 else roof
+            pen.polygon((*at(a, top), *at(b, top), *at(b, low), *at(a, low)), fill=lit)
+
+
+def _room(canvas: Image.Image, mood: Mood, _horizon: int, chance: random.Random) -> None:
+    """Draw a wall, a floor of boards, and a window that shows the hour."""
+    width, height = canvas.size
+    pen = ImageDraw.Draw(canvas)
+    floor = height * 0.68
+    wall = mix((214, 198, 176), mood.near, 0.5 if mood.dark else 0.12)
+    canvas.paste(gradient((mix(wall, (0, 0, 0), 0.18), wall, mix(wall, mood.light, 0.2)), width, int(floor)), (0, 0))
+    wood = mix((150, 104, 68), mood.near, 0.5 if mood.dark else 0.15)
+    canvas.paste(gradient((mix(wood, (0, 0, 0), 0.3), wood), width, height - int(floor)), (0, int(floor)))
+    for board in range(-8, 9):
+        x = width / 2 + board * width * 0.09
+        pen.line((x, floor, width / 2 + board * width * 0.17, height), fill=mix(wood, (0, 0, 0), 0.25), width=2)
+    wide, tall = min(width * 0.3, height * 0.36), min(height * 0.34, width * 0.5)
+    left, top = width * chance.choice((0.12, 0.36, 0.58)), height * 0.15
+    pane = gradient(mood.sky, max(2, int(wide)), max(2, int(tall)))
+    canvas.paste(pane, (int(left), int(top)))
+    frame, thick = mix(wall, (255, 255, 255), 0.55), max(2, int(wide * 0.05))
+    pen.rectangle((left, top, left + wide, top + tall), outline=frame, width=thick)
+    pen.line((left + wide / 2, top, left + wide / 2, top + tall), fill=frame, width=thick // 2 + 1)
+
+
+def _studio(canvas: Image.Image, mood: Mood, _horizon: int, _chance: random.Random) -> None:
+    """Draw an even ground that a light falls on, as goods are photographed."""
+    width, height = canvas.size
+    ground = mix(mood.sky[-1], mood.far, 0.25)
+    canvas.paste(gradient((mix(ground, mood.near, 0.3), ground, mix(ground, (255, 255, 255), 0.3)), width, height))
+    canvas.paste(
+        gradient((mix(ground, mood.near, 0.15), mix(ground, mood.near, 0.35)), width, height - int(height * 0.74)),
+        (0, int(height * 0.74)),
+    )
+
+
 LANDS: Mapping[str, Callable[[Image.Image, Mood, int, random.Random], None]] = {
     "mountains": _mountains,
     "forest": _forest,
     "dunes": _dunes,
     "sea": _sea,
     "city": _city,
+    "alley": _alley,
+    "room": _room,
+    "studio": _studio,
 }
-
-
-def _mentioned(prompt: str, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Find the entry whose words appear most often, the earlier one on a tie; None when none appears."""
-    lower = prompt.lower()
-    scores = [sum(_says(lower, word) for word in entry["words"]) for entry in entries]
-    best = max(scores)
-    return entries[scores.index(best)] if best else None
-
-
-def _says(prompt: str, word: str) -> bool:
-    return re.search(rf"\b{word}\b", prompt) is not None if word.isascii() else word in prompt
-
-
-def _mood(entry: Mapping[str, Any]) -> Mood:
-    colours = {name: _rgb(entry[name]) for name in ("far", "near", "light", "accent")}
-    return Mood(name=entry["name"], sky=tuple(_rgb(code) for code in entry["sky"]), stars=entry["stars"], **colours)
-
-
-def _rgb(code: str) -> RGB:
-    return int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)
-
-
-@cache
-def _data() -> Mapping[str, Any]:
-    data: Mapping[str, Any] = json.loads(
-        (files("seedframe") / "data" / "emulator" / "scenery.json").read_text(encoding="utf-8")
-    )
-    return data

@@ -19,6 +19,11 @@ WESTERN = 0x250
 CJK = 0x2E80
 """From here on a line may break before every letter."""
 
+NEVER_FIRST = frozenset("，。、；：！？）》」』】〉…—·,.;:!?)]}%”’")
+"""Marks that do not begin a line."""
+
+NEVER_LAST = frozenset("（《「『【〈“‘")
+
 CJK_FONTS = (
     ("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc", 2),
     ("/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc", 2),
@@ -62,6 +67,27 @@ def write_caption(picture: Image.Image, text: str) -> None:
         pen.text((width * 0.06, top + number * step), line, font=letters, fill=(250, 250, 246))
 
 
+def write_letters(picture: Image.Image, text: str) -> None:
+    """Write what stands in quotes large across the upper part, as a poster has it."""
+    width, height = picture.size
+    _, cjk = font(8)
+    text = readable(text, cjk=cjk)
+    if not text:
+        return
+    size = max(8, round(min(height * 0.16, width * 0.3, width * 0.84 / max(1.0, _width(text)))))
+    letters, _ = font(size)
+    place = (width / 2, height * 0.24)
+    ImageDraw.Draw(picture).text(
+        place,
+        text,
+        font=letters,
+        fill=(255, 250, 238),
+        anchor="mm",
+        stroke_width=max(1, size // 14),
+        stroke_fill=(34, 26, 40),
+    )
+
+
 def write_mark(picture: Image.Image, title: str) -> None:
     """Put the EMULATED badge into the upper left corner."""
     width, height = picture.size
@@ -92,8 +118,9 @@ def wrap(text: str, letters: Font, room: float, *, most: int) -> list[str]:
     line = ""
     for piece in _pieces(text):
         if line and letters.getlength(line + piece) > room:
-            lines.append(line.rstrip())
-            line = ""
+            kept, moved = _broken(line, piece)
+            lines.append(kept.rstrip())
+            line = moved
         line = (line + piece).lstrip()
         if len(lines) == most:
             return [*lines[:-1], _shortened(lines[-1], letters, room)]
@@ -104,6 +131,20 @@ def readable(text: str, *, cjk: bool) -> str:
     """Keep what the font can draw: no line breaks, no emoji, without a Chinese font only western letters."""
     plain = " ".join(text.split())
     return "".join(c for c in plain if ord(c) < WESTERN or (cjk and unicodedata.category(c)[0] in "LNPZ"))
+
+
+def _broken(line: str, piece: str) -> tuple[str, str]:
+    """Break a line before a piece; a mark that may not begin a line takes the letter before it along."""
+    cut = len(line)
+    while cut > 1 and (piece[0] in NEVER_FIRST or line[cut - 1] in NEVER_LAST):
+        cut -= 1
+        piece = line[cut]
+    return line[:cut], line[cut:]
+
+
+def _width(text: str) -> float:
+    """The width of a line in letters' sizes: a Chinese letter is as wide as high, others about half."""
+    return sum(1.0 if ord(letter) >= CJK else 0.6 for letter in text)
 
 
 def _pieces(text: str) -> list[str]:

@@ -26,6 +26,14 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
 
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, SeedreamError
+from seedframe.mcp_server.asked_uploads import (
+    WAIT_SECONDS,
+    UploadDesk,
+    in_place_of,
+    picture_handed_over,
+    upload_state,
+    with_uploads,
+)
 from seedframe.mcp_server.hosts import seconds_to_answer
 from seedframe.mcp_server.lines import OVERSIZED, host_lines
 from seedframe.mcp_server.progress import Context, Progress, QuestionPending, consents
@@ -67,6 +75,7 @@ class AppContext:
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
         self._studio: Studio | None = None
+        self.uploads = UploadDesk()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -82,11 +91,15 @@ class AppContext:
 
     async def close(self) -> None:
         """Wait for paid calls in flight, then let go; being asked to end meanwhile does not cut the wait short."""
-        closing = asyncio.ensure_future(self._stack.aclose())
+        closing = asyncio.ensure_future(self._close())
         while not closing.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(closing)
         closing.result()
+
+    async def _close(self) -> None:
+        await self.uploads.close()
+        await self._stack.aclose()
 
 
 def build_server(
@@ -249,13 +262,41 @@ class _Caller:
         began = asyncio.get_running_loop().time()
         limit = seconds_to_answer(ctx, studio.settings)
 
+        folder = studio.settings.output_dir
+
         async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
             claimed: list[str] = []
-            making = self._hand_over(ctx, studio, params.name, given, progress, roots, claimed)
+            named = await asyncio.to_thread(with_uploads, given, folder)
+            making = self._hand_over(ctx, studio, params.name, named, progress, roots, claimed)
             return await making if limit is None else await self._in_time(making, claimed, began, limit)
 
+        handed: list[tuple[InvalidRequest, str]] = []
+
+        async def once_or_uploaded(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
+            for error, picture in handed:
+                given = in_place_of(error, picture, given)
+            try:
+                result = await once(given, roots)
+            except InvalidRequest as error:
+                patience = WAIT_SECONDS if limit is None else min(WAIT_SECONDS, limit / 2)
+                desk = ctx.lifespan_context.uploads
+                came = (
+                    None
+                    if handed
+                    else await picture_handed_over(ctx, params, desk, error, folder, self._language, patience)
+                )
+                if came is None:
+                    raise
+                handed.append((error, came))
+                result = await once(in_place_of(error, came, given), roots)
+            if not handed:
+                return result
+            picture = handed[0][1]
+            said = t.TextContent(type="text", text=Message("upload.kept", id=picture).text(self._language))
+            return result.model_copy(update={"content": [*result.content, said]})
+
         async with progress.beating():
-            return await self._asking(ctx, params, arguments, once)
+            return await self._asking(ctx, params, arguments, once_or_uploaded)
 
     async def _board(
         self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]
@@ -295,7 +336,7 @@ class _Caller:
                 return await once(arguments, roots)
         except ConfirmationNeeded as error:
             question = Message("server.may-pay", price=error.facts["price"]).text(self._language)
-            if not await consents(ctx, params, question, state_of(roots)):
+            if not await consents(ctx, params, question, state_of(roots, upload_state(params))):
                 raise
             return await once({**arguments, "confirm_cost": True}, roots)
 

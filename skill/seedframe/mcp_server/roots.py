@@ -7,7 +7,9 @@ with the repeated call and is kept for its further rounds in the sealed request 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -30,9 +32,9 @@ def kept_roots(params: t.CallToolRequestParams) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((*map(Path, _state(params)), *answered)))
 
 
-def state_of(roots: tuple[Path, ...]) -> str:
-    """What a further question of the same call must carry."""
-    return json.dumps({ROOTS: [str(root) for root in roots]})
+def state_of(roots: tuple[Path, ...], more: Mapping[str, Any] | None = None) -> str:
+    """What a further question of the same call must carry; `more` is what others keep there."""
+    return json.dumps({**(more or {}), ROOTS: [str(root) for root in roots]})
 
 
 async def granted_roots(ctx: Context, params: t.CallToolRequestParams) -> tuple[Path, ...]:

@@ -51,8 +51,8 @@ def serve_http(
 ) -> None:
     """Serve until stopped. NotConfigured when the address is taken or the tokens cannot be read.
 
-    `open_shared` opens what all studios share; `say` gets the address once the server listens; `extend` may add to what the MCP
-    server answers before anybody is served.
+    `open_shared` opens what all studios share; `say` gets the address once the server listens; `extend` may add to what
+    the MCP server answers before anybody is served.
     """
     verifier = token_verifier(options)
     listener = _listener(options)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import anyio
 
-from seedframe import images
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 from seedframe.private_files import make_private_folder, open_private
@@ -34,6 +33,8 @@ class UploadTooLarge(Exception):
 
 async def keep(pieces: AsyncIterator[bytes], root: Path, most: int) -> str:
     """The id of a picture, once it is on the disk. UploadTooLarge; SeedreamError for what is not a picture."""
+    from seedframe import images
+
     folder = make_private_folder(root / FOLDER)
     _sweep(folder)
     name = secrets.token_hex(16)
