@@ -19,6 +19,7 @@ import click
 
 from seedframe.api import in_process_backend
 from seedframe.cli.common import EXIT_PARTIAL, fail, json_option, run, say
+from seedframe.cli.handoff_command import handoff_command
 from seedframe.errors import InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
@@ -86,6 +87,7 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
         _command("cancel", _cancel, language, _folder(), _database(language)),
         _command("pick", _pick, language, _folder(), choices, _approvals(language), _database(language)),
         _command("sheet", _sheet, language, _folder(), _database(language)),
+        handoff_command(language, _folder(), _database(language)),
     )
 
 
@@ -195,7 +197,7 @@ def _go(
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
     """Plan, run, tell; the exit code says how it ended. `first` is done once nothing can be refused any more."""
-    from seedframe.storyboard.actions import budget_of, check_can_run, done_in, plan_of
+    from seedframe.storyboard.actions import budget_of, check_can_run, done_in, handoff_trouble, plan_of
     from seedframe.storyboard.folder_links import leftovers
     from seedframe.storyboard.reports import finding_lines, state_lines, total_line
     from seedframe.storyboard.run.detached import only_run
@@ -205,10 +207,12 @@ def _go(
         done = done_in(out, options["database"], settings) if out.is_dir() else frozenset()
         check_can_run(plan, settings, out, paying=options["workers"], done=done)
         budget = budget_of(options.pop("budget"), settings)
+        trouble = handoff_trouble(out)
     if first is not None:
         run(first(), settings, as_json=as_json)
     if not as_json:
-        found = (*finding_lines(plan.all_findings(), settings.language), total_line(plan, settings.language))
+        noticed = (*plan.all_findings(), *trouble)
+        found = (*finding_lines(noticed, settings.language), total_line(plan, settings.language))
         for line in (*(notice.text(settings.language) for notice in leftovers(out)), *found):
             click.echo(line, err=True)
 
@@ -225,6 +229,9 @@ def _go(
     if as_json:
         click.echo(_json({"event": "state", **state.as_json()}))
     else:
+        now_found = (one for one in handoff_trouble(out) if one not in noticed)
+        for line in finding_lines(now_found, settings.language):
+            click.echo(line, err=True)
         for line in state_lines(state, settings.language):
             click.echo(line)
     sys.exit(_exit_code(state))
