@@ -56,11 +56,12 @@ def _requests(
     **choices: Any,
 ) -> None:
     from seedframe.storyboard.actions import draw_requests, request_choices
+    from seedframe.storyboard.remote_folder import opened_folder
     from seedframe.storyboard.reports import finding_lines, requests_line
 
     try:
         written = draw_requests(
-            folder,
+            opened_folder(folder, settings),
             request_choices(settings, **choices),
             pictures=pictures,
             url_base=url_base,

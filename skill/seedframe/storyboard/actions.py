@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from seedframe.catalog import catalog
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, NotConfigured
 from seedframe.messages import Message
+from seedframe.object_places import place_of
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board import Board, example
 from seedframe.storyboard.board_folder import (
@@ -36,6 +37,7 @@ from seedframe.storyboard.handoff.picture_addresses import Addresses, below, inl
 from seedframe.storyboard.handoff.request_file import WrittenRequests, write_requests
 from seedframe.storyboard.handoff.requests import RequestChoices, build_requests
 from seedframe.storyboard.picks import changed_picks, picks_meant, read_picks, write_picks
+from seedframe.storyboard.remote_folder import bring_pictures, link_of, send_board
 from seedframe.storyboard.reports import money
 from seedframe.storyboard.run.origin import state_by_files
 from seedframe.storyboard.run.run import board_state, check_backend, check_budget
@@ -86,6 +88,8 @@ def budget_of(text: str | None, settings: Settings) -> Money | None:
 
 def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardPlan:
     """The plan, with the picks of the folder when there is one."""
+    if out and place_of(out, settings.object_cache):  # references were copied there, for every worker
+        settings = replace(settings, input_roots=(*settings.input_roots, out))
     return plan_board(board, settings, catalog(), picks=read_picks(out) if out else {})
 
 
@@ -148,14 +152,17 @@ def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Set
     meant = picks_meant(board, words)
     write_picks(out, changed_picks(read_picks(out), meant))
     publish(board, results_now(out, database, settings), out, language=settings.language)
+    send_board(out, settings)
     return meant
 
 
 def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
     """The contact sheet as it stands now, as a page and as a picture."""
+    bring_pictures(out, settings)
     board, results = board_in(out), results_now(out, database, settings)
     published = publish(board, results, out, language=settings.language)
     picture = publish_picture(board, results, out, language=settings.language)
+    send_board(out, settings)
     return Drawn(published.sheet, picture, published.manifest)
 
 
@@ -182,13 +189,19 @@ def draw_requests(
 ) -> WrittenRequests:
     """Write one ready Seedance request for each shot whose frames are there; nothing is sent.
 
-    `pictures`: `data` (in the request), `url` (below `url_base`) or `asset` (ids from the file `assets`).
+    `pictures`: `data` (in the request), `url` (below `url_base`; else signed links, where the board lies in an object
+    store) or `asset` (ids from the file `assets`).
     InvalidRequest for choices that do not fit together.
     """
     out, moment = out.absolute(), datetime.fromtimestamp(now(), UTC)
-    addresses = _addresses(out, pictures, url_base, assets)
+    if pictures == "data":
+        bring_pictures(out, settings)
+    links = link_of(out, settings) if pictures == "url" and not url_base else None
+    addresses = links or _addresses(out, pictures, url_base, assets)
     manifest = manifest_of(board_in(out), results_now(out, database, settings), out)
-    return write_requests(build_requests(manifest, addresses, choices, now=moment), out, now=moment)
+    written = write_requests(build_requests(manifest, addresses, choices, now=moment), out, now=moment)
+    send_board(out, settings)
+    return written
 
 
 def _addresses(out: Path, pictures: str, url_base: str | None, assets: Path | None) -> Addresses:
