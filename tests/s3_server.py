@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from xml.sax.saxutils import escape
 
+import anyio
+import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -68,10 +70,10 @@ class S3Server:
                 request.scope["state"]["hang_up"]()
                 return Response(status_code=500)
         if fault == "hold":
-            from anyio.to_thread import run_sync
-
             self.held.set()
-            await run_sync(self.release.wait, 30)
+            await anyio.to_thread.run_sync(self.release.wait, 30)
+        if fault == "slow":
+            await anyio.sleep(0.2)
         body = await request.body()
         if fault == "refuse":
             return _error("AccessDenied", 403)

@@ -284,7 +284,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
     Setting("SEEDFRAME_S3_ENDPOINT", "object_endpoint", _address, "–"),
     Setting("SEEDFRAME_S3_PUBLIC_URL", "object_public_url", _address, "–"),
-    Setting("SEEDFRAME_S3_CACHE", "object_cache", _path, "~/.cache/seedframe/objects"),
+    Setting("SEEDFRAME_S3_CACHE", "object_cache", _path, "~/.local/share/seedframe/objects"),
     Setting("SEEDFRAME_S3_CACHE_MB", "object_cache_mb", _positive(float, "2000"), "2000"),
     Setting("SEEDFRAME_GATEWAY_KEYS", "gateway_keys", _choice("own", "caller"), "–"),
     Setting("SEEDFRAME_GATEWAY_TOKEN", "gateway_token", _text, "–"),
@@ -310,7 +310,8 @@ def _journal_file() -> Path:
 def _objects_folder() -> Path:
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("seedframe", appauthor=False)) / "objects"
+    # Not the folder for caches: a board's record of payments lies beside its pictures, and must outlive a tidying.
+    return Path(platformdirs.user_data_dir("seedframe", appauthor=False)) / "objects"
 
 
 _FOLDERS: Mapping[str, Callable[[], Path]] = {

@@ -101,6 +101,16 @@ async def test_what_the_store_did_not_take_stays_here_and_the_same_call_uploads_
 
 
 @pytest.mark.anyio
+async def test_a_slow_store_is_waited_for(
+    open_studio: OpenStudio, service: InProcess, s3: S3Server, places: dict[str, str]
+) -> None:
+    s3.faults = ["slow", "slow"]
+    async with open_studio(**places) as studio, studio.make("generate_image", ALLEY) as result:
+        assert result.status == "done"
+    assert (service.app.state.request_log.posts, len(s3.puts)) == (1, 2)
+
+
+@pytest.mark.anyio
 async def test_another_machines_picture_of_the_same_name_is_never_overwritten(
     open_studio: OpenStudio, s3: S3Server, places: dict[str, str]
 ) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -24,6 +25,7 @@ SIDECAR = ".json"
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"})
 MEGABYTE = 1_000_000
 HIDDEN = ".seedframe"
+DOWNLOADS = 8
 
 
 class Mirror:
@@ -76,12 +78,15 @@ class Mirror:
 
     def bring_all(self, wanted: Callable[[str], bool]) -> None:
         """Every file of the place whose name is `wanted` and that is missing here or has another length."""
-        for name, size in self.names().items():
+
+        def differs(name: str, size: int) -> bool:
             path = self.folder / name
-            if wanted(name) and not (path.is_file() and path.stat().st_size == size):
-                content = self._bucket.get(self.place.key(name))
-                if content is not None:
-                    self._write(path, content)
+            return not (path.is_file() and path.stat().st_size == size)
+
+        names = [name for name, size in self.names().items() if wanted(name) and differs(name, size)]
+        with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="objects") as pool:
+            for _ in pool.map(lambda name: self.refresh([name]), names):
+                pass
 
     def names(self) -> dict[str, int]:
         """What is in the place: names as in the folder, and lengths. Names that would lead out of it are left out."""

@@ -14,13 +14,14 @@ import logging
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cache
 from pathlib import Path, PureWindowsPath
 from typing import Any, TypeVar
 
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
-from seedframe.object_places import local_folder, place_of
+from seedframe.object_places import ObjectPlace, local_folder, place_of
 from seedframe.objects.mirror import PICTURES, SIDECAR, Mirror
 from seedframe.private_files import make_private_folder
 from seedframe.settings import Settings
@@ -128,20 +129,27 @@ def with_references(board: Board, out: Path, settings: Settings) -> Board:
     )
 
 
-@dataclass(frozen=True, slots=True)
 class SharedFolders:
     """Folders as one worker sees them: places in its own cache, everything else as it is."""
 
-    settings: Settings
-    sleep: Callable[[float], Awaitable[Any]]
+    def __init__(self, settings: Settings, sleep: Callable[[float], Awaitable[Any]]) -> None:
+        self._cache = settings.object_cache
+        self._sleep = sleep
+
+        def place(folder: Path) -> ObjectPlace:
+            found = place_of(folder, settings.object_cache)
+            assert found is not None
+            return found
+
+        self._mirror: Callable[[Path], Mirror] = cache(lambda folder: Mirror(place(folder), folder, settings))
 
     def local(self, folder: Path) -> Path:
         """The folder on this machine."""
-        return local_folder(folder, self.settings.object_cache)
+        return local_folder(folder, self._cache)
 
     def is_remote(self, folder: Path) -> bool:
         """Whether the folder stands for a place."""
-        return place_of(folder, self.settings.object_cache) is not None
+        return place_of(folder, self._cache) is not None
 
     async def inputs(
         self, task: FrameTask, made: Mapping[str, Path], folder: Path
@@ -167,13 +175,10 @@ class SharedFolders:
             await self._patiently(self._send, picture, originals, folder)
 
     def _bring(self, folder: Path, names: Sequence[str]) -> None:
-        mirror = Mirror.of(folder, self.settings)
-        assert mirror is not None
-        mirror.bring(names)
+        self._mirror(folder).bring(names)
 
     def _send(self, picture: Path, originals: Sequence[Path], folder: Path) -> None:
-        mirror = Mirror.of(folder, self.settings)
-        assert mirror is not None
+        mirror = self._mirror(folder)
         mirror.send_picture(picture, *originals, replace=True)
         mirror.trim()
 
@@ -186,7 +191,7 @@ class SharedFolders:
                 pause = PAUSES[min(tries, len(PAUSES) - 1)]
                 log.warning("%s", Message("objects.waits", pause=f"{pause:g}", why=error.message))
                 tries += 1
-                await self.sleep(pause)
+                await self._sleep(pause)
 
 
 def _is_sidecar(name: str) -> bool:
