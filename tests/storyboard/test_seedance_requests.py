@@ -125,6 +125,20 @@ def test_registered_faces_go_along_as_reference_pictures_and_are_named(tmp_path:
     ]
 
 
+def test_seedream_never_gets_the_id_of_a_registered_face(tmp_path: Path) -> None:
+    cast = [{"id": "C01", "name": "Rain", "asset": "asset://asset-1"}]
+    shot = {"id": "E01_SC01_SH010", "characters": ["C01"], "action": "she turns", "motion": "she turns"}
+    board = tmp_path / "board.json"
+    board.write_text(json.dumps({"project": "river", "characters": cast, "shots": [shot]}), encoding="utf-8")
+
+    command = ["storyboard", "plan", str(board), "--json"]
+    planned = CliRunner().invoke(program("en"), command, obj=Settings.read({}), catch_exceptions=False)
+
+    assert planned.exit_code == 0
+    assert "asset://" not in planned.stdout
+    assert "ASSET_UNUSED" in planned.stdout
+
+
 def test_frames_that_are_registered_themselves_go_by_their_ids_and_their_faces_pass(tmp_path: Path) -> None:
     shots = [{"id": "E01_SC01_SH010", "action": "她回头", "motion": "她回头", "face": True}]
     out = finished_folder(tmp_path / "film", {"shots": shots})

@@ -35,6 +35,7 @@ class Mirror:
         self.place = place
         self.folder = folder
         self._cache = settings.object_cache
+        self._all = settings.object_cache / place.bucket
         self._most = settings.object_cache_mb * MEGABYTE
         self._bucket = Bucket(place, settings)
 
@@ -107,20 +108,22 @@ class Mirror:
         self._bucket.put(self.place.key(f"{HIDDEN}/writable"), b"seedframe\n", "text/plain", replace=True)
 
     def trim(self) -> None:
-        """Remove the oldest pictures from the cache until it is within its limit; only such as the store has whole."""
+        """Remove the oldest pictures of this bucket from the cache until all of it is within the limit.
+
+        Only such as the store has whole, with their sidecars.
+        """
         kept = sorted(_pictures(self._cache), key=lambda one: one[0])
         total = sum(size for _, size, _ in kept)
         for _, size, path in kept:
             if total <= self._most:
                 return
-            if path.is_relative_to(self.folder) and self._is_stored(path, size):
+            if path.is_relative_to(self._all) and self._is_stored(path.relative_to(self._all).as_posix(), size):
                 path.unlink(missing_ok=True)
                 total -= size
 
-    def _is_stored(self, path: Path, size: int) -> bool:
-        sidecar = self._bucket.head(self._key(path.with_name(path.name + SIDECAR), None))
-        there = self._bucket.head(self._key(path, None))
-        return sidecar is not None and there is not None and there.bytes == size
+    def _is_stored(self, key: str, size: int) -> bool:
+        there = self._bucket.head(key)
+        return there is not None and there.bytes == size and self._bucket.head(key + SIDECAR) is not None
 
     def _key(self, path: Path, name: str | None) -> str:
         inside = path.is_relative_to(self.folder)

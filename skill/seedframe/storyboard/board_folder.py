@@ -55,11 +55,10 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The two files for whoever comes next: step 4, and eyes. `findings`: what step 4 would refuse or spoil."""
+    """The two files for whoever comes next: step 4, and eyes."""
 
     manifest: Path
     sheet: Path
-    findings: tuple[BoardFinding, ...] = ()
 
 
 def keep_board(board: Board, out: Path) -> Path:
@@ -114,7 +113,7 @@ def publish(
     written = [store.write_text(out / name, page) for name, page in pages]
     for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
         page.unlink()  # of a time when the board was longer
-    return Published(manifest, written[0], found)
+    return Published(manifest, written[0])
 
 
 def manifest_of(board: Board, results: Mapping[str, FrameResult], out: Path) -> dict[str, Any]:
