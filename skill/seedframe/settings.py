@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from seedframe.errors import NotConfigured
 from seedframe.limits import limits
 from seedframe.messages import LANGUAGES, Language, Message
+from seedframe.object_places import is_place, local_folder
 
 T = TypeVar("T")
 NetworkRange = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -46,6 +47,10 @@ class Settings:
     input_roots: tuple[Path, ...] = ()
     journal: Path = Path("journal.sqlite3")
     keep_history: float | None = None
+    object_cache: Path = Path("objects")
+    object_cache_mb: float = 2_000
+    object_endpoint: str | None = None
+    object_public_url: str | None = None
     timeout: float = 300.0
     download_timeout: float = field(default_factory=lambda: float(limits().download_seconds))
     fake_ips: tuple[NetworkRange, ...] = ()
@@ -77,6 +82,7 @@ class Settings:
         values = {row.field: row.parse(row.name, given[row.name]) for row in SETTINGS if row.name in given}
         folders = {name: default() for name, default in _FOLDERS.items() if name not in values}
         values = {**folders, "language": language_of(given), **values}
+        values["output_dir"] = local_folder(values["output_dir"], values["object_cache"])
         if "input_roots" not in values:
             values["input_roots"] = _default_roots(values["output_dir"])
         return cls(**values, environ=given)
@@ -148,6 +154,23 @@ def _path(name: str, value: str) -> Path:
         return Path(value).expanduser().absolute()
     except RuntimeError:  # the home of an unknown user
         raise wrong(name, value, "/folder, ~/folder") from None
+
+
+def _output(name: str, value: str) -> Path:
+    """A folder, or a place in an object store as `local_folder` reads it."""
+    if not is_place(value):
+        return _path(name, value)
+    try:
+        local_folder(Path(value), Path())
+    except ValueError:
+        raise wrong(name, value, "/folder, ~/folder, s3://bucket/prefix") from None
+    return Path(value)
+
+
+def _address(name: str, value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+\S*", value):
+        raise wrong(name, value, "https://tos-s3-cn-beijing.volces.com")
+    return value.rstrip("/")
 
 
 def _names(_name: str, value: str) -> tuple[str, ...]:
@@ -233,7 +256,7 @@ def _choice(*allowed: str) -> Callable[[str, str], str]:
 SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_BACKEND", "backend", _text, "ark"),
     Setting("SEEDFRAME_MODEL", "model", _text, "5.0-lite"),
-    Setting("SEEDFRAME_OUTPUT_DIR", "output_dir", _path, "~/Pictures/seedframe"),
+    Setting("SEEDFRAME_OUTPUT_DIR", "output_dir", _output, "~/Pictures/seedframe"),
     Setting("SEEDFRAME_RATIO", "ratio", _text, "–"),
     Setting("SEEDFRAME_TIMEOUT", "timeout", _positive(float, "300"), "300"),
     Setting("SEEDFRAME_DOWNLOAD_TIMEOUT", "download_timeout", _positive(float, "120"), "120"),
@@ -252,6 +275,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_DECODE_REFERENCES", "decode_references", _flag, "0"),
     Setting("SEEDFRAME_JOURNAL", "journal", _path, "~/.local/share/seedframe/journal.sqlite3"),
     Setting("SEEDFRAME_KEEP_HISTORY", "keep_history", _positive(float, "30"), "–"),
+    Setting("SEEDFRAME_S3_ENDPOINT", "object_endpoint", _address, "–"),
+    Setting("SEEDFRAME_S3_PUBLIC_URL", "object_public_url", _address, "–"),
+    Setting("SEEDFRAME_S3_CACHE", "object_cache", _path, "~/.local/share/seedframe/objects"),
+    Setting("SEEDFRAME_S3_CACHE_MB", "object_cache_mb", _positive(float, "2000"), "2000"),
     Setting("SEEDFRAME_GATEWAY_KEYS", "gateway_keys", _choice("own", "caller"), "–"),
     Setting("SEEDFRAME_GATEWAY_TOKEN", "gateway_token", _text, "–"),
     Setting("SEEDFRAME_GATEWAY_HOSTS", "gateway_hosts", _names, "–"),
@@ -273,7 +300,18 @@ def _journal_file() -> Path:
     return Path(platformdirs.user_data_dir("seedframe", appauthor=False)) / "journal.sqlite3"
 
 
-_FOLDERS: Mapping[str, Callable[[], Path]] = {"output_dir": _pictures_folder, "journal": _journal_file}
+def _objects_folder() -> Path:
+    import platformdirs
+
+    # Not the folder for caches: a board's record of payments lies beside its pictures, and must outlive a tidying.
+    return Path(platformdirs.user_data_dir("seedframe", appauthor=False)) / "objects"
+
+
+_FOLDERS: Mapping[str, Callable[[], Path]] = {
+    "output_dir": _pictures_folder,
+    "journal": _journal_file,
+    "object_cache": _objects_folder,
+}
 
 
 def _default_roots(output_dir: Path) -> tuple[Path, ...]:

@@ -27,13 +27,14 @@ LAYERS = (
     ("storyboard", "gallery"),
     ("studio",),
     ("service",),
-    ("payments", "prompting", "images"),
+    ("payments", "prompting", "images", "objects"),
     ("catalog", "geometry"),
     (
         "html_pages",
         "stored_settings",
         "front",
         "settings",
+        "object_places",
         "errors",
         "redaction",
         "quoting",
@@ -58,6 +59,7 @@ ITS_GROUND = {"catalog", "geometry", *LAYERS[-1]}
 HEAVY = {
     *("mcp", "PIL", "dbos", "httpx", "jsonschema", "starlette", "uvicorn", "aiolimiter", "filelock", "asyncpg"),
     "jinja2",
+    "obstore",
 }
 
 

@@ -126,6 +126,16 @@ def show(result: Result, settings: Settings, *, as_json: bool) -> None:
 
     text = render.machine_text(result.as_dict()) if as_json else render.sentence(result, settings.language)
     click.echo(text)
+    if not as_json:
+        show_links(result, settings.language)
+
+
+def show_links(result: Result, language: Language) -> None:
+    """Links to pictures in an object store, signed: they are meant for whoever asked for the pictures."""
+    with plain_output():
+        for picture in result.pictures:
+            if picture.link:
+                click.echo(say("objects.link", language, link=picture.link))
 
 
 def existing_file(path: Path) -> Path:

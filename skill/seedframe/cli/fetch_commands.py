@@ -14,10 +14,11 @@ from typing import Any
 
 import click
 
-from seedframe.cli.common import EXIT_PARTIAL, exit_code, json_option, run, say, studio
+from seedframe.cli.common import EXIT_PARTIAL, exit_code, json_option, run, say, show_links, studio
 from seedframe.errors import InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
-from seedframe.payments import Entry, Payments
+from seedframe.object_places import local_folder, place_of
+from seedframe.payments import Entry, Payments, State
 from seedframe.settings import Settings
 from seedframe.studio import render
 from seedframe.studio.types import Result
@@ -59,8 +60,11 @@ class _Failure:
 
 def _say(described: Sequence[Result | _Failure], language: Language) -> None:
     for one in described:
-        failed = isinstance(one, _Failure)
-        click.echo(one.message if isinstance(one, _Failure) else render.sentence(one, language), err=failed)
+        if isinstance(one, _Failure):
+            click.echo(one.message, err=True)
+        else:
+            click.echo(render.sentence(one, language))
+            show_links(one, language)
     if not described:
         click.echo(say("cli_fetch.nothing", language))
 
@@ -88,7 +92,10 @@ async def _fetched(
 async def _wanted(settings: Settings, entry: str | None) -> tuple[Entry, ...]:
     async with await Payments.open(settings.journal, secrets=settings.secrets) as journal:
         if entry is None:
-            return tuple(reversed(await journal.entries(states={"undelivered"}, limit=10_000)))
+            states: set[State] = {"undelivered"}
+            if place_of(settings.output_dir, settings.object_cache):
+                states.add("saved")  # also what an object store did not take
+            return tuple(reversed(await journal.entries(states=states, limit=10_000)))
         found = await journal.entry(entry)
     if found is None:
         raise InvalidRequest(
@@ -101,7 +108,8 @@ async def _fetched_one(settings: Settings, entry: Entry, out: Path | None) -> Re
     """One entry's pictures, in the folder they were meant for unless another is named."""
     async with await Payments.open(settings.journal, secrets=settings.secrets) as journal:
         noted = await journal.delivery(entry.id)
-    folder = out or (Path(*noted["folder"]) if noted.get("folder") else settings.output_dir)
+    meant = Path(*noted["folder"]) if noted.get("folder") else settings.output_dir
+    folder = meant if out is None else local_folder(out, settings.object_cache)
     there = replace(settings, backend=entry.backend, output_dir=folder.absolute())
     async with studio(there) as opened, opened.fetch(entry.id) as result:
         return result

@@ -20,6 +20,7 @@ import click
 from seedframe.api import in_process_backend
 from seedframe.cli.common import EXIT_PARTIAL, fail, json_option, run, say
 from seedframe.cli.export_command import export_command
+from seedframe.cli.handoff_command import handoff_command
 from seedframe.errors import InvalidRequest, SeedreamError
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
@@ -88,6 +89,7 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
         export_command(language, _folder(), _database(language)),
         _command("pick", _pick, language, _folder(), choices, _approvals(language), _database(language)),
         _command("sheet", _sheet, language, _folder(), _database(language)),
+        handoff_command(language, _folder(), _database(language)),
     )
 
 
@@ -154,16 +156,16 @@ def _plan(settings: Settings, as_json: bool, file: Path, prompts: bool) -> None:
 @click.pass_obj
 def _run(settings: Settings, /, as_json: bool, file: Path, out: Path, **options: Any) -> None:
     with _translate_errors(settings, as_json=as_json):
-        board = _read(file)
-    _go(settings, board, out.absolute(), options, as_json=as_json)
+        board, out = _read(file), _opened(out, settings)
+    _go(settings, board, out, options, as_json=as_json)
 
 
 @click.pass_obj
 def _resume(settings: Settings, /, as_json: bool, folder: Path, **options: Any) -> None:
     from seedframe.storyboard.board_folder import board_in
 
-    out = folder.absolute()
     with _translate_errors(settings, as_json=as_json):
+        out = _opened(folder, settings, whole=options["database"] is None)
         board = board_in(out)
     _go(settings, board, out, options, as_json=as_json)
 
@@ -173,12 +175,12 @@ def _retry(settings: Settings, /, as_json: bool, folder: Path, failed: bool, unk
     from seedframe.storyboard.board_folder import board_in
     from seedframe.storyboard.run.run import retry_board
 
-    out = folder.absolute()
     with _translate_errors(settings, as_json=as_json):
         if not (failed or unknown):
             raise InvalidRequest(
                 Message("cli_storyboard.retry-what"), field="retry", got=None, allowed=["--failed", "--unknown"]
             )
+        out = _opened(folder, settings)
         board = board_in(out)
 
     def again() -> Coroutine[Any, Any, BoardState]:
@@ -197,8 +199,9 @@ def _go(
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
     """Plan, run, tell; the exit code says how it ended. `first` is done once nothing can be refused any more."""
-    from seedframe.storyboard.actions import budget_of, check_can_run, done_in, plan_of
+    from seedframe.storyboard.actions import budget_of, check_can_run, done_in, handoff_trouble, plan_of
     from seedframe.storyboard.folder_links import leftovers
+    from seedframe.storyboard.remote_folder import send_board, with_references
     from seedframe.storyboard.reports import finding_lines, state_lines, total_line
     from seedframe.storyboard.run.detached import only_run
 
@@ -206,11 +209,14 @@ def _go(
         plan = plan_of(board, settings, out)
         done = done_in(out, options["database"], settings) if out.is_dir() else frozenset()
         check_can_run(plan, settings, out, paying=options["workers"], done=done)
+        board = with_references(board, out, settings)
         budget = budget_of(options.pop("budget"), settings)
+        trouble = handoff_trouble(out)
     if first is not None:
         run(first(), settings, as_json=as_json)
     if not as_json:
-        found = (*finding_lines(plan.all_findings(), settings.language), total_line(plan, settings.language))
+        noticed = (*plan.all_findings(), *trouble)
+        found = (*finding_lines(noticed, settings.language), total_line(plan, settings.language))
         for line in (*(notice.text(settings.language) for notice in leftovers(out)), *found):
             click.echo(line, err=True)
 
@@ -218,15 +224,27 @@ def _go(
         from seedframe.storyboard.run.run import run_board
 
         with only_run(out), _describing(settings, len(plan.frames), as_json=as_json) as report:
-            return await run_board(
-                board, out, settings, report=report, budget=budget, transport=in_process_backend(settings), **options
-            )
+            try:
+                return await run_board(
+                    board,
+                    out,
+                    settings,
+                    report=report,
+                    budget=budget,
+                    transport=in_process_backend(settings),
+                    **options,
+                )
+            finally:
+                await asyncio.to_thread(send_board, out, settings)
 
     last = say("cli_storyboard.interrupted", settings.language, out=out)
     state = _until_interrupted(whole(), last, settings, as_json=as_json)
     if as_json:
         click.echo(_json({"event": "state", **state.as_json()}))
     else:
+        now_found = (one for one in handoff_trouble(out) if one not in noticed)
+        for line in finding_lines(now_found, settings.language):
+            click.echo(line, err=True)
         for line in state_lines(state, settings.language):
             click.echo(line)
     sys.exit(_exit_code(state))
@@ -295,7 +313,7 @@ def _status(settings: Settings, as_json: bool, folder: Path, database: str | Non
     from seedframe.storyboard.run.run import board_state
 
     with _translate_errors(settings, as_json=as_json):
-        state = board_state(folder.absolute(), database, settings)
+        state = board_state(_opened(folder, settings, whole=database is None), database, settings)
     _show(state, settings, as_json=as_json)
 
 
@@ -303,7 +321,9 @@ def _status(settings: Settings, as_json: bool, folder: Path, database: str | Non
 def _cancel(settings: Settings, as_json: bool, folder: Path, database: str | None) -> None:
     from seedframe.storyboard.run.run import cancel_board
 
-    state = run(cancel_board(folder.absolute(), database), settings, as_json=as_json)
+    with _translate_errors(settings, as_json=as_json):
+        out = _opened(folder, settings)
+    state = run(cancel_board(out, database), settings, as_json=as_json)
     _show(state, settings, as_json=as_json)
 
 
@@ -331,7 +351,7 @@ def _pick(
 
     with _translate_errors(settings, as_json=as_json):
         words = [*(read_approvals(approvals) if approvals else ()), *choices]
-        picked = pick(folder.absolute(), words, database=database, settings=settings)
+        picked = pick(_opened(folder, settings, whole=database is None), words, database=database, settings=settings)
     if as_json:
         click.echo(_json({"picked": picked}))
         return
@@ -345,12 +365,19 @@ def _sheet(settings: Settings, as_json: bool, folder: Path, database: str | None
     from seedframe.storyboard.actions import draw_sheet
 
     with _translate_errors(settings, as_json=as_json):
-        drawn = draw_sheet(folder.absolute(), database=database, settings=settings)
+        drawn = draw_sheet(_opened(folder, settings), database=database, settings=settings)
     if as_json:
         click.echo(_json({"sheet": str(drawn.sheet), "picture": str(drawn.picture), "manifest": str(drawn.manifest)}))
         return
     click.echo(drawn.sheet)
     click.echo(drawn.picture)
+
+
+def _opened(folder: Path, settings: Settings, *, whole: bool = False) -> Path:
+    """The folder to work in; what an object store knows of its board is brought there, `whole`: pictures too."""
+    from seedframe.storyboard.remote_folder import opened_folder
+
+    return opened_folder(folder, settings, whole=whole)
 
 
 def _read(file: Path) -> Board:

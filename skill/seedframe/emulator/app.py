@@ -3,7 +3,7 @@
 In: what a test or a person chooses. Out: an app, or a transport around it. Never in here: what an answer says.
 
     vendor    POST {prefix}/images/generations · GET {prefix}/models · GET /tos/… (result files)
-              UniAll also: POST {prefix}/images/edits
+              UniAll also: POST {prefix}/images/edits · Ark also: POST and GET {prefix}/contents/generations/tasks
     ours      POST /_emulator/script · GET /_emulator/ledger · POST /_emulator/reset · POST /_emulator/clock
 """
 
@@ -30,6 +30,7 @@ from seedframe.emulator.in_process import InProcess
 from seedframe.emulator.options import Clock, Fetch, Options, Paint, ReplyStyle
 from seedframe.emulator.server import listen, serve_app
 from seedframe.emulator.service import RESULTS, Service
+from seedframe.emulator.video_tasks import TASKS
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 
@@ -142,6 +143,9 @@ def _app(service: Service) -> Starlette:
     routes = [Route(backend.prefix + path, service.post, methods=["POST"]) for path in sorted(posts)]
     if "models" in backend.paths:
         routes.append(Route(backend.prefix + backend.paths["models"], service.models))
+    if service.video_tasks.offered:
+        routes.append(Route(backend.prefix + TASKS, service.create_video_task, methods=["POST"]))
+        routes.append(Route(f"{backend.prefix}{TASKS}/{{id}}", service.video_task))
     routes.append(Route(RESULTS + "{path:path}", service.download))
     for name, (method, act) in ADMIN.items():
         routes.append(Route(f"/_emulator/{name}", _admin(partial(act, service)), methods=[method]))

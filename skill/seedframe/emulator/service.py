@@ -35,6 +35,7 @@ from seedframe.emulator.refusal import Refusal, invalid
 from seedframe.emulator.request_log import LoggedRequest, RequestLog, shortened
 from seedframe.emulator.responses import Generated
 from seedframe.emulator.rules import read_ark, unknown_keys
+from seedframe.emulator.video_tasks import VideoTasks, too_large
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
 
@@ -65,11 +66,12 @@ class Service:
         self.request_log, self.rate = RequestLog(), Rate(options.ipm)
         self.object_store = ObjectStore(options.entropy.randbytes(32))
         self.gateway = _answers_as_gateway(options.backend)
+        self.video_tasks = VideoTasks(() if self.gateway else options.backend.ids, options.entropy)
 
     def reset(self) -> None:
         """Begin anew: no script, empty books, no results, a fresh minute."""
         self.script.load([])
-        for part in (self.request_log, self.object_store, self.rate):
+        for part in (self.request_log, self.object_store, self.rate, self.video_tasks):
             part.clear()
 
     async def post(self, request: Request) -> Response:
@@ -94,6 +96,40 @@ class Service:
             return self._refused(call, refusal)
         data = [responses.listed(name) for model in catalog().models for name in self.options.ids(model)]
         return self._json(call, {"object": "list", "data": data})
+
+    async def create_video_task(self, request: Request) -> Response:
+        """Answer a POST to the video tasks: the request is checked and given an id; nothing is made or billed."""
+        content = await request.body()
+        call = self._receive(request, Faults())
+        try:
+            self._authorize(request)
+            if refused := too_large(len(content)):
+                raise refused
+            body = await asyncio.to_thread(_parsed, content)
+            if not isinstance(body, dict):
+                raise invalid("body", "the request body must be a JSON object")
+            call.entry.body, call.entry.keys = shortened(body), tuple(body)
+            task = await asyncio.to_thread(self.video_tasks.create, body, self.options.clock())
+            response = self._json(call, {"id": task.id})
+        except Refusal as refusal:
+            response = self._refused(call, refusal)
+        _settle(call.entry, response)
+        return response
+
+    async def video_task(self, request: Request) -> Response:
+        """Answer a GET of one video task: it failed, since the emulator makes no videos."""
+        call = self._receive(request, Faults())
+        try:
+            self._authorize(request)
+        except Refusal as refusal:
+            return self._refused(call, refusal)
+        id = request.path_params["id"]
+        task = self.video_tasks.get(id)
+        if task is None:
+            message = envelopes.suffixed(f"The task {id[:80]} is not found", call.id)
+            error = {"code": "NotFound.Task", "message": message, "param": "", "type": "NotFound"}
+            return self._json(call, {"error": error}, 404)
+        return self._json(call, task.described())
 
     async def download(self, request: Request) -> Response:
         """Serve a result file to whoever has its whole URL, for 24 emulated hours."""

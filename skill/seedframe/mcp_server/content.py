@@ -87,7 +87,7 @@ def _link(picture: Picture) -> t.ResourceLink:
     return t.ResourceLink(
         type="resource_link",
         name=picture.path.name,
-        uri=picture.path.as_uri(),
+        uri=picture.link or picture.path.as_uri(),
         mime_type=picture.mime,
         size=picture.bytes,
         annotations=t.Annotations(audience=["user"]),

@@ -63,7 +63,15 @@ async def answer(
     """The result of one call; a SeedreamError says why there is none."""
     board = arguments.get("board")
     given = coerced(TOOL, {**arguments, **({"board": json.dumps(board)} if isinstance(board, (Mapping, list)) else {})})
-    known = {"plan": _plan, "run": _run, "status": _status, "pick": _pick, "sheet": _sheet, "cancel": _cancel}
+    known = {
+        "plan": _plan,
+        "run": _run,
+        "status": _status,
+        "pick": _pick,
+        "sheet": _sheet,
+        "requests": _requests,
+        "cancel": _cancel,
+    }
     action = given.get("action")
     if action not in known:
         shown = action if action is None else str(action)[:80]
@@ -134,6 +142,9 @@ async def _status(call: _Call) -> t.CallToolResult:
     lines = list(reports.state_lines(state, call.language))
     if not running and not state.finished:
         lines.append(_say(call, "stopped"))
+    if not running and state.manifest:
+        trouble = await asyncio.to_thread(actions.handoff_trouble, out)
+        lines += list(reports.finding_lines(trouble, call.language))[: reports.MOST_LINES]
     status = "running" if running else ("done" if state.finished else "stopped")
     facts = {"status": status, **_place(call, out), **reports.state_facts(state, call.language)}
     return _tool_result(lines, facts, [path for path in (state.sheet, state.manifest) if path])
@@ -186,6 +197,22 @@ async def _sheet(call: _Call) -> t.CallToolResult:
     data = base64.b64encode(small).decode("ascii")
     result.content.insert(1, t.ImageContent(type="image", data=data, mime_type="image/jpeg"))
     return result
+
+
+async def _requests(call: _Call) -> t.CallToolResult:
+    """The bodies for Seedance as a file: with pictures inside they are too long for an answer."""
+    out = _folder(call)
+    written = await asyncio.to_thread(
+        actions.draw_requests,
+        out,
+        actions.request_choices(call.settings),
+        database=None,
+        settings=replace(call.settings, language=call.language),
+    )
+    lines = [reports.requests_line(written, call.language), *reports.finding_lines(written.findings, call.language)]
+    index = {name: value for name, value in written.as_json().items() if name != "findings"}
+    facts = {"status": "written" if written.path else "blocked", **_place(call, out), **index}
+    return _tool_result(lines[: reports.MOST_LINES], facts, [written.path] if written.path else [])
 
 
 async def _cancel(call: _Call) -> t.CallToolResult:
@@ -303,12 +330,15 @@ def _tool_result(lines: list[str], facts: Mapping[str, Any], files: list[Path] |
     return t.CallToolResult(content=blocks)
 
 
+_MIME = {".html": "text/html", ".jsonl": "application/jsonl"}
+
+
 def _link(path: Path) -> t.ResourceLink:
     return t.ResourceLink(
         type="resource_link",
         name=path.name,
         uri=path.as_uri(),
-        mime_type="text/html" if path.suffix == ".html" else "application/json",
+        mime_type=_MIME.get(path.suffix, "application/json"),
         size=path.stat().st_size,
         annotations=t.Annotations(audience=["user"]),
     )

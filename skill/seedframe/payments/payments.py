@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 from seedframe.errors import SeedreamError, StoreError
 from seedframe.messages import Message
 from seedframe.payments.commit_queue import CommitQueue
-from seedframe.payments.entries import Begin, Claim, DailyCost, Entry, Fetch, Join, Kept, Settlement, State
+from seedframe.payments.entries import Begin, Claim, DailyCost, Entry, Fetch, Join, Kept, Replay, Settlement, State
 from seedframe.payments.forget import Forgotten
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.payments.money import Budget, Priced
@@ -131,10 +131,10 @@ class Payments:
         claimed: Claim = await self._claimed(lambda: self._records.claim(payment), delivery)
         return claimed
 
-    async def claim_fetch(self, id: str) -> Fetch | Join:
-        """Ask to fetch the pictures of an entry that is `undelivered`; InvalidRequest for any other."""
+    async def claim_fetch(self, id: str) -> Fetch | Join | Replay:
+        """Ask for the pictures of an entry that is `undelivered`, or saved and given to nobody; else InvalidRequest."""
         await self._take_in()
-        claimed: Fetch | Join = await self._claimed(lambda: self._records.claim_fetch(id), None)
+        claimed: Fetch | Join | Replay = await self._claimed(lambda: self._records.claim_fetch(id), None)
         return claimed
 
     async def kept(self, id: str) -> tuple[Kept, ...]:

@@ -188,14 +188,17 @@ class PaymentRecords:
         self._expire()
         return self.entry(id)
 
-    def claim_fetch(self, id: str) -> Fetch | Join:
-        """Ask to fetch the pictures of one entry. InvalidRequest where there is nothing more to fetch."""
+    def claim_fetch(self, id: str) -> Fetch | Join | Replay:
+        """Ask to fetch the pictures of one entry, or for what nobody took; InvalidRequest where nothing is left."""
         self.recover()
         with immediate(self._db):
             entry = self._existing(id)
             if entry.state in IN_FLIGHT:
                 self._wait(id)
                 return Join(entry)
+            if entry.state == "saved":
+                self._step(id, "delivering", after=("saved",), anybody=True, new_owner=self.owner)
+                return Replay(self._existing(id))
             if entry.state != "undelivered":
                 raise InvalidRequest(
                     Message("payments.nothing-to-fetch", entry=id, state=entry.state),

@@ -1,30 +1,48 @@
-"""What a person or an agent does with a board besides running it: read it, plan it, pick takes, draw its sheet.
+"""What a person or an agent does with a board besides running it: plan it, pick takes, draw its sheet, hand it over.
 
-In: a path or a text, a board's folder. Out: values for the doors, files in the folder. Both doors call the same here.
-Never in here: a door's format, a payment, the engine's inside.
+In: a path or a text, a board's folder. Out: values for the entry points, files in the folder. The command line and the
+MCP tool call the same functions here. Never in here: an entry point's format, a payment, the engine's inside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from seedframe.catalog import catalog
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, NotConfigured
 from seedframe.messages import Message
+from seedframe.object_places import place_of
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board import Board, example
-from seedframe.storyboard.board_folder import board_in, publish, publish_picture, results_in, results_of
+from seedframe.storyboard.board_folder import (
+    board_in,
+    findings_in,
+    manifest_of,
+    publish,
+    publish_picture,
+    results_in,
+    results_of,
+)
 from seedframe.storyboard.board_plan import BoardPlan, plan_board
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.folder_links import check_folder
 from seedframe.storyboard.frames import FrameResult
+from seedframe.storyboard.handoff.picture_addresses import Addresses, below, inline, registered
+from seedframe.storyboard.handoff.request_file import WrittenRequests, write_requests
+from seedframe.storyboard.handoff.requests import RequestChoices, build_requests
 from seedframe.storyboard.picks import changed_picks, picks_meant, read_picks, write_picks
+from seedframe.storyboard.remote_folder import bring_pictures, link_of, send_board
 from seedframe.storyboard.reports import money
 from seedframe.storyboard.run.origin import state_by_files
 from seedframe.storyboard.run.run import board_state, check_backend, check_budget
 
+PICTURES_BY = ("data", "url", "asset")
 EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}
 
 
@@ -70,6 +88,8 @@ def budget_of(text: str | None, settings: Settings) -> Money | None:
 
 def plan_of(board: Board, settings: Settings, out: Path | None = None) -> BoardPlan:
     """The plan, with the picks of the folder when there is one."""
+    if out and place_of(out, settings.object_cache):  # references were copied there, for every worker
+        settings = replace(settings, input_roots=(*settings.input_roots, out))
     return plan_board(board, settings, catalog(), picks=read_picks(out) if out else {})
 
 
@@ -132,15 +152,73 @@ def pick(out: Path, words: Sequence[str], *, database: str | None, settings: Set
     meant = picks_meant(board, words)
     write_picks(out, changed_picks(read_picks(out), meant))
     publish(board, results_now(out, database, settings), out, language=settings.language)
+    send_board(out, settings)
     return meant
 
 
 def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
     """The contact sheet as it stands now, as a page and as a picture."""
+    bring_pictures(out, settings)
     board, results = board_in(out), results_now(out, database, settings)
     published = publish(board, results, out, language=settings.language)
     picture = publish_picture(board, results, out, language=settings.language)
+    send_board(out, settings)
     return Drawn(published.sheet, picture, published.manifest)
+
+
+def handoff_trouble(out: Path, *, now: Callable[[], float] = time.time) -> tuple[BoardFinding, ...]:
+    """What Seedance would refuse now of the shots whose frames are there: also trust in faces that has ended."""
+    return findings_in(out, datetime.fromtimestamp(now(), UTC))
+
+
+def request_choices(settings: Settings, **choices: Any) -> RequestChoices:
+    """Choices for the backend of the settings; a rehearsal asks with the ids of the first backend it stands for."""
+    return RequestChoices(catalog().backend(settings.backend).ids[0], **choices)
+
+
+def draw_requests(
+    out: Path,
+    choices: RequestChoices,
+    *,
+    pictures: str = "data",
+    url_base: str | None = None,
+    assets: Path | None = None,
+    database: str | None,
+    settings: Settings,
+    now: Callable[[], float] = time.time,
+) -> WrittenRequests:
+    """Write one ready Seedance request for each shot whose frames are there; nothing is sent.
+
+    `pictures`: `data` (in the request), `url` (below `url_base`; else signed links, where the board lies in an object
+    store) or `asset` (ids from the file `assets`).
+    InvalidRequest for choices that do not fit together.
+    """
+    out, moment = out.absolute(), datetime.fromtimestamp(now(), UTC)
+    if pictures == "data":
+        bring_pictures(out, settings)
+    links = link_of(out, settings) if pictures == "url" and not url_base else None
+    addresses = links or _addresses(out, pictures, url_base, assets)
+    manifest = manifest_of(board_in(out), results_now(out, database, settings), out)
+    written = write_requests(build_requests(manifest, addresses, choices, now=moment), out, now=moment)
+    send_board(out, settings)
+    return written
+
+
+def _addresses(out: Path, pictures: str, url_base: str | None, assets: Path | None) -> Addresses:
+    if pictures == "data":
+        return inline(out)
+    if pictures == "url" and url_base:
+        return below(url_base)
+    if pictures == "asset" and assets:
+        return registered(assets)
+    option = {"url": "--url-base", "asset": "--assets"}.get(pictures)
+    if option is None:
+        raise InvalidRequest(
+            Message("handoff.pictures-by", got=pictures), field="pictures", got=pictures, allowed=list(PICTURES_BY)
+        )
+    raise InvalidRequest(
+        Message("handoff.needs-option", pictures=pictures, option=option), field=option, got=None, allowed=option
+    )
 
 
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:

@@ -125,7 +125,8 @@ def _board(document: Document, folder: str) -> Board:
         strict=data.get("strict", False),
         style=_parts(data.get("style", {})),
         characters=tuple(
-            Character(*_element_fields(item), kind=item.get("kind", "person")) for item in data.get("characters", ())
+            Character(*_element_fields(item), kind=item.get("kind", "person"), asset=item.get("asset"))
+            for item in data.get("characters", ())
         ),
         products=tuple(Element(*_element_fields(item)) for item in data.get("products", ())),
         scenes=scenes,
@@ -221,7 +222,7 @@ def _element_json(item: Element) -> dict[str, Any]:
     if isinstance(item, Scene):
         return _kept({**described, "left": item.left, "right": item.right, **item.look})
     if isinstance(item, Character):
-        return _kept({**described, "kind": None if item.kind == "person" else item.kind})
+        return _kept({**described, "kind": None if item.kind == "person" else item.kind, "asset": item.asset})
     return _kept(described)
 
 

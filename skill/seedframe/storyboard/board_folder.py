@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any
@@ -22,9 +24,10 @@ from seedframe.private_files import make_private_folder, open_private
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.board_plan import FACE, face_matters
 from seedframe.storyboard.continuity import Cast
+from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.folder_links import check_folder
 from seedframe.storyboard.frames import FrameResult, Status, frames_of
-from seedframe.storyboard.handoff.manifest import build_manifest
+from seedframe.storyboard.handoff.manifest import build_manifest, check_manifest
 from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.run.proof import made_for
@@ -80,12 +83,25 @@ def board_in(out: Path) -> Board:
         ) from None
 
 
-def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, language: Language = "en") -> Published:
-    """Write manifest.json and sheet.html of these results, with the picks of the folder."""
+def publish(
+    board: Board,
+    results: Mapping[str, FrameResult],
+    out: Path,
+    *,
+    language: Language = "en",
+    now: Callable[[], float] = time.time,
+) -> Published:
+    """Write manifest.json and sheet.html of these results, with the picks of the folder.
+
+    The manifest is checked against what Seedance takes, as of `now` (trust in faces ends), and holds what was found.
+    """
     out = out.absolute()
     described = _with_sidecars(board, results, out)
     store = Store(out)
-    manifest = store.write_json(out / MANIFEST_FILE, build_manifest(board, described))
+    content = build_manifest(board, described)
+    found = handoff_findings(content, datetime.fromtimestamp(now(), UTC))
+    content["findings"] = [finding.as_json() for finding in found]
+    manifest = store.write_json(out / MANIFEST_FILE, content)
     pages = render_sheets(
         board,
         described,
@@ -98,6 +114,32 @@ def publish(board: Board, results: Mapping[str, FrameResult], out: Path, *, lang
     for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
         page.unlink()  # of a time when the board was longer
     return Published(manifest, written[0])
+
+
+def manifest_of(board: Board, results: Mapping[str, FrameResult], out: Path) -> dict[str, Any]:
+    """The manifest of these results with the picks of the folder, as `publish` writes it."""
+    return build_manifest(board, _with_sidecars(board, results, out.absolute()))
+
+
+def handoff_findings(manifest: Mapping[str, Any], now: datetime) -> tuple[BoardFinding, ...]:
+    """What Seedance would refuse or spoil of the shots that are ready; a shot still being made is no finding."""
+    found = check_manifest(manifest, now=now)
+    broken = tuple(one for one in found if one.shot is None)
+    if broken:
+        return broken
+    ready = {shot["id"] for shot in manifest["shots"] if shot["job"]}
+    return tuple(one for one in found if one.severity != "info" and one.shot in ready)
+
+
+def findings_in(out: Path, now: datetime) -> tuple[BoardFinding, ...]:
+    """`handoff_findings` of a folder's manifest; none where there is no manifest yet. StoreError for a broken one."""
+    path = out / MANIFEST_FILE
+    try:
+        return handoff_findings(json.loads(path.read_text(encoding="utf-8")), now)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(Message("boards.manifest-broken", path=path)) from error
 
 
 def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path, *, language: Language = "en") -> Path:
@@ -132,7 +174,7 @@ def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) ->
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:
-    """What became of the frames at this moment: the run's book, and the sidecars of what is done."""
+    """What became of the frames at this moment: the run's record, and the sidecars of what is done."""
     return {frame.task: _of_frame(frame, state.currency) for frame in state.frames}
 
 

@@ -6,13 +6,14 @@ In: a BoardPlan, a BoardState, an Event. Out: lines in one language, compact JSO
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
 from seedframe.messages import Language, Message
 from seedframe.storyboard.board_plan import BoardPlan, FramePlan
 from seedframe.storyboard.findings import BoardFinding
+from seedframe.storyboard.handoff.request_file import WrittenRequests
 from seedframe.storyboard.run.state import BoardState, FrameState, State
 
 MOST_LINES = 40
@@ -47,7 +48,7 @@ def total_line(plan: BoardPlan, language: Language) -> str:
     ).text(language)
 
 
-def finding_lines(findings: Iterator[BoardFinding], language: Language) -> Iterator[str]:
+def finding_lines(findings: Iterable[BoardFinding], language: Language) -> Iterator[str]:
     """What was noticed, in words; shots that share a finding share its line."""
     places: dict[tuple[str, str, Message], list[str]] = {}
     for finding in findings:
@@ -70,6 +71,14 @@ def plan_facts(plan: BoardPlan, language: Language) -> dict[str, Any]:
         "frames": [_frame_facts(frame) for frame in shown],
         **({"left_out": len(plan.frames) - len(shown)} if len(shown) < len(plan.frames) else {}),
     }
+
+
+def requests_line(written: WrittenRequests, language: Language) -> str:
+    """How many shots can be sent, and where their requests are."""
+    if written.path is None:
+        return Message("handoff.nothing").text(language)
+    total = len(written.lines) + len(written.left_out)
+    return Message("handoff.written", count=len(written.lines), total=total, path=written.path).text(language)
 
 
 def state_lines(state: BoardState, language: Language) -> Iterator[str]:

@@ -44,9 +44,13 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Character(Element):
-    """Someone. `kind` decides wording and whether the real-face rule of Seedance applies."""
+    """Someone. `kind` decides wording and whether the real-face rule of Seedance applies.
+
+    `asset` is the id (`asset://…`) under which Seedance knows the face; Seedream never gets it.
+    """
 
     kind: Literal["person", "animal", "other"] = "person"
+    asset: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

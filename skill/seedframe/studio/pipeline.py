@@ -36,7 +36,7 @@ from seedframe import images
 from seedframe.catalog import Catalog, catalog
 from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, StoreError
 from seedframe.messages import Message
-from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, State
+from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, Replay, State
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.prompting import StyledPrompt
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
@@ -51,6 +51,7 @@ from seedframe.studio.job import Job
 from seedframe.studio.plan import CallPlan, build_calls, style_request
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.redelivery import Redelivery, delivery_of
+from seedframe.studio.remote_copies import RemoteCopies
 from seedframe.studio.results import cost_of_price, describe_failure, failure_of, summary
 from seedframe.studio.scratch import Scratch
 from seedframe.studio.store import Store
@@ -104,8 +105,10 @@ class Studio:
         downloads: int = DOWNLOADS_AT_ONCE,
         free: Free = free_bytes,
         shared: SharedWork | None = None,
+        uploads: bool = True,
     ) -> None:
         self.settings = settings
+        self._remote = RemoteCopies.of(settings) if uploads else None
         self.catalog = known
         self.client = client
         self.payments = payments
@@ -136,12 +139,14 @@ class Studio:
         busy: float = BUSY_SECONDS,
         free: Free = free_bytes,
         shared: SharedWork | None = None,
+        uploads: bool = True,
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
         `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
         for, `busy` s at most. `free` gives the free bytes of a folder's disk. With `shared`, client and threads
-        belong to somebody else, who also ends them.
+        belong to somebody else, who also ends them. Without `uploads` pictures stay on this disk, also where the output
+        folder stands for a place in an object store.
         """
         known = catalog()
         async with AsyncExitStack() as stack:
@@ -157,7 +162,16 @@ class Studio:
                 client = shared.client
             downloads = max(DOWNLOADS_AT_ONCE, connections // 8)
             studio = cls(
-                settings, known, client, payments, now, admit=admit, downloads=downloads, free=free, shared=shared
+                settings,
+                known,
+                client,
+                payments,
+                now,
+                admit=admit,
+                downloads=downloads,
+                free=free,
+                shared=shared,
+                uploads=uploads,
             )
             await asyncio.to_thread(studio.store.sweep, now())
             stack.push_async_callback(studio.finish, settings.timeout if grace is None else grace)
@@ -233,6 +247,7 @@ class Studio:
         """Give the result to a block, and record it as delivered when the block ends without an error."""
         try:
             entry, result = await fulfilling
+            result = await self._uploaded(entry, result)
         except SeedreamError as error:
             error.redact(self.settings.secrets)
             raise
@@ -242,6 +257,16 @@ class Studio:
             self._caller_left(entry)
             raise
         await asyncio.shield(self.payments.delivered(entry))
+
+    async def _uploaded(self, entry: str, result: Result) -> Result:
+        """The result once its pictures are in the object store, where there is one; until then nobody has got it."""
+        if self._remote is None:
+            return result
+        try:
+            return await asyncio.to_thread(self._remote.send, entry, result)
+        except BaseException:
+            self._caller_left(entry)
+            raise
 
     async def _claimed_result(
         self, prepared: CallPlan, arguments: Mapping[str, Any], report: ReportProgress, claimed: Callable[[str], object]
@@ -261,7 +286,7 @@ class Studio:
             raise
 
     async def _fetched_again(
-        self, claim: Fetch | Join, noted: Mapping[str, Any], report: ReportProgress
+        self, claim: Fetch | Join | Replay, noted: Mapping[str, Any], report: ReportProgress
     ) -> tuple[str, Result]:
         preview = "none"
         try:
@@ -465,14 +490,18 @@ class Studio:
         name, _, number = reference.partition(":")[2].rpartition("-")
         entry = await self.payments.entry(name) if number.isdigit() else None
         found = next((picture.path for picture in _pictures(entry) if picture.id == reference), None)
-        return found if found and found.exists() else None
+        return await self._brought(found) if found else None
+
+    async def _brought(self, path: Path) -> Path | None:
+        """A picture made before, also where it has left the cache; None where it is gone."""
+        return await asyncio.to_thread(_found, path, self._remote)
 
     async def _latest(self) -> Path | None:
         """The last picture of the newest call that still has one on disk."""
         for entry in await self.payments.entries(states=("saved", "delivered"), limit=MOST_RECENT):
-            there = [picture.path for picture in _pictures(entry) if picture.path.exists()]
-            if there:
-                return there[-1]
+            for picture in reversed(_pictures(entry)):
+                if (path := await self._brought(picture.path)) is not None:
+                    return path
         return None
 
     async def _over_budget(self, request: ImageRequest) -> SeedreamError | None:
@@ -513,6 +542,12 @@ class Studio:
 def _pictures(entry: Entry | None) -> tuple[Picture, ...]:
     """What an entry of the payment record has saved."""
     return Result.from_dict(entry.result).pictures if entry and entry.result else ()
+
+
+def _found(path: Path, remote: RemoteCopies | None) -> Path | None:
+    if remote is not None and not path.exists():
+        remote.bring(path)
+    return path if path.exists() else None
 
 
 def _untouched(pictures: Sequence[Picture]) -> tuple[tuple[Picture, ...], list[str]]:

@@ -62,6 +62,8 @@ class Picture:
     `method` is `bytes` for exactly what the service sent, otherwise how the file was made from it; `received` is then
     the size that came (`WxH`), `crop` the box that was kept, `moved` how many pixels it was moved to a block border,
     `share_cut` the share of the area that was cut away (0 to 1). `ratio_error` is |width/height - wanted|.
+    Where pictures go to an object store, `url` is the object's address and `link` opens it without keys for some days;
+    a link is a secret of its kind, so it is neither recorded nor part of `as_dict`.
     """
 
     id: str
@@ -84,6 +86,8 @@ class Picture:
     wrong_size: bool = False
     layer: LayerPlace | None = None
     notes: tuple[str, ...] = ()
+    url: str | None = None
+    link: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def number(self) -> int:
@@ -97,7 +101,8 @@ class Picture:
 
     def as_dict(self) -> Document:
         """JSON-ready; empty fields are left out."""
-        return {**_document(self), "crop": "untouched" if self.crop is None else list(self.crop)}
+        recorded = _document(replace(self, link=None))
+        return {**recorded, "crop": "untouched" if self.crop is None else list(self.crop)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -1,7 +1,8 @@
 """What step 3 hands to step 4: the manifest, and whether Seedance will take it.
 
-In: a Board and what became of its frames. Out: a manifest dict (schema: `schema/manifest.schema.json`) and findings.
-Seedance's limits are data (`seedance.json`, with source and date). Never in here: time (passed in), files, uploads.
+In: a Board and what became of its frames. Out: a manifest dict (schema: `data/storyboard/manifest.schema.json`) and
+findings. Seedance's limits are data (`seedance.json`, with source and date). Never in here: time (passed in), files,
+uploads, the body of a request to Seedance (`requests`).
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from math import ceil
 from typing import Any
 
 from seedframe.messages import Message, sentences
-from seedframe.storyboard.continuity import Cast, face_visible
+from seedframe.storyboard.continuity import Cast, face_visible, identity
 from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.formats.document import spot_name
 from seedframe.storyboard.frames import FrameResult, FrameTask, frames_of
@@ -67,13 +69,13 @@ def trust_of(
 
 
 def reason_words(reason: str) -> Message | str:
-    """The reason of a `Trust` in words; one that this room did not give stays as it is."""
+    """The reason of a `Trust` in words; one that `trust_of` did not give stays as it is."""
     key = f"storyboard.trust-{reason}"
     return Message(key) if key in sentences("en") else reason
 
 
 def build_manifest(board: Board, results: Mapping[str, FrameResult]) -> dict[str, Any]:
-    """The manifest, JSON-ready. A frame without a result is `planned`; paths are told as the results tell them."""
+    """The manifest, JSON-ready. A frame without a result is `planned`; paths are those of the results."""
     tasks: dict[str, list[FrameTask]] = defaultdict(list)
     for task in frames_of(board):
         tasks[task.shot].append(task)
@@ -116,7 +118,7 @@ def _shot(
         "realistic": board.realistic_people,
         "continuity": _continuity(shot),
         "frames": [_frame(task, result) for task, result in zip(tasks, found, strict=True)],
-        "job": _job(board, shot, found),
+        "job": _job(board, cast, shot, found),
     }
 
 
@@ -155,7 +157,7 @@ def _frame(task: FrameTask, result: FrameResult) -> dict[str, Any]:
     }
 
 
-def _job(board: Board, shot: Shot, results: Sequence[FrameResult]) -> dict[str, Any] | None:
+def _job(board: Board, cast: Cast, shot: Shot, results: Sequence[FrameResult]) -> dict[str, Any] | None:
     """The video job, in one of the three modes that exclude each other; frames come before reference pictures."""
     roles: list[Role] = [role for role in shot.frames if role != "ref"] or ["ref"]
     takes = [(role, chosen(frame_slot(shot.id, role), results)) for role in roles]
@@ -165,13 +167,25 @@ def _job(board: Board, shot: Shot, results: Sequence[FrameResult]) -> dict[str, 
         return None
     modes = {"ref": "reference_images", "last": "first_last_frame", "first": "first_frame"}
     ratios = seedance()["models"][board.seedance]["frame_ratios"]
+    assets = [] if roles != ["ref"] else _assets(cast, shot)
     return {
         "mode": modes[roles[-1]],
         "images": images,
+        **({"assets": assets} if assets else {}),
         "prompt": dict(shot.motion or {}),
         "ratio": board.ratio if board.ratio in ratios else "adaptive",
         "duration": shot.duration,
     }
+
+
+def _assets(cast: Cast, shot: Shot) -> list[dict[str, Any]]:
+    """The registered faces of a shot, which only its reference mode can carry."""
+    people = (cast.characters[name] for name in shot.characters)
+    return [
+        {"character": one.id, "name": dict(one.name or identity(one)), "asset": one.asset}
+        for one in people
+        if one.asset
+    ]
 
 
 def _totals(shots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -193,6 +207,7 @@ def check_board(board: Board) -> tuple[BoardFinding, ...]:
     cast, found = Cast.of(board), [*_shape(board)]
     for shot in board.shots:
         found += [*_roles(shot), *_video(shot.id, board.seedance, shot.duration, shot.motion or {})]
+        found += _assets_unused(cast, shot)
     if board.realistic_people:
         faces = {shot.id for shot in board.shots if face_visible(cast, shot)}
         found += [_face(task) for task in frames_of(board) if task.shot in faces and task.take == 1 and task.references]
@@ -245,6 +260,9 @@ def _video(shot: str, version: str, duration: float | None, prompt: Mapping[str,
     if duration is not None and not low <= duration <= high:
         message = Message("storyboard.duration-outside", got=duration, low=low, high=high, version=version)
         yield BoardFinding("DURATION", "error", message, shot)
+    if duration is not None and duration != int(duration):
+        message = Message("handoff.duration-whole", got=duration, sent=ceil(duration))
+        yield BoardFinding("DURATION_WHOLE", "info", message, shot)
     if not prompt:
         yield BoardFinding("MOTION_MISSING", "info", Message("storyboard.motion-missing"), shot)
     limits = seedance()["prompt"]
@@ -256,6 +274,13 @@ def _video(shot: str, version: str, duration: float | None, prompt: Mapping[str,
         if count > limits[unit]:
             message = Message(f"storyboard.motion-long-{unit}", got=count, allowed=limits[unit])
             yield BoardFinding("MOTION_LONG", "warning", message, shot)
+
+
+def _assets_unused(cast: Cast, shot: Shot) -> Iterator[BoardFinding]:
+    """Seedance takes no reference picture beside a first or last frame."""
+    named = [name for name in shot.characters if cast.characters[name].asset]
+    if named and shot.frames != ("ref",):
+        yield BoardFinding("ASSET_UNUSED", "info", Message("handoff.asset-unused", characters=named), shot.id)
 
 
 def _face(task: FrameTask) -> BoardFinding:
@@ -285,6 +310,8 @@ def _check_shot(shot: Mapping[str, Any], version: str, now: datetime | None) -> 
 
 def _job_roles(shot: str, job: Mapping[str, Any], version: str) -> Iterator[BoardFinding]:
     roles = Counter(image["role"] for image in job["images"])
+    roles["reference_image"] += len(job.get("assets", ()))
+    roles += Counter()  # without what is counted nought times
     low, high = seedance()["models"][version]["references"]
     if roles["last_frame"] and not roles["first_frame"]:
         yield BoardFinding("ROLE_LAST_ALONE", "error", Message("storyboard.last-alone"), shot)

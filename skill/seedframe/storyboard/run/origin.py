@@ -15,11 +15,13 @@ from pathlib import Path, PureWindowsPath
 
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
+from seedframe.object_places import place_of
 from seedframe.settings import Settings
 from seedframe.storyboard.board_folder import board_in, is_inside, results_in
 from seedframe.storyboard.folder_links import card_in
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.remote_folder import bring_pictures
 from seedframe.storyboard.run.adoption import Evidence
 from seedframe.storyboard.run.database import database_url, is_postgres, sqlite_path
 from seedframe.storyboard.run.engine_home import BoardHome
@@ -40,8 +42,11 @@ class RecordOrigin:
     async def evidence(self, payments: FramePayments, tasks: Sequence[FrameTask]) -> Evidence | None:
         """What the folder proves; None where this machine made the record and every path in it is inside."""
         state = await payments.state(self.board)
-        if state is not None and self._is_ours(state):
-            return None
+        remote = place_of(self.out, self.settings.object_cache) is not None
+        if state is not None and (remote or self._is_ours(state)):
+            return None  # of a place, the record alone knows what is done: its pictures need not be here
+        if remote:
+            await asyncio.to_thread(bring_pictures, self.out, self.settings)
         # A finished frame is proven as what it was made for: a shot that was edited since keeps its picture.
         finished = await payments.finished(self.board)
         return await asyncio.to_thread(self._looked, [finished.get(task.key, task) for task in tasks])

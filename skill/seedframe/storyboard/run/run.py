@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 from seedframe.catalog import Backend, catalog
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.messages import Message
+from seedframe.object_places import place_of, portable_folder
 from seedframe.private_files import make_private_folder
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board_folder import MANIFEST_FILE, SHEET_FILE, keep_board, publish, results_of
 from seedframe.storyboard.folder_links import CARD_FILE, Card, card_in
 from seedframe.storyboard.frames import frames_of
 from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.remote_folder import bring_pictures
 from seedframe.storyboard.run.database import STATE_FOLDER, Database, DatabaseFailed, Row, database_url, read_now
 from seedframe.storyboard.run.frame_payments import FramePayments, state_of
 from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
@@ -98,7 +100,7 @@ async def run_board(
                 id,
                 tasks,
                 project=board.project,
-                folder=out,
+                folder=portable_folder(out, settings.object_cache),
                 backend=backend.name,
                 currency=backend.currency,
                 budget=budget.amount if budget else None,
@@ -117,6 +119,9 @@ async def run_board(
         await stack.aclose()
         state = await payments.state(id)
     assert state is not None
+    if place_of(out, settings.object_cache):
+        state = in_folder(state, out)  # other machines made frames in folders of their own
+        await asyncio.to_thread(bring_pictures, out, settings)
     await asyncio.to_thread(publish, board, results_of(state), out, language=settings.language)
     state = _with_files(state, out)
     watch.report_end(state)

@@ -42,6 +42,7 @@ from seedframe.service.request import check
 from seedframe.settings import Settings
 from seedframe.storyboard.board_plan import arguments_of
 from seedframe.storyboard.names import file_name
+from seedframe.storyboard.remote_folder import SharedFolders
 from seedframe.storyboard.run.database import Database, DatabaseFailed
 from seedframe.storyboard.run.engine import Engine
 from seedframe.storyboard.run.frame_payments import Begun, Ending, FramePayments, Ready, Token
@@ -99,6 +100,7 @@ class Worker:
         self._seat = worker_id
         self._transport = transport
         self._sleep = sleep
+        self._folders = SharedFolders(settings, sleep)
         self._taken_over = taken_over
         self._takeover = takeover
         self._lease = lease
@@ -295,6 +297,9 @@ class Worker:
         begun = await self._payments.begin(frame, self._seat.executor)
         if begun is None:
             return OVER
+        folder = self._folders.local(begun.folder)
+        task, made = await self._folders.inputs(begun.task, begun.made, folder)
+        begun = replace(begun, task=task, made=made, folder=folder)
         tool, arguments = arguments_of(begun.task, made=begun.made)
         size, price = self._measured(begun, tool, arguments)
         name = file_name(begun.project, frame.key, (size.width, size.height), "jpg") if size else frame.key
@@ -406,6 +411,7 @@ class Worker:
         if path != wanted:
             path = await asyncio.to_thread(_renamed, path, wanted)
         raw = paid["raw_path"] and _in_folder(Path(paid["raw_path"]), Path(arguments["folder"]))
+        await self._folders.stored(path, [raw] if raw else [], Path(arguments["folder"]))
         return {"end": "done", "path": str(path), "raw_path": raw and str(raw)}
 
     async def _report(self, frame: Ready, format_money: Told) -> Told:
@@ -445,6 +451,7 @@ class Worker:
                     sleep=self._sleep,
                     admit=self._rate_limit.admit,
                     connections=self._at_once,
+                    uploads=False,
                 )
                 self._studios[key] = await self._open.enter_async_context(studio)
             return self._studios[key]
