@@ -32,11 +32,20 @@ NAMED = {
 }
 """Pages whose name on the site is another one than at home."""
 
+_FOLDERS = (
+    ("references", ""),
+    ("docs", ""),
+    ("docs/zh", "zh/"),
+    ("docs/tools", "tools/"),
+    ("prompts", "prompts/"),
+)
+"""Folders of pages, and where they stand on the site."""
+
 
 def pages(root: Path) -> dict[str, str]:
     """Home of each page → its place on the site."""
     found = dict(NAMED)
-    for folder, place in (("references", ""), ("docs", ""), ("docs/zh", "zh/"), ("prompts", "prompts/")):
+    for folder, place in _FOLDERS:
         for path in sorted((root / folder).glob("*.md")):
             found.setdefault(f"{folder}/{path.name}", f"{place}{path.name}")
     return found

@@ -34,7 +34,10 @@ def test_a_host_lists_calls_and_leaves_and_reads_nothing_but_mcp(
     assert [block["type"] for block in answer["result"]["content"]] == ["text", "image", "resource_link"]
     assert picture["path"] == str(tmp_path / "pictures" / "alley.jpg")
     assert Path(picture["path"]).stat().st_size == picture["bytes"]
-    assert {note["method"] for note in host.notes if "id" not in note} <= {"notifications/progress"}
+    assert {note["method"] for note in host.notes if "id" not in note} <= {
+        "notifications/progress",
+        "notifications/resources/list_changed",
+    }
     assert [note["params"]["progressToken"] for note in host.notes if note.get("method") == "notifications/progress"]
     assert (code, rest) == (0, [])
     assert "Traceback" not in described

@@ -116,7 +116,7 @@ def commands(path: Path) -> Iterator[str]:
 
 def test_few_blocks_are_left_out():
     blocks = [norun for path in WITH_COMMANDS for norun, _ in BLOCK.findall(path.read_text(encoding="utf-8"))]
-    assert blocks.count("norun") <= 14
+    assert blocks.count("norun") <= 15
     assert blocks.count("") >= 5
 
 
