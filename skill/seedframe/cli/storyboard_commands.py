@@ -40,7 +40,7 @@ def commands(language: Language) -> tuple[click.Command, ...]:
     database = click.Option(
         ["--database"], required=True, metavar="URL", help=say("cli_storyboard.option-database", language)
     )
-    worker = _command("worker", _worker, language, database, _takeover(language))
+    worker = _command("worker", _worker, language, database, _takeover(language), _at_once(language))
     return (group, worker)
 
 
@@ -67,15 +67,19 @@ def _of_runs(language: Language) -> tuple[click.Command, ...]:
         _database(language),
         click.Option(["--workers/--no-workers"], default=True, help=say("cli_storyboard.option-workers", language)),
         _takeover(language),
+        _at_once(language),
     ]
     kinds = [
-        click.Option([f"--{kind}"], is_flag=True, help=say(f"cli_storyboard.option-{kind}", language))
-        for kind in ("failed", "unknown")
+        click.Option([f"--{kind}"], is_flag=True, help=say(f"{file}.option-{kind}", language))
+        for file, kind in (("cli_storyboard", "failed"), ("cli_storyboard", "unknown"), ("cli_board_runs", "lost"))
     ]
+    stale = click.Option(["--stale"], is_flag=True, help=say("cli_board_runs.option-stale", language))
+    frames = click.Argument(["frames"], nargs=-1, metavar="KEY | SHOT…")
     return (
         _command("run", _run, language, _board_file(), out, *shared),
         _command("resume", _resume, language, _folder(), *shared),
         _command("retry", _retry, language, _folder(), *kinds, *shared),
+        _command("redo", _redo, language, _folder(), frames, stale, *shared, file="cli_board_runs"),
     )
 
 
@@ -89,10 +93,11 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
     )
 
 
-def _command(name: str, callback: Any, language: Language, *params: click.Parameter) -> click.Command:
-    return click.Command(
-        name, callback=callback, params=[*params, json_option(language)], help=say(f"cli_storyboard.{name}", language)
-    )
+def _command(
+    name: str, callback: Any, language: Language, *params: click.Parameter, file: str = "cli_storyboard"
+) -> click.Command:
+    described = say(f"{file}.{name}", language)
+    return click.Command(name, callback=callback, params=[*params, json_option(language)], help=described)
 
 
 def _board_file() -> click.Argument:
@@ -115,6 +120,12 @@ def _approvals(language: Language) -> click.Option:
 
 def _takeover(language: Language) -> click.Option:
     return click.Option(["--takeover"], is_flag=True, help=say("cli_storyboard.option-takeover", language))
+
+
+def _at_once(language: Language) -> click.Option:
+    return click.Option(
+        ["--at-once"], type=click.IntRange(1, 32), metavar="N", help=say("cli_board_runs.option-at-once", language)
+    )
 
 
 @click.pass_obj
@@ -167,20 +178,42 @@ def _resume(settings: Settings, /, as_json: bool, folder: Path, **options: Any) 
 
 
 @click.pass_obj
-def _retry(settings: Settings, /, as_json: bool, folder: Path, failed: bool, unknown: bool, **options: Any) -> None:
+def _retry(
+    settings: Settings, /, as_json: bool, folder: Path, failed: bool, unknown: bool, lost: bool, **options: Any
+) -> None:
     from seedframe.storyboard.board_folder import board_in
     from seedframe.storyboard.run.run import retry_board
 
     out = folder.absolute()
     with _translate_errors(settings, as_json=as_json):
-        if not (failed or unknown):
-            raise InvalidRequest(
-                Message("cli_storyboard.retry-what"), field="retry", got=None, allowed=["--failed", "--unknown"]
-            )
+        if not (failed or unknown or lost):
+            allowed = ["--failed", "--unknown", "--lost"]
+            raise InvalidRequest(Message("cli_storyboard.retry-what"), field="retry", got=None, allowed=allowed)
         board = board_in(out)
 
     def again() -> Coroutine[Any, Any, BoardState]:
-        return retry_board(out, database=options["database"], failed=failed, unknown=unknown)
+        return retry_board(
+            out, database=options["database"], settings=settings, failed=failed, unknown=unknown, lost=lost
+        )
+
+    _go(settings, board, out, options, as_json=as_json, first=again)
+
+
+@click.pass_obj
+def _redo(
+    settings: Settings, /, as_json: bool, folder: Path, frames: tuple[str, ...], stale: bool, **options: Any
+) -> None:
+    from seedframe.storyboard.board_folder import board_in
+    from seedframe.storyboard.run.run import redo_board
+
+    out = folder.absolute()
+    with _translate_errors(settings, as_json=as_json):
+        if not (frames or stale):
+            raise InvalidRequest(Message("board_truth.redo-what"), field="redo", got=None, allowed=["--stale", "KEY"])
+        board = board_in(out)
+
+    def again() -> Coroutine[Any, Any, BoardState]:
+        return redo_board(out, frames, stale=stale, database=options["database"], settings=settings)
 
     _go(settings, board, out, options, as_json=as_json, first=again)
 
@@ -278,13 +311,14 @@ def _line(event: Event, language: Language) -> str:
 
 
 @click.pass_obj
-def _worker(settings: Settings, as_json: bool, database: str, takeover: bool) -> None:
+def _worker(settings: Settings, as_json: bool, database: str, takeover: bool, at_once: int | None) -> None:
     from seedframe.storyboard.run.run import work
 
     def report(event: Event) -> None:
         click.echo(_json(event.as_json()) if as_json else _line(event, settings.language), err=not as_json)
 
-    working = work(database, settings, takeover=takeover, report=report, transport=in_process_backend(settings))
+    transport = in_process_backend(settings)
+    working = work(database, settings, takeover=takeover, at_once=at_once, report=report, transport=transport)
     _until_interrupted(working, say("cli_storyboard.worker-ends", settings.language), settings, as_json=as_json)
 
 
@@ -301,7 +335,7 @@ def _status(settings: Settings, as_json: bool, folder: Path, database: str | Non
 def _cancel(settings: Settings, as_json: bool, folder: Path, database: str | None) -> None:
     from seedframe.storyboard.run.run import cancel_board
 
-    state = run(cancel_board(folder.absolute(), database), settings, as_json=as_json)
+    state = run(cancel_board(folder.absolute(), database, settings), settings, as_json=as_json)
     _show(state, settings, as_json=as_json)
 
 

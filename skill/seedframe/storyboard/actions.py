@@ -146,7 +146,7 @@ def draw_sheet(out: Path, *, database: str | None, settings: Settings) -> Drawn:
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:
     """From the run's record; where that is elsewhere, from the manifest; without one, from pictures and sidecars."""
     try:
-        return results_of(board_state(out, database))
+        return results_of(board_state(out, database, settings))
     except InvalidRequest:
         check_folder(out)
     known = results_in(out)

@@ -40,7 +40,7 @@ SHEET_FILE = "sheet.html"
 SHEET_PICTURE = "sheet.png"
 THUMBNAILS = "thumbnails"
 STATUS: Mapping[State, Status] = MappingProxyType(
-    {"done": "done", "failed": "failed", "unknown": "unknown", "cancelled": "skipped"}
+    {"done": "done", "failed": "failed", "unknown": "unknown", "lost": "failed", "cancelled": "skipped"}
 )
 THREADS = 2
 SIDES = ((200, 640), (2_000, 400))
