@@ -16,6 +16,7 @@ import pytest
 
 from board_process import end_of, process, read_until
 from seedframe.emulator import emulator, running
+from seedframe.settings import Settings
 from seedframe.storyboard.board import example
 from seedframe.storyboard.handoff.manifest import check_manifest
 from seedframe.storyboard.run.run import board_state
@@ -90,10 +91,10 @@ def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_questio
         for _ in range(5):
             with process("run", environ, str(board), str(out)) as run:
                 read_until(run, "done", chance.randint(1, 3))
-            check_books(board_state(out), request_log)
+            check_books(board_state(out, settings=Settings.read(environ)), request_log)
         with process("run", environ, str(board), str(out)) as run:
             assert end_of(run) == 0
-        state = board_state(out)
+        state = board_state(out, settings=Settings.read(environ))
         check_books(state, request_log)
         # With nothing under way, every bill is a picture or a question. Not every question is a bill: a kill may come
         # between the note that a call leaves and its leaving.
@@ -111,7 +112,7 @@ def test_a_board_killed_between_calls_ends_with_bills_equal_to_pictures_and_a_va
             read_until(run, "done", FRAMES)
         with process("run", environ, str(board), str(out)) as run:
             assert end_of(run) == 0
-        state = board_state(out)
+        state = board_state(out, settings=Settings.read(environ))
     assert (state.count("done"), request_log.images, state.spent) == (FRAMES, FRAMES, PRICE * FRAMES)
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
@@ -127,7 +128,7 @@ def test_three_workers_on_postgresql_share_a_board_and_pay_for_every_frame_once(
             read_until(worker, "started")
         with process("run", environ, str(board), str(out), "--database", postgres, "--watch") as run:
             assert end_of(run) == 0
-        state = board_state(out, postgres)
+        state = board_state(out, postgres, Settings.read(environ))
         check_books(state, request_log)
     assert (state.finished, request_log.images) == (True, shots)
     assert len({frame.worker for frame in state.frames}) > 1
@@ -151,7 +152,7 @@ def test_five_rounds_of_kill_9_among_three_workers_lose_nothing_and_pay_nothing_
                 workers[victim].wait()
                 workers[victim] = stack.enter_context(process("work", environ, "--database", postgres))
                 assert end_of(run) == 0
-            state = board_state(out, postgres)
+            state = board_state(out, postgres, Settings.read(environ))
             check_books(state, request_log)
             assert state.count("done") + state.count("unknown") == len(state.frames)
 
@@ -167,11 +168,9 @@ def test_frames_of_a_dead_machine_go_on_elsewhere_after_its_lease_and_its_open_c
         with process("run", environ, str(board), str(out), "--database", postgres) as dying:
             read_until(dying, "running", 30)
             read_until(dying, "done", 1)
-        with process(
-            "run", elsewhere, str(board), str(out), "--database", postgres, "--takeover", "--lease", "3"
-        ) as run:
+        with process("run", elsewhere, str(board), str(out), "--database", postgres, "--lease", "3") as run:
             assert read_until(run, "taken-over") == [None]
             assert end_of(run) == 0
-        state = board_state(out, postgres)
+        state = board_state(out, postgres, Settings.read(environ))
         check_books(state, request_log)
     assert state.count("done") + state.count("unknown") == len(state.frames)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from seedframe.errors import InvalidRequest, SeedreamError, StoreError
-from seedframe.messages import Language, Message
+from seedframe.messages import LANGUAGES, Language, Message
 from seedframe.private_files import make_private_folder, open_private
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.board_plan import FACE, face_matters
@@ -177,11 +177,20 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
         **{name: picture.get(name) for name in ("width", "height", "bytes", "mime", "sha256")},
         **{name: described.get(name) for name in ("prompt", "model", "backend")},
         "negative": described.get("negative_prompt"),
-        "findings": tuple(_noticed(finding) for finding in described.get("findings", ())),
+        "findings": (*_stale(frame, cost), *(_noticed(finding) for finding in described.get("findings", ()))),
         "trust": Trust(**picture["trust"]) if picture.get("trust") else None,
     }
     raw = None if frame.raw_path is None else str(frame.raw_path)
     return replace(result, path=str(frame.path), raw_path=raw, **known)
+
+
+def _stale(frame: FrameState, cost: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """That the picture is of other words than the shot has now."""
+    if frame.stale:
+        price = f"{cost['amount']:g} {cost['currency']}" if cost else "?"
+        words = Message("board_truth.stale", task=frame.task, price=price)
+        told = {language: words.text(language) for language in LANGUAGES}
+        yield {"code": "STALE", "severity": "warning", "message": told}
 
 
 def _sidecar(picture: Path) -> dict[str, Any]:

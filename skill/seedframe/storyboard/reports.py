@@ -82,7 +82,7 @@ def state_lines(state: BoardState, language: Language) -> Iterator[str]:
         yield f"{_state(frame.state).text(language)} {frame.task}: {_why(frame, language)}"
     if len(troubled) > MOST_LINES:
         yield Message("boards.more", count=len(troubled) - MOST_LINES).text(language)
-    if troubled:
+    if state.count("failed") or state.count("unknown"):
         yield Message("boards.retry-advice", out=state.out).text(language)
     if state.count("lost"):
         yield Message("board_truth.lost-advice", out=state.out).text(language)

@@ -212,6 +212,13 @@ class EngineClient:
             if ids:
                 self._client.cancel_workflows(ids)
 
+    def give_up(self, runs: Iterable[RunStatus]) -> None:
+        """Cancel what cannot be begun."""
+        ids = [status.run.id for status in runs]
+        with translate_errors(self._url):
+            if ids:
+                self._client.cancel_workflows(ids)
+
     def resume(self, runs: Iterable[RunStatus]) -> None:
         """Queue again what was begun and is not being made any more."""
         with translate_errors(self._url):

@@ -63,7 +63,8 @@ AT_ONCE = 32
 """The most frames one worker makes at once, and so the most calls that a crash can leave in doubt."""
 
 BEATS = 6
-"""In one lease a living worker is heard so often."""
+BEAT_SECONDS = 3.0
+"""In one lease a living worker is heard `BEATS` times, and at least so often."""
 
 PAUSES = (5.0, 15.0, 45.0)
 """Before another try of what certainly was not billed and may pass by itself: no connection, no capacity."""
@@ -121,6 +122,7 @@ class Worker:
         self._open = AsyncExitStack()
         self._making: dict[asyncio.Task[Any], FrameRun] = {}
         self._sent: set[str] = set()
+        self._resumed: set[str] = set()
         self._opening = asyncio.Lock()
         self._tokens: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
@@ -189,7 +191,7 @@ class Worker:
                 left = await self._resume_own(left)
             except SeedreamError as error:
                 log.warning("the other workers could not be seen: %s", error)
-            await asyncio.sleep(self._lease / BEATS)
+            await asyncio.sleep(min(self._lease / BEATS, BEAT_SECONDS))
 
     async def _take_over(self) -> None:
         """On this machine a free slot proves a death; elsewhere a silence longer than the lease is taken for one."""
@@ -208,13 +210,17 @@ class Worker:
     async def _resume_own(self, before: frozenset[str]) -> frozenset[str]:
         """What the engine says is made here and is not: queued again when it was so twice; gives what is so now.
 
-        The engine drops a frame when its database fails at the moment the frame begins or ends.
+        The engine drops a frame when its database fails at the moment the frame begins or ends, and whenever it cannot
+        read the frame's row: what is dropped once more after that is cancelled.
         """
         making = {run.id for run in self._making.values()}
         begun: list[RunStatus] = [*await asyncio.to_thread(self._client.of_worker, self.name)]
         left = [status for status in begun if status.run.id not in making]
         again = [status for status in left if status.run.id in before]
-        await asyncio.to_thread(self._client.resume, again)
+        hopeless = [status for status in again if status.run.id in self._resumed]
+        self._resumed |= {status.run.id for status in again}
+        await asyncio.to_thread(self._client.resume, [status for status in again if status not in hopeless])
+        await asyncio.to_thread(self._client.give_up, hopeless)
         return frozenset(status.run.id for status in left) - {status.run.id for status in again}
 
     # A frame
