@@ -40,6 +40,7 @@ from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, 
 from seedframe.storyboard.run.watch import Watch
 from seedframe.storyboard.run.worker_id import Machine
 from seedframe.storyboard.types import Board
+from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.store import Store
 
 if TYPE_CHECKING:
@@ -85,13 +86,14 @@ async def run_board(
     takeover: bool = True,
     lease: float = LEASE_SECONDS,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    free: Free = free_bytes,
 ) -> BoardState:
     """Start or resume a board and wait for its end; finished frames are never paid again.
 
     `workers=False` only enqueues and waits: processes of `work` on the same `database` make the frames. `at_once`:
-    calls under way in one worker. At the end, manifest.json and sheet.html are (re)written. A cancelled task leaves the
-    board resumable. InvalidRequest: the folder holds another board. NotConfigured: the extra `storyboard` is missing,
-    the database cannot be used, or there is no key.
+    calls under way in one worker; `free`: the bytes a folder's disk has left. At the end, manifest.json and sheet.html
+    are (re)written. A cancelled task leaves the board resumable. InvalidRequest: the folder holds another board.
+    NotConfigured: the extra `storyboard` is missing, the database cannot be used, or there is no key.
     """
     out = _absolute(out)
     backend = catalog().backend(settings.backend)
@@ -106,12 +108,13 @@ async def run_board(
             await _enter(payments, RecordOrigin(id, out, opened.url, settings), tasks, board, backend, settings, budget)
             await _settle_answered(payments, settings, id)
             state, before = await _start(payments, client, id, out)
-        _register(client, tasks, settings, at_once)
+        await asyncio.to_thread(_register, client, tasks, settings, at_once)
         watch = Watch(client, payments, state, before, report)
         watch.started()
         async with AsyncExitStack() as stack:
             if workers and await watch.is_active():
-                options = {"transport": transport, "lease": lease, "sleep": sleep, "at_once": at_once or MOST_AT_ONCE}
+                options = {"transport": transport, "lease": lease, "sleep": sleep, "free": free}
+                options["at_once"] = at_once or MOST_AT_ONCE
                 await stack.enter_async_context(_worker(settings, opened, client, watch.taken_over, **options))
             await watch.until_end(None if workers else lease)
         state = await _state(payments, client, id, out)

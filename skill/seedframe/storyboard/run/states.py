@@ -87,7 +87,7 @@ def _frame_state(frame: FrameRecord, status: RunStatus | None, record: BoardReco
     shot, role, take = parts_of_key(frame.key)
     path = frame.path and _in_folder(frame.path, out)
     there = path is not None and is_intact(path, frame.made)
-    state, error = _stands(frame, status, record, there=there)
+    state, error = _stands(frame, status, record, out, there=there)
     return FrameState(
         task=frame.key,
         shot=shot,
@@ -104,14 +104,14 @@ def _frame_state(frame: FrameRecord, status: RunStatus | None, record: BoardReco
 
 
 def _stands(
-    frame: FrameRecord, status: RunStatus | None, record: BoardRecord, *, there: bool
+    frame: FrameRecord, status: RunStatus | None, record: BoardRecord, out: Path, *, there: bool
 ) -> tuple[State, Mapping[str, str] | None]:
     if status is not None and status.active and not there:
         return ("running" if status.status == "PENDING" else "waiting"), None
     if there:
         return "done", None
     if frame.path is not None:
-        return "lost", described(_lost_picture(frame, record))
+        return "lost", described(_lost_picture(frame, record, out))
     told = _told_error(status)
     if frame.payment == "unknown":
         return "unknown", told or described(Message("board_folder.was-unknown"))
@@ -143,9 +143,9 @@ def _told_error(status: RunStatus | None) -> Mapping[str, str] | None:
     return None
 
 
-def _lost_picture(frame: FrameRecord, record: BoardRecord) -> Message:
+def _lost_picture(frame: FrameRecord, record: BoardRecord, out: Path) -> Message:
     price = "?" if frame.cost is None else f"{frame.cost.normalize():f} {record.currency or ''}".strip()
-    return Message("board_truth.picture-lost", path=frame.path, price=price)
+    return Message("board_truth.picture-lost", path=_in_folder(frame.path, out) if frame.path else out, price=price)
 
 
 def _waiting_for(state: FrameState, frame: FrameRecord, done: set[str]) -> FrameState:

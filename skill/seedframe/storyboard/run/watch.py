@@ -18,8 +18,8 @@ from seedframe.storyboard.run.frame_payments import FramePayments
 from seedframe.storyboard.run.state import BoardState, Event, Kind, Sentence
 
 LOOK_SECONDS = 0.2
-SHARE = 10
-"""A look may take so small a part of the time, whatever the board's size."""
+SHARE = 2
+"""So many times as long as a look took nobody looks again, whatever the board's size."""
 
 MISSED_LOOKS = 10
 """A minute without an answer of the database ends the run; what is being made goes on as soon as it answers."""

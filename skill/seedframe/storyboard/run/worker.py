@@ -56,6 +56,7 @@ from seedframe.storyboard.run.states import described, made_of, next_run
 from seedframe.storyboard.run.worker_id import Machine, WorkerId
 from seedframe.studio.pipeline import Studio
 from seedframe.studio.plan import fingerprint_of_key
+from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.store import Store
 from seedframe.studio.types import Result
 
@@ -106,6 +107,7 @@ class Worker:
         taken_over: Callable[[str, int], None],
         lease: float,
         at_once: int,
+        free: Free,
     ) -> None:
         self._settings = settings
         self._payments = FramePayments(database)
@@ -116,6 +118,7 @@ class Worker:
         self._sleep = sleep
         self._taken_over = taken_over
         self._lease = lease
+        self._free = free
         self._at_once = asyncio.Semaphore(at_once)
         self._connections = at_once
         self._studios: dict[tuple[Path, str], Studio] = {}
@@ -143,12 +146,15 @@ class Worker:
         taken_over: Callable[[str, int], None] = lambda _executor, _frames: None,
         lease: float,
         at_once: int = AT_ONCE,
+        free: Free = free_bytes,
     ) -> AsyncIterator[Worker]:
         """A worker at work until the block ends. What has been sent by then is waited for, what has not is left."""
         machine = await asyncio.to_thread(Machine, settings.journal)
         given: dict[str, Any] = {"transport": transport, "sleep": sleep, "taken_over": taken_over, "lease": lease}
         with machine.worker_id() as worker_id:
-            worker = cls(settings, database, client, machine, worker_id, at_once=min(at_once, AT_ONCE), **given)
+            worker = cls(
+                settings, database, client, machine, worker_id, at_once=min(at_once, AT_ONCE), free=free, **given
+            )
             await worker._payments.beat(worker.name, worker_id.machine, worker_id.slot)
             async with (
                 await Payments.open(settings.journal, secrets=settings.secrets) as worker._calls,
@@ -392,8 +398,7 @@ class Worker:
         elif entry.state == "failed":
             await self._payments.give_back(token)
         elif entry.state in {"saved", "undelivered"}:
-            # Paid, and nobody took it, or its picture still lies at the service: to ask again brings it, unbilled.
-            await self._bought(arguments, token.token)
+            await self._brought(arguments, token.token)
         elif entry.result is not None:
             result = Result.from_dict(entry.result)
             await self._payments.paid(token.token, _kept(result), result.cost.amount)
@@ -402,6 +407,15 @@ class Worker:
         else:
             await self._payments.settle(token.token, "unknown")
         return await self._payments.token(token.token)
+
+    async def _brought(self, arguments: Outcome, token: str) -> None:
+        """Paid, and nobody took it, or its picture still lies at the service: to ask again brings it, unbilled."""
+        try:
+            await self._bought(arguments, token)
+        except (Stopped, DatabaseFailed):
+            raise
+        except SeedreamError as error:
+            await self._settled(token, await self._entry(token), error)
 
     async def _settled(self, token: str, entry: Entry | None, error: SeedreamError) -> Outcome:
         """What became of the money is for the payment record to say."""
@@ -458,6 +472,7 @@ class Worker:
                     sleep=self._sleep,
                     admit=self._admit,
                     connections=self._connections,
+                    free=self._free,
                 )
                 self._studios[key] = await self._open.enter_async_context(studio)
             return self._studios[key]
