@@ -165,12 +165,13 @@ def test_frames_of_a_dead_machine_go_on_elsewhere_after_its_lease_and_its_open_c
     elsewhere = {**environ, "SEEDFRAME_JOURNAL": str(tmp_path / "elsewhere" / "journal.sqlite3")}
     with service(environ, always={"name": "latency", "seconds": 1.0}) as request_log:
         elsewhere |= {name: environ[name] for name in ("SEEDFRAME_EMULATOR_BASE", "SEEDFRAME_IPM")}
-        with process("run", environ, str(board), str(out), "--database", postgres) as dying:
-            read_until(dying, "running", 30)
+        with process("run", environ, str(board), str(out), "--database", postgres, "--at-once", "8") as dying:
             read_until(dying, "done", 1)
+            read_until(dying, "running", 1)
         with process("run", elsewhere, str(board), str(out), "--database", postgres, "--lease", "3") as run:
             assert read_until(run, "taken-over") == [None]
             assert end_of(run) == 0
         state = board_state(out, postgres, Settings.read(environ))
         check_books(state, request_log)
     assert state.count("done") + state.count("unknown") == len(state.frames)
+    assert state.count("unknown") <= 8

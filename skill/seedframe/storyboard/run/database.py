@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 from seedframe.errors import NotConfigured, StoreError
 from seedframe.messages import Message
 from seedframe.payments.commit_queue import CommitQueue
+from seedframe.storyboard.run.older_record import OLDER_TABLES, bring_up_to_date
 from seedframe.storyboard.run.record_file import open_book
 
 T = TypeVar("T")
@@ -29,6 +30,8 @@ STATE_FOLDER = ".storyboard"
 BOOK = "book.sqlite3"
 SCHEMA = "seedframe"
 _WRITER_LOCK = 5_390_117
+_OLDER_ON_POSTGRES = f"""SELECT 1 FROM information_schema.columns
+    WHERE table_schema = '{SCHEMA}' AND table_name = 'frames' AND column_name = 'waits'"""  # noqa: S608
 _NAME = re.compile(r":(\w+)")
 
 TABLES = (
@@ -110,7 +113,10 @@ def one(tx: Tx, sql: str, **values: Any) -> Row | None:
 
 class _Sqlite:
     def __init__(self, path: Path, clock: Callable[[], float], *, readonly: bool) -> None:
-        self._db = open_book(path, TABLES, readonly=readonly)
+        self._db, self._older = open_book(path, (TABLES, OLDER_TABLES), readonly=readonly)
+        if readonly and self._older:
+            self._db.close()
+            raise FileNotFoundError(path)
         self._db.row_factory = _as_dict
         self._db.create_function("clock", 0, clock)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -119,6 +125,8 @@ class _Sqlite:
 
     def set_up(self) -> None:
         with self:
+            if self._older:
+                bring_up_to_date(self._db.execute, TABLES)
             for statement in TABLES:
                 self._db.execute(statement)
 
@@ -160,6 +168,8 @@ class _Postgres:
                 "CREATE OR REPLACE FUNCTION clock() RETURNS double precision LANGUAGE sql VOLATILE AS "
                 "'SELECT extract(epoch FROM clock_timestamp())::double precision'"
             )
+            if self.all(_OLDER_ON_POSTGRES):
+                bring_up_to_date(self.all, TABLES)
             for statement in TABLES:
                 self.all(statement)
 
