@@ -49,7 +49,7 @@ from seedframe.storyboard.board_plan import arguments_of
 from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import file_name
 from seedframe.storyboard.run.database import Database, DatabaseFailed
-from seedframe.storyboard.run.engine import Engine, EngineClient, FrameRun, RunStatus
+from seedframe.storyboard.run.engine import Engine, EngineClient, FrameRun
 from seedframe.storyboard.run.frame_payments import Begun, FramePayments, Token
 from seedframe.storyboard.run.state import State
 from seedframe.storyboard.run.states import described, made_of, next_run
@@ -66,6 +66,9 @@ AT_ONCE = 32
 BEATS = 6
 BEAT_SECONDS = 3.0
 """In one lease a living worker is heard `BEATS` times, and at least so often."""
+
+STRANDED_SECONDS = 10.0
+"""A frame that the engine says is under way here needs so long at most to begin, or to be noted as ended."""
 
 PAUSES = (5.0, 15.0, 45.0)
 """Before another try of what certainly was not billed and may pass by itself: no connection, no capacity."""
@@ -126,6 +129,8 @@ class Worker:
         self._making: dict[asyncio.Task[Any], FrameRun] = {}
         self._sent: set[str] = set()
         self._resumed: set[str] = set()
+        self._begun: set[str] = set()
+        self._left: dict[str, float] = {}
         self._opening = asyncio.Lock()
         self._tokens: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
@@ -189,12 +194,11 @@ class Worker:
 
     async def _watch_over(self) -> None:
         """Tell the others that this one lives, and go on with what the dead have left."""
-        left: frozenset[str] = frozenset()
         while True:
             try:
                 await self._payments.beat(self.name, self._id.machine, self._id.slot)
                 await self._take_over()
-                left = await self._resume_own(left)
+                await self._resume_own()
             except SeedreamError as error:
                 log.warning("the other workers could not be seen: %s", error)
             await asyncio.sleep(min(self._lease / BEATS, BEAT_SECONDS))
@@ -213,21 +217,23 @@ class Worker:
                     if frames:
                         self._taken_over(other["executor"], frames)
 
-    async def _resume_own(self, before: frozenset[str]) -> frozenset[str]:
-        """What the engine says is made here and is not: queued again when it was so twice; gives what is so now.
+    async def _resume_own(self) -> None:
+        """What the engine says is made here and is not, for a while: queued again.
 
         The engine drops a frame when its database fails at the moment the frame begins or ends, and whenever it cannot
-        read the frame's row: what is dropped once more after that is cancelled.
+        read the frame's row: what was dropped again and never began here is cancelled.
         """
-        making = {run.id for run in self._making.values()}
-        begun: list[RunStatus] = [*await asyncio.to_thread(self._client.of_worker, self.name)]
-        left = [status for status in begun if status.run.id not in making]
-        again = [status for status in left if status.run.id in before]
-        hopeless = [status for status in again if status.run.id in self._resumed]
-        self._resumed |= {status.run.id for status in again}
-        await asyncio.to_thread(self._client.resume, [status for status in again if status not in hopeless])
-        await asyncio.to_thread(self._client.give_up, hopeless)
-        return frozenset(status.run.id for status in left) - {status.run.id for status in again}
+        now, making = asyncio.get_running_loop().time(), {run.id for run in self._making.values()}
+        begun = await asyncio.to_thread(self._client.of_worker, self.name)
+        left = {status.run.id: status for status in begun if status.run.id not in making}
+        self._left = {id: self._left.get(id, now) for id in left}
+        for id, since in [*self._left.items()]:
+            if now - since < STRANDED_SECONDS:
+                continue
+            del self._left[id]
+            hopeless = id in self._resumed and id not in self._begun
+            self._resumed.add(id)
+            await asyncio.to_thread(self._client.give_up if hopeless else self._client.resume, [left[id]])
 
     # A frame
 
@@ -236,6 +242,7 @@ class Worker:
         task = asyncio.current_task()
         assert task is not None
         self._making[task] = run
+        self._begun.add(run.id)
         try:
             outcome = await self._made(run)
             return {name: outcome.get(name) for name in ("end", "path", "raw_path", "error")}
