@@ -77,7 +77,9 @@ def check_books(state: BoardState, request_log: Any) -> None:
     )
     takes = Counter((frame.shot, frame.role) for frame in state.frames)
     assert max(prompts.values(), default=0) <= max(takes.values())
-    assert done <= request_log.images <= done + open_
+    described = {name: value for name, value in state.as_json().items() if name in {"counts", "stopped"}}
+    others = [(frame.state, frame.error) for frame in state.frames if frame.state not in {"done", "unknown"}]
+    assert done <= request_log.images <= done + open_, (described, others[:3])
     assert state.count("failed") == 0
     assert all(frame.path is not None and frame.path.exists() for frame in state.frames if frame.state == "done")
     assert PRICE * done <= state.spent <= PRICE * (done + open_)

@@ -353,14 +353,15 @@ class Worker:
     async def _refused(self, run: FrameRun, token: Token, error: SeedreamError, *, last: bool) -> Outcome | None:
         """What a call that brought no picture came to; None when it was not billed and may be tried again."""
         entry = await self._entry(token.token)
-        unbilled = entry is None or entry.state == "failed"
+        # Without an entry nothing was asked for, unless the call was let out: then nobody knows.
+        unbilled = entry.state == "failed" if entry else token.token not in self._sent
         if _breaks(error):
             await self._break(run.board, Message("board_truth.broken", why=error.message))
         if unbilled:
             await self._give_back(token)
         if unbilled and not last and not _breaks(error) and _passing(error, entry):
             return None
-        return await self._settled(token.token, entry, error)
+        return await self._settled(token.token, entry, error, unbilled=unbilled)
 
     async def _give_back(self, token: Token) -> None:
         """Nothing was billed: the token may be spent once more."""
@@ -422,14 +423,14 @@ class Worker:
         except (Stopped, DatabaseFailed):
             raise
         except SeedreamError as error:
-            await self._settled(token, await self._entry(token), error)
+            await self._settled(token, await self._entry(token), error, unbilled=False)
 
-    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError) -> Outcome:
+    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError, *, unbilled: bool) -> Outcome:
         """What became of the money is for the payment record to say."""
-        if entry is None or entry.state == "failed":
+        if unbilled:
             await self._payments.settle(token, "released")
             return self._failed(error)
-        if entry.state == "lost":
+        if entry is not None and entry.state == "lost":
             await self._payments.settle(token, "lost", entry.booked)
             return {**self._failed(error), "end": "lost"}
         await self._payments.settle(token, "unknown")
