@@ -70,16 +70,16 @@ def _of_runs(language: Language) -> tuple[click.Command, ...]:
         _at_once(language),
     ]
     kinds = [
-        click.Option([f"--{kind}"], is_flag=True, help=say(f"{file}.option-{kind}", language))
-        for file, kind in (("cli_storyboard", "failed"), ("cli_storyboard", "unknown"), ("cli_board_runs", "lost"))
+        click.Option([f"--{kind}"], is_flag=True, help=say(f"cli_storyboard.option-{kind}", language))
+        for kind in ("failed", "unknown", "lost")
     ]
-    stale = click.Option(["--stale"], is_flag=True, help=say("cli_board_runs.option-stale", language))
+    stale = click.Option(["--stale"], is_flag=True, help=say("cli_storyboard.option-stale", language))
     frames = click.Argument(["frames"], nargs=-1, metavar="KEY | SHOT…")
     return (
         _command("run", _run, language, _board_file(), out, *shared),
         _command("resume", _resume, language, _folder(), *shared),
         _command("retry", _retry, language, _folder(), *kinds, *shared),
-        _command("redo", _redo, language, _folder(), frames, stale, *shared, file="cli_board_runs"),
+        _command("redo", _redo, language, _folder(), frames, stale, *shared),
     )
 
 
@@ -93,10 +93,8 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
     )
 
 
-def _command(
-    name: str, callback: Any, language: Language, *params: click.Parameter, file: str = "cli_storyboard"
-) -> click.Command:
-    described = say(f"{file}.{name}", language)
+def _command(name: str, callback: Any, language: Language, *params: click.Parameter) -> click.Command:
+    described = say(f"cli_storyboard.{name}", language)
     return click.Command(name, callback=callback, params=[*params, json_option(language)], help=described)
 
 
@@ -124,7 +122,7 @@ def _takeover(language: Language) -> click.Option:
 
 def _at_once(language: Language) -> click.Option:
     return click.Option(
-        ["--at-once"], type=click.IntRange(1, 32), metavar="N", help=say("cli_board_runs.option-at-once", language)
+        ["--at-once"], type=click.IntRange(1, 32), metavar="N", help=say("cli_storyboard.option-at-once", language)
     )
 
 
