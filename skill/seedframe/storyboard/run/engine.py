@@ -219,11 +219,13 @@ class EngineClient:
             if ids:
                 self._client.cancel_workflows(ids)
 
-    def resume(self, runs: Iterable[RunStatus]) -> None:
-        """Queue again what was begun and is not being made any more."""
+    def queue_again(self, id: str, executor: str) -> None:
+        """What this worker had begun and does not make any more; no change where another one has it by now."""
+        from dbos._utils import INTERNAL_QUEUE_NAME
+
         with translate_errors(self._url):
-            for status in runs:
-                self._client.resume_workflow(status.run.id, queue_name=status.queue)
+            # As the engine recovers the frames of a worker, but one by one: the others are being made.
+            self._client._sys_db.reenqueue_for_recovery(id, [executor], INTERNAL_QUEUE_NAME)  # noqa: SLF001
 
     def _list(self, board: str, *, prefix: str | None = None, **wanted: Any) -> list[RunStatus]:
         meant = {"workflow_id_prefix": prefix or f"{board}."} if board else {}

@@ -34,7 +34,7 @@ from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, read_now
 from seedframe.storyboard.run.engine import EngineClient
 from seedframe.storyboard.run.frame_payments import FramePayments, TokenState, record_of
-from seedframe.storyboard.run.origin import RecordOrigin, in_folder, state_by_files, folder_errors
+from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
 from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, state_of
 from seedframe.storyboard.run.watch import Watch

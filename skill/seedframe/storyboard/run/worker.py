@@ -19,6 +19,7 @@ import contextlib
 import json
 import logging
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -46,6 +47,7 @@ from seedframe.redaction import redact
 from seedframe.service.request import check
 from seedframe.settings import Settings
 from seedframe.storyboard.board_plan import arguments_of
+from seedframe.storyboard.folder_links import card_in
 from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import file_name
 from seedframe.storyboard.run.database import Database, DatabaseFailed
@@ -69,6 +71,9 @@ BEAT_SECONDS = 3.0
 
 STRANDED_SECONDS = 10.0
 """A frame that the engine says is under way here needs so long at most to begin, or to be noted as ended."""
+
+DROPS = 3
+"""So often a frame that never began is queued again, before it is taken for one that cannot begin."""
 
 PAUSES = (5.0, 15.0, 45.0)
 """Before another try of what certainly was not billed and may pass by itself: no connection, no capacity."""
@@ -128,8 +133,7 @@ class Worker:
         self._open = AsyncExitStack()
         self._making: dict[asyncio.Task[Any], FrameRun] = {}
         self._sent: set[str] = set()
-        self._resumed: set[str] = set()
-        self._begun: set[str] = set()
+        self._dropped: Counter[str] = Counter()
         self._left: dict[str, float] = {}
         self._opening = asyncio.Lock()
         self._tokens: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -221,19 +225,19 @@ class Worker:
         """What the engine says is made here and is not, for a while: queued again.
 
         The engine drops a frame when its database fails at the moment the frame begins or ends, and whenever it cannot
-        read the frame's row: what was dropped again and never began here is cancelled.
+        read the frame's row: one that was dropped again and again and never began is cancelled.
         """
         now, making = asyncio.get_running_loop().time(), {run.id for run in self._making.values()}
         begun = await asyncio.to_thread(self._client.of_worker, self.name)
         left = {status.run.id: status for status in begun if status.run.id not in making}
         self._left = {id: self._left.get(id, now) for id in left}
-        for id, since in [*self._left.items()]:
-            if now - since < STRANDED_SECONDS:
-                continue
+        for id in [id for id, since in self._left.items() if now - since >= STRANDED_SECONDS]:
             del self._left[id]
-            hopeless = id in self._resumed and id not in self._begun
-            self._resumed.add(id)
-            await asyncio.to_thread(self._client.give_up if hopeless else self._client.resume, [left[id]])
+            self._dropped[id] += 1
+            if self._dropped[id] > DROPS:
+                await asyncio.to_thread(self._client.give_up, [left[id]])
+            else:
+                await asyncio.to_thread(self._client.queue_again, id, self.name)
 
     # A frame
 
@@ -242,7 +246,7 @@ class Worker:
         task = asyncio.current_task()
         assert task is not None
         self._making[task] = run
-        self._begun.add(run.id)
+        self._dropped.pop(run.id, None)
         try:
             outcome = await self._made(run)
             return {name: outcome.get(name) for name in ("end", "path", "raw_path", "error")}
@@ -284,6 +288,10 @@ class Worker:
         begun = await self._payments.begin(run)
         if begun is None:
             return OVER
+        if not await asyncio.to_thread(_is_here, begun.folder, run.board):
+            why = Message("board_truth.folder-not-here", folder=begun.folder, worker=self.name)
+            await self._break(run.board, why)
+            return _ended("cancelled", why)
         tool, arguments = arguments_of(begun.task, made=begun.made)
         size, price = self._measured(begun, tool, arguments)
         name = file_name(begun.project, run.key, (size.width, size.height), "jpg") if size else run.key
@@ -516,6 +524,12 @@ def _spent(token: Token) -> Outcome:
     if token.state == "unknown":
         return _ended("unknown", Message("board_run.unknown"))
     return _ended("lost", Message("board_run.lost")) if token.state == "lost" else OVER
+
+
+def _is_here(folder: Path, board: str) -> bool:
+    """Whether the board's folder is what this machine sees at that place, and not an empty place of that name."""
+    card = card_in(folder)
+    return card is not None and card.id == board
 
 
 def _ended(state: State, why: Message) -> Outcome:
