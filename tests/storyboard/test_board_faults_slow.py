@@ -221,7 +221,9 @@ def test_ctrl_c_ends_a_run_in_order_and_twice_at_once_and_the_next_run_goes_on(
         for _ in range(times):
             running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=30)
-        assert (running.returncode, "Traceback" in err) == (130, False)
+        # The second one may come when all is done and the process is about to leave.
+        assert running.returncode in {130, -signal.SIGINT}
+        assert "Traceback" not in err
         again = command(environ, *words)
         ended, _ = again.communicate(timeout=100)
         state: dict[str, Any] = json.loads(ended.splitlines()[-1])

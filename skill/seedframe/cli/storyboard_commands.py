@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -270,9 +271,12 @@ def _exit_code(state: BoardState) -> int:
 
 
 def _until_interrupted(work: Coroutine[Any, Any, Any], last: str, settings: Settings, *, as_json: bool) -> Any:
-    """Run to the end, or stop in order on Ctrl-C or SIGTERM: what has been sent is waited for; `last` is said then."""
+    """Run to the end, or stop in order on Ctrl-C or SIGTERM: what has been sent is waited for; `last` is said then.
+
+    A second Ctrl-C waits for nothing: what had been sent is then for the next run to find out.
+    """
     try:
-        return asyncio.run(_stoppable(work))
+        return asyncio.run(_stoppable(work, last))
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -280,12 +284,22 @@ def _until_interrupted(work: Coroutine[Any, Any, Any], last: str, settings: Sett
         sys.exit(INTERRUPTED)
 
 
-async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:
-    """SIGTERM cancels, as SIGINT does by itself: it is how services and containers are stopped."""
-    task = asyncio.current_task()
+async def _stoppable(work: Coroutine[Any, Any, Any], last: str) -> Any:
+    """SIGTERM cancels as SIGINT does: it is how services and containers are stopped."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
+
+    def stop() -> None:
+        if task.cancelling():
+            # As after a kill, which every record stands; an orderly end was what took too long.
+            click.echo(last, err=True)
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        task.cancel()
+
     with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, and threads that are not the main one
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGINT, stop)
     return await work
 
 

@@ -14,6 +14,7 @@ import functools
 import logging
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,14 +42,18 @@ SCHEMA = "seedframe_engine"
 WAITING = ("ENQUEUED", "DELAYED")
 ACTIVE = (*WAITING, "PENDING")
 POLL_SECONDS = 0.2
+QUEUE_THREAD = "queue-worker-"
+QUEUE_THREAD_SECONDS = 10.0
+"""So long at most it is waited for a queue that is just asking its database."""
+
 THREADS = 4
 POOL = 12
 OLDEST_SQLITE = (3, 42)
 WINDOW = 61.0
 """Seconds in which no more than the limit may start; the service counts 60, a POST leaves within one of its start."""
 
-WINDOWS = 5
-"""Into so many equal parts the minute is divided, so that the limit is not spent in one burst."""
+WINDOWS = 2
+"""Into so many equal parts the minute is divided, so that the limit is not spent in one burst; each loses a moment."""
 
 OVERLAP_MS = 5_000
 """Transactions end in another order than their times say: what ended so shortly before is read again."""
@@ -288,9 +293,9 @@ class Engine:
             config = await asyncio.to_thread(engine_config, url, call_payments)
             config["executor_id"] = executor
             # Within the loop, so that frames run on it.
-            DBOS(config=config)
+            dbos = DBOS(config=config)
             DBOS.launch()
-        return cls(DBOS, config.get("system_database_engine"))
+        return cls(dbos, config.get("system_database_engine"))
 
     async def step(self, name: str, work: Callable[..., Awaitable[T]], *values: Any) -> T:
         """One step of a frame: its result is kept, and not worked out again."""
@@ -302,15 +307,38 @@ class Engine:
         # The one call that checks, in the statement itself, that the frame is still the dead worker's.
         return len(await asyncio.to_thread(self._dbos._recover_pending_workflows, [executor]))  # noqa: SLF001
 
+    async def take_no_more(self) -> None:
+        """Begin no further frame; those that were taken by then have begun when this returns."""
+        for event in self._dbos.background_thread_stop_events:
+            event.set()
+        await asyncio.to_thread(_join_queues)
+
     async def stop(self) -> None:
         """End its threads; frames under way must have been cancelled before."""
+        # A frame that was taken at the last moment: it has begun nothing.
+        await _cancelled(self._dbos._workflow_tasks)  # noqa: SLF001
         # It has put its own pool into the loop and closes it now; its threads need the loop while they end.
         loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(thread_name_prefix="seedframe")
-        await loop.run_in_executor(pool, functools.partial(self._dbos.destroy, destroy_registry=True))
-        loop.set_default_executor(pool)
-        if self._file is not None:
-            self._file.dispose()
+        try:
+            await loop.run_in_executor(pool, functools.partial(self._dbos.destroy, destroy_registry=True))
+        finally:
+            loop.set_default_executor(pool)
+            if self._file is not None:
+                self._file.dispose()
+
+
+def _join_queues() -> None:
+    for thread in threading.enumerate():
+        if thread.name.startswith(QUEUE_THREAD):
+            thread.join(QUEUE_THREAD_SECONDS)
+
+
+async def _cancelled(tasks: set[asyncio.Task[Any]]) -> None:
+    while left := tuple(tasks):
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 def engine_config(url: str, call_payments: Path) -> Any:

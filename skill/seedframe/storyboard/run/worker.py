@@ -189,9 +189,11 @@ class Worker:
     async def _stop(self) -> None:
         """Frames that were not sent stay begun and are gone on with later; paid calls are awaited by their studio."""
         self._stopping = True
-        for task in self._making:
-            task.cancel()
-        await asyncio.gather(*self._making, return_exceptions=True)
+        await self._engine.take_no_more()
+        while self._making:
+            for task in self._making:
+                task.cancel()
+            await asyncio.gather(*self._making, return_exceptions=True)
         await self._open.aclose()
 
     # Other workers
@@ -244,7 +246,8 @@ class Worker:
     async def _make(self, run: FrameRun) -> Outcome:
         """One frame, from its task to its end: `{end, path, raw_path, error}`."""
         task = asyncio.current_task()
-        assert task is not None
+        if self._stopping or task is None:
+            raise asyncio.CancelledError
         self._making[task] = run
         self._dropped.pop(run.id, None)
         try:
