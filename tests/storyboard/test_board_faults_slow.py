@@ -22,6 +22,7 @@ from board_process import end_of, process, read_until
 from seedframe.settings import Settings
 from seedframe.storyboard.run.run import board_state
 from seedframe.storyboard.run.state import BoardState
+from seedframe.storyboard.run.worker_id import Machine
 
 pytestmark = pytest.mark.slow
 
@@ -184,6 +185,22 @@ def test_two_runs_of_one_folder_share_its_frames_and_pay_for_each_once(
         state = look(out, environ)
         check_books(state, request_log)
     assert (state.finished, request_log.images) == (True, SHOTS)
+
+
+def test_a_killed_run_is_gone_on_with_while_another_board_s_run_has_its_place_on_the_machine(
+    tmp_path: Path, environ: dict[str, str], board: Path
+):
+    out = tmp_path / "out"
+    with service(environ, always=LATENCY) as request_log:
+        with process("run", environ, str(board), str(out), "--at-once", "4") as run:
+            read_until(run, "done", 3)
+        with Machine(Settings.read(environ).journal).worker_id() as elsewhere:
+            assert elsewhere.slot == 0
+            with process("run", environ, str(board), str(out), "--lease", "2") as run:
+                assert end_of(run) == 0
+        state = look(out, environ)
+        check_books(state, request_log)
+    assert state.count("done") + state.count("unknown") == SHOTS
 
 
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs a C compiler and LD_PRELOAD")

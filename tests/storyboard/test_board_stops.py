@@ -138,6 +138,28 @@ async def test_a_disk_that_is_full_stops_the_board_before_more_is_paid(
     assert (enough.finished, service.app.state.request_log.images) == (True, 12)
 
 
+@pytest.mark.slow
+async def test_of_a_board_of_200_on_a_full_disk_no_more_is_billed_than_is_there_and_was_under_way(
+    tmp_path: Path, settings: Settings
+):
+    listed = [{"id": f"E01_SC{n // 20 + 1:02}_SH{n % 20 + 1:02}0", "action": f"第{n}盏灯亮起"} for n in range(200)]
+    described = {"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": listed}
+    board = read_board(tmp_path / "board.json", text=json.dumps(described, ensure_ascii=False))
+    service, at_once = transport(paint="instant"), 8
+
+    def full_after_forty(_folder: Path) -> int:
+        return 0 if service.app.state.request_log.images >= 40 else 10**12
+
+    options = {"transport": service, "at_once": at_once, "report": lambda _: None}
+    state = await run_board(board, tmp_path / "out", settings, free=full_after_forty, **options)
+    billed = service.app.state.request_log.images
+    assert state.stopped is not None
+    assert 40 <= billed <= state.count("done") + at_once <= 40 + 2 * at_once
+    await retry_board(tmp_path / "out", settings=settings, failed=True)
+    enough = await run_board(board, tmp_path / "out", settings, **options)
+    assert (enough.finished, service.app.state.request_log.images) == (True, 200)
+
+
 class NoDownloads(httpx.AsyncBaseTransport):
     """A service whose finished pictures cannot be downloaded for a while."""
 

@@ -210,14 +210,17 @@ class Worker:
             await asyncio.sleep(min(self._lease / BEATS, BEAT_SECONDS))
 
     async def _take_over(self) -> None:
-        """On this machine a free slot proves a death; elsewhere a silence longer than the lease is taken for one."""
+        """On this machine a free slot proves a death; anywhere a silence longer than the lease is taken for one.
+
+        A slot may have been taken since by a run of another database.
+        """
         for other in await self._payments.workers():
             if other["executor"] == self.name:
                 continue
             with contextlib.ExitStack() as held:
                 here = other["machine"] == self._id.machine
-                dead = held.enter_context(self._machine.empty(other["slot"])) if here else other["silent"] > self._lease
-                if dead:
+                gone = here and held.enter_context(self._machine.empty(other["slot"]))
+                if gone or other["silent"] > self._lease:
                     frames = await self._engine.recover(other["executor"])
                     await self._payments.forget(other["executor"])
                     if frames:
@@ -281,6 +284,8 @@ class Worker:
             except SeedreamError as error:
                 return self._failed(error)
             except Exception as error:
+                if self._stopping:
+                    raise asyncio.CancelledError from error
                 # A defect of ours ends one frame, not the board; an open token stays as it is, and can be asked again.
                 log.exception("a frame failed")
                 why = f"{type(error).__name__}: {error}"[:200]
