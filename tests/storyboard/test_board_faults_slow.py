@@ -203,6 +203,27 @@ def test_a_killed_run_is_gone_on_with_while_another_board_s_run_has_its_place_on
     assert state.count("done") + state.count("unknown") == SHOTS
 
 
+def test_what_a_worker_had_begun_when_it_was_stopped_goes_on_with_any_other(
+    tmp_path: Path, environ: dict[str, str], board: Path
+):
+    out, database = tmp_path / "out", f"sqlite:///{tmp_path / 'runs.sqlite3'}"
+    with (
+        service(environ, always=LATENCY) as request_log,
+        process("run", environ, str(board), str(out), "--database", database, "--watch") as run,
+    ):
+        with process("work", environ, "--database", database, "--at-once", "2") as worker:
+            read_until(run, "done", 3)
+            worker.send_signal(signal.SIGINT)
+            worker.wait(timeout=30)
+        with (
+            Machine(Settings.read(environ).journal).worker_id(),  # the next one has another name
+            process("work", environ, "--database", database),
+        ):
+            assert end_of(run) == 0
+        state = look(out, environ, database)
+    assert (state.finished, request_log.images) == (True, SHOTS)
+
+
 @pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs a C compiler and LD_PRELOAD")
 def test_clocks_that_jump_by_an_hour_cost_nothing_and_lose_nothing(
     tmp_path: Path, environ: dict[str, str], board: Path

@@ -179,6 +179,7 @@ class Worker:
                     await asyncio.gather(watching, return_exceptions=True)
                     await worker._stop()
             with contextlib.suppress(DatabaseFailed):
+                await asyncio.to_thread(worker._hand_back)
                 await worker._payments.forget(worker.name)
 
     @property
@@ -196,6 +197,11 @@ class Worker:
             await asyncio.gather(*self._making, return_exceptions=True)
         await self._open.aclose()
 
+    def _hand_back(self) -> None:
+        """What was begun and not ended is for whoever comes next."""
+        for status in self._client.of_worker(self.name):
+            self._client.queue_again(status.run.id, self.name)
+
     # Other workers
 
     async def _watch_over(self) -> None:
@@ -205,7 +211,8 @@ class Worker:
                 await self._payments.beat(self.name, self._id.machine, self._id.slot)
                 await self._take_over()
                 await self._resume_own()
-            except SeedreamError as error:
+            except Exception as error:
+                # Whatever it is, a worker that is no longer heard of would be taken for dead.
                 log.warning("the other workers could not be seen: %s", error)
             await asyncio.sleep(min(self._lease / BEATS, BEAT_SECONDS))
 
