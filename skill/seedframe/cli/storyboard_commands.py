@@ -118,7 +118,8 @@ def _approvals(language: Language) -> click.Option:
 
 
 def _takeover(language: Language) -> click.Option:
-    return click.Option(["--takeover"], is_flag=True, help=say("cli_storyboard.option-takeover", language))
+    described = say("cli_storyboard.option-takeover", language)
+    return click.Option(["--takeover"], is_flag=True, expose_value=False, help=described)
 
 
 def _at_once(language: Language) -> click.Option:
@@ -323,14 +324,14 @@ def _line(event: Event, language: Language) -> str:
 
 
 @click.pass_obj
-def _worker(settings: Settings, as_json: bool, database: str, takeover: bool, at_once: int | None) -> None:
+def _worker(settings: Settings, as_json: bool, database: str, at_once: int | None) -> None:
     from seedframe.storyboard.run.run import work
 
     def report(event: Event) -> None:
         click.echo(_json(event.as_json()) if as_json else _line(event, settings.language), err=not as_json)
 
     transport = in_process_backend(settings)
-    working = work(database, settings, takeover=takeover, at_once=at_once, report=report, transport=transport)
+    working = work(database, settings, at_once=at_once, report=report, transport=transport)
     _until_interrupted(working, say("cli_storyboard.worker-ends", settings.language), settings, as_json=as_json)
 
 
