@@ -331,6 +331,25 @@ def test_failed_frames_run_again_by_choice_only(shell: Shell, board: Path, tmp_p
 
 
 @pytest.mark.slow
+def test_lost_pictures_and_edited_shots_are_paid_for_anew_by_choice_only(shell: Shell, board: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert shell.run("run", board, "--out", out, "--at-once", "2")[0] == 0
+    lost = out / frames(out)[0]
+    lost.unlink()
+    code, described, _ = shell.run("resume", out)
+    assert (code, shell.billed) == (3, 4)
+    assert any("retry" in line and "--lost" in line for line in described)
+    assert shell.run("retry", out, "--lost")[0] == 0
+    assert (shell.billed, lost.exists()) == (5, True)
+    board.write_text(SMALL.replace("灯亮着", "灯灭了"), encoding="utf-8")
+    code, described, _ = shell.run("run", board, "--out", out)
+    assert (code, shell.billed, len(shell.json("status", out)["stale"])) == (0, 5, 2)
+    assert any("redo" in line and "--stale" in line for line in described)
+    assert shell.run("redo", out, "E01_SC01_SH020")[0] == 0
+    assert (shell.billed, shell.json("status", out)["stale"]) == (7, [])
+
+
+@pytest.mark.slow
 def test_a_pick_is_marked_in_the_manifest_and_on_the_sheet(shell: Shell, board: Path, tmp_path: Path):
     out = tmp_path / "out"
     shell.run("run", board, "--out", out)
