@@ -20,8 +20,13 @@ check: $(DEV)  ## lint, format, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-slow: $(DEV)  ## what needs its own environment, a browser or minutes
-	$(BIN)/python -m pytest -q -m slow -p no:randomly
+slow: $(DEV)  ## every test: what is reached is counted, also in child processes; what is timed runs alone
+	mkdir -p .cache/coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n 2 -m "not timed" -p no:randomly
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/python -m pytest -q -m timed -p no:randomly
 
 bench: $(DEV)  ## the numbers behind every claim
 	$(BIN)/python -m bench.prompts

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import itertools
 import json
 import os
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ from bench.service import Scene
 THINKING = 1000
 SCENE = Scene("1440x2560-7.jpeg", "url", wait=THINKING)
 SUSTAINED = (("uncropped", Scene("1440x2560-7.jpeg", "url"), 4.0), ("cropped", Scene("2048x2048-7.jpeg", "url"), 2.5))
-AT_ONCE = 8
+AT_ONCE, SET = 8, 4
 _PING = 0.01
 
 
@@ -46,48 +49,62 @@ def report(report: Report, ground: Ground) -> None:
 
 
 async def _crowds(report: Report, ground: Ground) -> None:
+    number = itertools.count()
+    rounds = ground.rounds(5, 3)
+    async with _hosted(ground, SCENE) as session:
+        await _together(session, 2, number)
+        alone: float | None = None
+        for count in (1, 4, 16):
+            runs = [await _together(session, count, number) for _ in range(rounds)]
+            wall, ping = Series([run[0] for run in runs]), Series([run[1] for run in runs])
+            alone = alone or wall.median
+            ratio = wall.median / alone
+            described = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
+            report.line(f"{count} at once", f"{described} · slowest ping meanwhile {ping} ms")
+            if count == 4:
+                report.target("4 calls at once / one call", ratio, 1.2)
+                report.target("slowest ping meanwhile", ping.median, 50, "ms")
+            if count == 16:
+                report.target("16 calls at once / one call", ratio, 1.25)
+    async with _hosted(ground, dataclasses.replace(SCENE, count=SET)) as session:
+        many = {"count": SET, "related": True}
+        await _together(session, 1, number, **many)
+        wall = Series([(await _together(session, 1, number, **many))[0] for _ in range(rounds)])
+        report.line(f"a set of {SET}", f"{wall} ms · {wall.median / (alone or 1):.2f} of one")
+        report.target(f"a set of {SET} / one call", wall.median / (alone or 1), 1.25)
+
+
+@asynccontextmanager
+async def _hosted(ground: Ground, scene: Scene) -> AsyncIterator[Any]:
+    """A host's session with `seedframe serve` whose provider delivers this scene."""
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
     from bench.ours import environment
 
     with tempfile.TemporaryDirectory() as folder:
-        variables = {**os.environ, **environment(ground.address + SCENE.path, Path(folder))}
+        variables = {**os.environ, **environment(ground.address + scene.path, Path(folder))}
         command = str(Path(sys.executable).with_name("seedframe"))
         parameters = StdioServerParameters(command=command, args=["serve"], env=variables)
         async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
             await session.initialize()
-            number = itertools.count()
-            await _together(session, 2, number)
-            alone: float | None = None
-            for count in (1, 4, 16):
-                runs = [await _together(session, count, number) for _ in range(ground.rounds(5, 3))]
-                wall, ping = Series([run[0] for run in runs]), Series([run[1] for run in runs])
-                alone = alone or wall.median
-                ratio = wall.median / alone
-                described = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
-                report.line(f"{count} at once", f"{described} · slowest ping meanwhile {ping} ms")
-                if count == 4:
-                    report.target("4 calls at once / one call", ratio, 1.2)
-                    report.target("slowest ping meanwhile", ping.median, 50, "ms")
-                if count == 16:
-                    report.target("16 calls at once / one call", ratio, 1.25)
+            yield session
 
 
-async def _together(session: Any, count: int, number: Any) -> tuple[float, float]:
-    """Milliseconds until the last of `count` calls is answered, and of the slowest ping meanwhile."""
+async def _together(session: Any, calls: int, number: Any, **more: Any) -> tuple[float, float]:
+    """Milliseconds until the last of `calls` is answered, and of the slowest ping meanwhile."""
     pinging = asyncio.create_task(_slowest_ping(session))
     began = time.perf_counter()
-    answers = await asyncio.gather(*(_call(session, next(number)) for _ in range(count)))
+    answers = await asyncio.gather(*(_call(session, next(number), **more) for _ in range(calls)))
     wall = time.perf_counter() - began
     pinging.cancel()
     assert not any(answer.is_error for answer in answers), answers[0]
     return wall * 1000, await pinging * 1000
 
 
-async def _call(session: Any, number: int) -> Any:
+async def _call(session: Any, number: int, **more: Any) -> Any:
     arguments = {"prompt": f"海边的灯塔，第{number}夜，月光与薄雾", "model": "5.0-lite", "ratio": "9:16"}
-    return await session.call_tool("generate_image", arguments)
+    return await session.call_tool("generate_image", {**arguments, **more})
 
 
 async def _slowest_ping(session: Any) -> float:

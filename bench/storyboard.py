@@ -2,7 +2,7 @@
 
     cost     100, 2,000 and 20,000 shots by one process into SQLite: time, processor time and memory for each shot
     limit    one and three workers on PostgreSQL against an emulator that enforces the vendor's limit, and ten times it
-    kills    three workers, kill -9 at random moments, eight rounds of 60 shots: what was billed, what is there, what is unknown
+    kills    three workers, eight rounds of 60 shots with kill -9 at random moments: what was billed, what is there
 
 Pictures are small and come at once, so that what is measured is ours. Every part runs in processes of its own; the
 emulator shares the machine with them. Never in here: a real service, a number that was not measured in this run.

@@ -19,6 +19,8 @@ import mcp.types as t
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from children import system
+
 MODERN = {
     "accept": "application/json, text/event-stream",
     "content-type": "application/json",
@@ -84,6 +86,7 @@ def served(home: Path, *names: str, arguments: tuple[str, ...] = (), **variables
         file.write_text("".join(f"{name} {token}\n" for name, token in tokens.items()), encoding="ascii")
         command += ["--tokens", str(file)]
     environ = {
+        **system(),
         "PATH": "/usr/bin:/bin",
         "SEEDFRAME_BACKEND": "emulator",
         "SEEDFRAME_OUTPUT_DIR": str(home / "pictures"),

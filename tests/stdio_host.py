@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -11,8 +10,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from children import system
+
 ALLEY = "雨后的江南小巷，一位撑着油纸伞的少女走过青石板路，灯笼的暖光映在积水里，电影感竖幅画面。"
-PATIENCE = 30.0
+PATIENCE = 90.0
 CLIENT = {"name": "black-box", "version": "0"}
 ENVELOPE = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -96,7 +97,7 @@ class Host:
 
 def bare(environ: Mapping[str, str]) -> dict[str, str]:
     """A child's environment: what the system needs and what is given, nothing of the person who runs the tests."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     return {**kept, "LANG": "C.UTF-8", "PYTHONWARNDEFAULTENCODING": "1", **environ}
 
 

@@ -27,6 +27,7 @@ class InputLimits:
     decoded_pixels: int
     scaled_pixels: int
     fitted_pixels: int
+    decoder_bytes: int
     error_text: int
     error_name: int
     redirects: int

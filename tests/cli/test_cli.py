@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from starlette.applications import Starlette
 
+from children import system
 from commands import ALLEY, walked
 from known_models import KNOWN
 from seedframe import __version__
@@ -412,7 +413,7 @@ def test_the_users_language_is_used_for_results_and_errors(shell: Shell):
 
 def run(*words: str, environ: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
     """The program itself, as a shell starts it."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     return subprocess.run(
         [sys.executable, "-m", "seedframe", *words],
         env={**kept, "LANG": "C.UTF-8", "PYTHONWARNDEFAULTENCODING": "1", **environ},
@@ -441,6 +442,7 @@ def test_a_setting_that_cannot_be_read_is_named_in_the_users_language(
     assert says in done.stderr
 
 
+@pytest.mark.slow
 def test_words_in_a_broken_encoding_are_refused(environ: dict[str, str]):
     done = run("generate", os.fsdecode(b"caf\xe9 at night, neon"), "--model", "4.5", environ=environ)
 
@@ -470,7 +472,7 @@ def test_the_demo_fails_loudly(environ: dict[str, str], tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_emulator_runs_as_a_program_until_it_is_stopped(environ: dict[str, str]):
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    kept = system()
     command = [sys.executable, "-m", "seedframe", "emulate", "--port", "0", "--profile", "ark"]
     process = subprocess.Popen(command, env={**kept, **environ}, stderr=subprocess.PIPE, text=True, encoding="utf-8")
     assert process.stderr is not None

@@ -73,6 +73,7 @@ LEAVES: dict[str, tuple[Callable[[subprocess.Popen[bytes]], Any], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leave", ["Ctrl-C twice", *LEAVES])
 def test_who_leaves_finds_the_picture_by_the_same_command(leave: str, home: Home):
     process = home.begin()
@@ -134,6 +135,7 @@ def heard_until(process: subprocess.Popen[bytes], words: bytes) -> str:
     raise AssertionError(f"it never said {words!r}")
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_line_moves_and_tells_the_time(home: Home):
     import pty
 

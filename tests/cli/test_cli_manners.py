@@ -15,6 +15,7 @@ import click
 import pytest
 from PIL import Image
 
+from children import system
 from commands import ALLEY, walked
 from seedframe.cli import program
 from seedframe.cli.layout import columns, wrapped
@@ -28,7 +29,7 @@ KEY = "a-key-of-a-person-0123456789"
 
 def run(*words: str, environ: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[bytes]:
     """The program itself, as a shell starts it."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     return subprocess.run(
         [sys.executable, "-m", "seedframe", *words],
         env={**kept, "LANG": "C.UTF-8", **environ},
@@ -44,6 +45,7 @@ def base() -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "cp936", "ascii"])
 def test_letters_leave_as_utf8_whatever_the_console_says(encoding: str, environ: dict[str, str]):
     odd = {**environ, "PYTHONIOENCODING": encoding, "SEEDFRAME_LANG": "zh", "LANG": "C"}
@@ -55,6 +57,7 @@ def test_letters_leave_as_utf8_whatever_the_console_says(encoding: str, environ:
     assert ALLEY in dry.stdout.decode("utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -100,6 +103,7 @@ def parsed(root: click.Group, words: list[str]) -> None:
         group = command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["-h"], ["generate", "-h"], ["storyboard", "run", "-h"], ["journal", "-h"]])
 def test_h_is_help(words: list[str], environ: dict[str, str]):
     done = run(*words, environ=environ)
@@ -108,6 +112,7 @@ def test_h_is_help(words: list[str], environ: dict[str, str]):
     assert b"Examples:" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "field"),
     [
@@ -130,6 +135,7 @@ def test_an_error_of_the_command_line_itself_is_json_too(words: list[str], field
     assert field is None or facts["field"] == field
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -150,6 +156,7 @@ def test_a_missing_file_has_one_exit_code(words: list[str], environ: dict[str, s
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "failed"),
     [
@@ -170,6 +177,7 @@ def test_a_generation_failed_only_where_one_was_asked_for(words: list[str], fail
     assert (b"Seedream generation failed" in done.stderr) is failed
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_that_the_budget_would_refuse_it(environ: dict[str, str]):
     words = ["generate", ALLEY, "--ratio", "9:16", "--dry-run"]
     poor = run(*words, environ={**environ, "SEEDFRAME_BUDGET": "0.10 CNY"})
@@ -187,6 +195,7 @@ def completed(words: str, environ: Mapping[str, str]) -> list[str]:
     return done.stdout.decode().splitlines()
 
 
+@pytest.mark.slow
 def test_a_shell_completes_commands_models_backends_and_files(environ: dict[str, str]):
     assert "plain,generate" in completed("seedframe gen", environ)
     assert completed("seedframe generate --model 4", environ) == ["plain,4.5", "plain,4.0"]
@@ -195,6 +204,7 @@ def test_a_shell_completes_commands_models_backends_and_files(environ: dict[str,
     assert completed("seedframe crop al", environ) == ["file,al"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_what_the_shell_reads(shell: str, environ: dict[str, str]):
     done = run("completion", shell, environ=environ)
@@ -203,6 +213,7 @@ def test_completion_prints_what_the_shell_reads(shell: str, environ: dict[str, s
     assert b"_SEEDFRAME_COMPLETE" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_doctor_fits_80_columns_and_leads_to_the_console(language: Language, environ: dict[str, str], base: str):
     long = {**environ, "SEEDFRAME_LANG": language, "SEEDFRAME_BACKEND": "ark", "ARK_API_KEY": KEY, "ARK_API_BASE": base}
@@ -225,6 +236,7 @@ def test_lines_break_between_words_and_between_chinese_characters_and_never_in_a
     assert "".join(lines).count("很") == 60
 
 
+@pytest.mark.slow
 def test_setup_keeps_a_key_privately_checks_without_paying_and_shows_every_host(
     environ: dict[str, str], base: str, tmp_path: Path
 ):
@@ -245,6 +257,7 @@ def test_setup_keeps_a_key_privately_checks_without_paying_and_shows_every_host(
     assert list((tmp_path / "cache" / "seedframe").glob("answers-*.json")), "the first host is answered at once"
 
 
+@pytest.mark.slow
 def test_setup_without_a_key_keeps_nothing(environ: dict[str, str], tmp_path: Path):
     done = run("setup", "--backend", "ark", environ=environ)
 
@@ -263,6 +276,7 @@ def test_a_variable_that_is_set_wins_over_what_was_kept(environ: dict[str, str],
     assert Settings.read(with_stored(bare)).environ["ARK_API_KEY"] == KEY
 
 
+@pytest.mark.slow
 def test_setup_uses_the_keyring_where_there_is_one(environ: dict[str, str], tmp_path: Path, base: str):
     package = tmp_path / "lib" / "keyring"
     package.mkdir(parents=True)
@@ -285,6 +299,7 @@ def test_setup_uses_the_keyring_where_there_is_one(environ: dict[str, str], tmp_
     assert later.returncode == 0, later.stdout
 
 
+@pytest.mark.slow
 def test_a_picture_is_inspected_as_before(environ: dict[str, str], tmp_path: Path):
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
 

@@ -113,6 +113,7 @@ async def test_a_client_request_id_is_echoed() -> None:
     assert reply.headers["x-client-request-id"] == "20261120abc"
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("body", "format", "size"),
@@ -149,6 +150,7 @@ async def test_a_jpeg_carries_a_manifest_whose_thumbnail_has_its_own_frame_heade
     assert opened(content).size == (1440, 2560)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_same_seed_gives_the_same_picture_and_no_seed_another() -> None:
     async with client(paint="scene") as http:
@@ -393,6 +395,7 @@ async def test_a_body_that_is_no_json_object_is_refused() -> None:
     assert [reply.json()["error"]["code"] for reply in replies] == ["InvalidParameter"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_references_show_up_in_the_picture() -> None:
     async with client(paint="scene") as http:

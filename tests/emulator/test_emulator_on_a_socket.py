@@ -174,6 +174,7 @@ def emulate(*options: str) -> subprocess.Popen[str]:
 SENTENCES = ("cannot listen on 127.0.0.1", "not in the range 0<=x<=65535")
 
 
+@pytest.mark.slow
 def test_a_port_that_cannot_be_is_a_sentence_and_nothing_is_announced():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ends = {}

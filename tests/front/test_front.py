@@ -76,7 +76,7 @@ def questions(version: str) -> list[dict[str, Any]]:
     return [{"id": n, "method": method, "params": params} for n, method in enumerate(("server/discover", *LISTS))]
 
 
-@pytest.mark.parametrize("version", [*OLD, *NEW])
+@pytest.mark.parametrize("version", [*(pytest.param(version, marks=pytest.mark.slow) for version in OLD), *NEW])
 def test_what_the_front_answers_is_what_the_server_says_byte_for_byte(
     version: str,
     warm: dict[str, str],
@@ -89,6 +89,7 @@ def test_what_the_front_answers_is_what_the_server_says_byte_for_byte(
     assert spoken(front, questions(version)) == spoken(server, questions(version))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",
     [
@@ -107,6 +108,7 @@ def test_whatever_else_is_asked_the_server_itself_answers(odd: dict[str, Any], w
     assert heard[0] == heard[1]
 
 
+@pytest.mark.slow
 def test_other_settings_have_other_lists(warm: dict[str, str], started: Any):
     host = started("2025-06-18", {**warm, "SEEDFRAME_RATIO": "21:9"})
     host.greet()
@@ -115,6 +117,7 @@ def test_other_settings_have_other_lists(warm: dict[str, str], started: Any):
     assert "default 21:9" in tools
 
 
+@pytest.mark.slow
 def test_kept_answers_that_cannot_be_read_are_asked_again(warm: dict[str, str], started: Any):
     Path(answers_file(bare(warm))).write_text('{"2025-06-18": ', encoding="utf-8")
     host = started("2025-06-18", warm)
@@ -141,6 +144,8 @@ def gone(host: Host) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timed
+@pytest.mark.slow
 @pytest.mark.parametrize("worked", [False, True], ids=["no call yet", "after a call"])
 @pytest.mark.parametrize("end", ["SIGINT", "SIGHUP", "SIGTERM", "EOF"])
 @pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
@@ -215,6 +220,7 @@ def test_a_host_that_leaves_in_mid_call_finds_its_picture_paid_once(
     assert Path(facts["pictures"][0]["path"]).stat().st_size == facts["pictures"][0]["bytes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [NEW[0], "2025-06-18"])
 @pytest.mark.parametrize("kept", [True, False], ids=["answers kept", "first start"])
 def test_a_worker_that_ends_unexpectedly_is_told_of_and_the_next_call_has_a_new_one(
@@ -252,6 +258,7 @@ def workers_of(journal: Path) -> Iterator[int]:
             yield int(number)
 
 
+@pytest.mark.slow
 def test_progress_cancellation_and_questions_pass_through(warmed: Callable[..., dict[str, str]], started: Any):
     held = Held()
     app = emulator(paint="instant", sleep=held.sleep, script=scripted("latency"))
@@ -284,6 +291,7 @@ def heard(host: Host, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any
     return message
 
 
+@pytest.mark.slow
 def test_a_line_too_long_to_be_held_reaches_the_server_which_refuses_it(warm: dict[str, str], started: Any):
     host = started("2025-06-18", warm)
     host.greet()
@@ -294,6 +302,7 @@ def test_a_line_too_long_to_be_held_reaches_the_server_which_refuses_it(warm: di
     assert machine(after)["prompt"] == ALLEY
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 def test_lists_are_there_within_150_ms_and_within_400_with_both_cores_busy(warm: dict[str, str], started: Any):
     def listed() -> float:
@@ -313,3 +322,23 @@ def test_lists_are_there_within_150_ms_and_within_400_with_both_cores_busy(warm:
             process.wait()
 
     assert (quiet <= 0.150, loaded <= 0.400) == (True, True), (quiet, loaded)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"id": 7, "method": {"a": {}}},
+        {"id": 7, "method": ["tools/list"]},
+        {"id": 7, "method": "tools/list", "params": []},
+        {"method": "initialize", "params": {"protocolVersion": "2025-06-18"}},
+        {"id": {}, "method": "tools/list"},
+    ],
+    ids=["method an object", "method a list", "params a list", "greeting without an id", "id an object"],
+)
+def test_a_message_of_another_shape_ends_nothing(odd: dict[str, Any], warm: dict[str, str], started: Any):
+    host = started("2025-06-18", warm)
+    host.greet()
+    host.write({"jsonrpc": "2.0", **odd})
+
+    assert host.ask("ping")["result"] == {}

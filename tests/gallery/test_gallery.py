@@ -283,7 +283,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     yield start
     for process in running:
-        process.kill()
+        process.terminate()
         process.communicate()
 
 
@@ -343,6 +343,7 @@ async def test_pictures_are_found_opened_compared_and_asked_for_again_in_chromiu
     assert trouble == []
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 async def test_a_thousand_pictures_scroll_smoothly_in_chromium(tmp_path: Path, browser: Chromium):
     for number in range(1000):

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from children import system
 from gatewaying import served
 from seedframe.emulator import InProcess, transport
 
@@ -57,6 +58,7 @@ class Held(httpx.AsyncBaseTransport):
         return await self.service.handle_async_request(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "size"),
     [
@@ -84,6 +86,7 @@ async def test_the_shape_is_sent_as_the_service_reads_it(
     assert sent(service)[0].get("size") == size
 
 
+@pytest.mark.slow
 async def test_a_prompt_leaves_as_it_came_unless_styling_is_asked_for(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -159,6 +162,7 @@ async def test_n_pictures_are_n_pictures(environ: dict[str, str], service: InPro
     assert posts(service) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "field",
     [
@@ -197,6 +201,7 @@ async def test_a_form_with_files_is_an_edit(environ: dict[str, str], service: In
     assert (masked.status_code, masked.json()["error"]["param"]) == (400, "mask")
 
 
+@pytest.mark.slow
 async def test_a_picture_the_gateway_handed_out_is_taken_back_as_a_reference(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -210,6 +215,7 @@ async def test_a_picture_the_gateway_handed_out_is_taken_back_as_a_reference(
     assert strange.status_code == 400, "other addresses of this machine are not fetched"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "status", "code", "param", "says"),
     [
@@ -351,6 +357,7 @@ async def test_identical_requests_at_once_are_one_call(environ: dict[str, str], 
     assert posts(service) == 1
 
 
+@pytest.mark.slow
 async def test_sixty_four_callers_at_once_all_get_their_own_picture(environ: dict[str, str]) -> None:
     service = transport(paint="instant", scale=0.1, ipm=100_000)
     async with served({**environ, "SEEDFRAME_IPM": "100000"}, service) as door:
@@ -446,7 +453,9 @@ async def test_health_models_and_metrics_are_told(environ: dict[str, str], servi
 
 def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--port", "0"]
-    with subprocess.Popen(command, env={**environ, "PATH": ""}, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env={**system(), **environ, "PATH": ""}, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         base = "http://" + process.stderr.readline().partition("http://")[2].partition("/")[0]
         answer = httpx.post(f"{base}/v1/images/generations", json={"prompt": "x"}, trust_env=False, timeout=30)
@@ -457,9 +466,10 @@ def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None
     assert answer.json()["data"][0]["url"].startswith(f"{base}/files/")
 
 
+@pytest.mark.slow
 def test_a_gateway_for_other_machines_needs_a_token(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--host", "0.0.0.0"]
-    done = subprocess.run(command, env={**environ, "PATH": ""}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env={**system(), **environ, "PATH": ""}, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 2
     assert "SEEDFRAME_GATEWAY_TOKEN" in done.stderr

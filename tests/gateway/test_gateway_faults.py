@@ -13,6 +13,7 @@ import pytest
 
 from faults import FAULTS, Fault, Place, counts, disk_of
 from gatewaying import Door, served
+from sampling import sampled
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +40,7 @@ async def answered(door: Door, fault: Fault) -> httpx.Response:
     return await door.ask(body_of(fault.arguments))
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", sampled(FAULTS, 12), ids=lambda fault: fault.name)
 async def test_a_fault_is_one_paid_post_behind_the_gateway_too(environ: dict[str, str], fault: Fault) -> None:
     data = Path(environ["SEEDFRAME_JOURNAL"]).parent / "data"
     data.mkdir()
@@ -77,6 +78,7 @@ def check_answer(answer: httpx.Response) -> None:
     assert answer.headers["x-should-retry"] in {"true", "false"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "status", "code", "again"),
     [

@@ -34,6 +34,7 @@ def filled(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "image": [uri for _ in images]} if isinstance(images, list) else body
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["program"])
 async def test_a_pipeline_gets_its_picture_unchanged(
     environ: dict[str, str], service: InProcess, case: dict[str, Any]

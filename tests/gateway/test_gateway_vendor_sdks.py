@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from children import system
 from seedframe.emulator import emulator, running
 from vendor_sdks import ROOT
 
@@ -27,7 +27,7 @@ def gateway(environ: dict[str, str], backend: str, service: str) -> Iterator[str
     name = {"ark": "ARK_API", "byteplus": "BYTEPLUS_API"}[backend]
     own = {"SEEDFRAME_BACKEND": backend, f"{name}_KEY": "test-key", f"{name}_BASE": service, "SEEDFRAME_TIMEOUT": "3"}
     command = [sys.executable, "-m", "seedframe", "gateway", "--port", "0"]
-    variables = {"PATH": os.environ["PATH"], **environ, **own}
+    variables = {**system(), **environ, **own}
     with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:

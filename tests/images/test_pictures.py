@@ -498,6 +498,7 @@ def test_a_preview_is_a_small_jpeg_of_any_picture(tmp_path: Path, mode: str) -> 
         assert psnr(shown, photo(300, 500, "RGB" if mode == "RGB" else "L").resize((150, 250))) > 25
 
 
+@pytest.mark.slow
 def test_a_preview_is_upright_and_within_its_budget(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

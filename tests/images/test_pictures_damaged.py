@@ -209,6 +209,7 @@ def test_every_kind_of_good_file_takes_every_way(tmp_path: Path) -> None:
     assert [survives(tmp_path, data) for data in originals()] == [6] * len(originals())
 
 
+@pytest.mark.slow
 def test_damaged_files_give_a_result_or_a_clear_error(tmp_path: Path) -> None:
     assert trial(tmp_path, 400, seed=1) > 0
 
@@ -223,6 +224,7 @@ def test_every_kind_of_good_file_is_saved_in_every_shape(tmp_path: Path) -> None
     assert all(lands(tmp_path, data, request) for data in originals() for request in requests())
 
 
+@pytest.mark.slow
 def test_damaged_files_from_the_service_are_saved_whole_or_not_at_all(tmp_path: Path) -> None:
     assert saving_trial(tmp_path, 200, seed=3) > 0
 

@@ -248,6 +248,7 @@ async def test_a_phone_picture_with_a_film_behind_it_leaves_as_the_picture_alone
     assert (b"MPF" in content, b"second" in content, content[-2:]) == (False, False, b"\xff\xd9")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [name for name in CASES if name != "bmp"])
 def test_a_damaged_file_is_never_a_defect(tmp_path: Path, case: str):
     whole, dice = CASES[case][0](), random.Random(case)

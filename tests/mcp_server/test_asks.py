@@ -17,6 +17,7 @@ def test_the_asks_are_sixty_and_half_of_them_chinese():
     assert {each["tool"] for each in asks()} == {"generate_image", "edit_image", "style_prompt", "run_storyboard"}
 
 
+@pytest.mark.slow
 async def test_an_ask_ends_in_a_picture_or_a_plan_at_the_first_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     answers = await answered(tmp_path)

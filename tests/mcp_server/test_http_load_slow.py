@@ -16,7 +16,7 @@ import pytest
 from http_host import MODERN, Remote, got, posted, served
 from seedframe.emulator import emulator, running
 
-pytestmark = [pytest.mark.slow, pytest.mark.anyio, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.anyio, pytest.mark.timeout(600)]
 
 CALLERS = 200
 GREEDY = 60

@@ -73,6 +73,7 @@ def call(base: str, token: str | None) -> httpx.Response:
     )
 
 
+@pytest.mark.slow
 def test_a_client_learns_where_tokens_come_from(base: str, issuer: Issuer):
     refused = call(base, None)
     told = httpx.get(f"{base}/.well-known/oauth-protected-resource/mcp").raise_for_status().json()
@@ -84,6 +85,7 @@ def test_a_client_learns_where_tokens_come_from(base: str, issuer: Issuer):
     assert (told["resource"], told["authorization_servers"]) == (f"{PUBLIC}/mcp", [f"{issuer.base}/"])
 
 
+@pytest.mark.slow
 def test_its_token_is_taken(base: str, issuer: Issuer):
     assert call(base, issuer.token()).status_code == 200
 
@@ -101,6 +103,7 @@ def test_a_token_for_another_server_or_time_is_not(changes: dict[str, Any], base
     assert call(base, issuer.token(**changes)).status_code == 401
 
 
+@pytest.mark.slow
 def test_a_token_that_another_key_signed_is_not(base: str, issuer: Issuer):
     forged = Issuer(issuer.base, generate_private_key(65537, 2048))
 

@@ -145,6 +145,7 @@ async def test_a_link_ends(tmp_path: Path):
         links.file(caller, ticket, path, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "arguments", "field"),
     [
@@ -229,6 +230,7 @@ async def test_a_board_is_run_in_its_callers_folder_and_its_sheet_finds_its_pict
     assert str(remote.home) not in str(report(sheet))
 
 
+@pytest.mark.slow
 async def test_without_tokens_on_loopback_the_pictures_are_the_persons_own(tmp_path: Path, service: str):
     with served(tmp_path / "own", SEEDFRAME_EMULATOR_BASE=service) as remote:
         call = modern_call("generate_image", {**FOX, "save_as": "fox"})
@@ -271,6 +273,7 @@ async def test_a_short_token_is_not_taken_and_not_told(environ: dict[str, str], 
     assert "short-secret" not in done.output
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM for processes")
 async def test_a_stop_waits_for_paid_calls_and_their_answers(tmp_path: Path):
     slow = emulator(paint="instant", script=scripted({"name": "latency", "seconds": 2.0}))

@@ -30,6 +30,7 @@ def held_service() -> tuple[InProcess, Gate]:
     return transport(paint="instant", sleep=gate, script=scripted("latency")), gate
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_a_call_that_takes_longer_than_the_host_waits_ends_with_a_ticket_and_the_same_call_collects(

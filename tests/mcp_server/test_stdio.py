@@ -40,6 +40,7 @@ def test_a_host_lists_calls_and_leaves_and_reads_nothing_but_mcp(
     assert "Traceback" not in described
 
 
+@pytest.mark.slow
 def test_it_starts_without_key_and_network_and_says_what_is_missing_when_asked_for_a_picture(
     era: str, started: Any, environ: dict[str, str]
 ):

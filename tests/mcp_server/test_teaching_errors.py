@@ -171,6 +171,7 @@ class Broken(httpx.AsyncBaseTransport):
         raise RuntimeError("no network error at all")
 
 
+@pytest.mark.slow
 async def test_a_defect_says_whether_anything_was_sent(open_studio: OpenStudio):
     @asynccontextmanager
     async def cannot_open() -> AsyncIterator[Studio]:

@@ -11,7 +11,7 @@ from bench.figures import Series
 from bench.photos import save_photo
 from bench.service import Scene, serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timed, pytest.mark.timeout(600)]
 
 SIZES = ((180, 320), (1440, 2560), (2048, 2048))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ import pytest
 from mcp import Client, StdioServerParameters
 from PIL import Image
 
+from children import system
 from seedframe.emulator import emulator, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -45,7 +45,7 @@ def base() -> Iterator[str]:
 
 @pytest.fixture
 def variables(tmp_path: Path, base: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     home = tmp_path / "home"
     home.mkdir()
     return {

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from children import system
 from seedframe.messages import LANGUAGES, Language, sentences
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -301,7 +302,7 @@ def test_every_sentence_is_used():
 def loaded(code: str, *, typed: str = "") -> set[str]:
     """Which heavy packages a fresh interpreter has loaded after some code."""
     report = "import sys; print(*{m.partition('.')[0] for m in sys.modules}, file=sys.stderr)"
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     done = subprocess.run(
         [sys.executable, "-c", f"import atexit\natexit.register(lambda: exec({report!r}))\n{code}"],
         env={**kept, "SEEDFRAME_BACKEND": "emulator", "LANG": "C.UTF-8"},
@@ -327,6 +328,7 @@ def test_asking_for_help_loads_nothing_heavy(words: str):
     assert loaded(COMMAND.format(words=words)) == set()
 
 
+@pytest.mark.slow
 def test_the_server_starts_without_what_only_pictures_need():
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "house", "version": "0"}}
     typed = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}) + "\n"

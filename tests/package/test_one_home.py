@@ -169,6 +169,7 @@ def add_a_model(copy: Copy) -> None:
         copy.write(f"tests/requests/6.0/{place}.json", example)
 
 
+@pytest.mark.slow
 def test_a_new_model_is_advertised_with_its_price_checked_by_its_limits_and_paid_within_the_budget(copy: Copy):
     add_a_model(copy)
     picture = {"prompt": PROMPT, "model": "6.0", "ratio": "9:16"}
@@ -199,6 +200,7 @@ def test_a_new_model_is_advertised_with_its_price_checked_by_its_limits_and_paid
     assert [body["model"] for body in heard["posts"]] == ["doubao-seedream-6-0-270601"]
 
 
+@pytest.mark.slow
 def test_a_new_model_is_listed_by_the_command_line_and_on_every_page(copy: Copy):
     add_a_model(copy)
     listed, schema = copy.cli("models"), copy.cli("schema", "generate_image", "--model", "seedream-6.0")
@@ -213,26 +215,9 @@ def test_a_new_model_is_listed_by_the_command_line_and_on_every_page(copy: Copy)
     ] == []
 
 
-OF_THE_MODELS = [
-    f"tests/test_{name}.py"
-    for name in (
-        "requests",
-        "tools",
-        "wire",
-        "house",
-        "reference_pages",
-        "schema_hosts",
-        "shapes",
-        "geometry",
-        "seed_requests",
-    )
-]
-"""The tests of everything that is computed from a model's file."""
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(SLOW_SUITE_SECONDS)
-def test_the_tests_of_what_is_computed_from_the_models_pass_with_a_new_model_and_no_other_edit(tmp_path: Path):
+def test_the_whole_fast_suite_passes_with_a_new_model_and_no_other_edit(tmp_path: Path):
     copy = Copy(tmp_path, WHOLE)
     add_a_model(copy)
     assert copy.run("-m", "scripts.reference_pages").returncode == 0
@@ -247,7 +232,6 @@ def test_the_tests_of_what_is_computed_from_the_models_pass_with_a_new_model_and
         "no:cacheprovider",
         "--basetemp",
         str(tmp_path / "t"),
-        *OF_THE_MODELS,
     )
     done = copy.run(*words, timeout=SLOW_SUITE_SECONDS)
 
@@ -308,6 +292,7 @@ def backend_file(**changes: Any) -> dict[str, Any]:
 PLAIN_ACCOUNT = {"SEEDFRAME_BACKEND": "plain", "PLAIN_API_KEY": "key-0123456789"}
 
 
+@pytest.mark.slow
 def test_a_new_dialect_is_one_module_and_one_file(copy: Copy):
     copy.write("service/dialects/plain.py", DIALECT)
     copy.write("data/backends/plain.json", backend_file())
@@ -333,6 +318,7 @@ def test_a_new_dialect_is_one_module_and_one_file(copy: Copy):
     assert doctor.returncode == 0, doctor.stderr
 
 
+@pytest.mark.slow
 def test_a_dialect_without_a_module_is_refused_in_a_sentence(copy: Copy):
     copy.write("data/backends/plain.json", backend_file(dialect="telegraph"))
     done = copy.cli("generate", PROMPT, "--ratio", "9:16", **PLAIN_ACCOUNT)
@@ -359,12 +345,17 @@ def add_an_option(copy: Copy, row: Mapping[str, Any]) -> None:
     copy.write("data/tools.json", tools)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "account"),
     [
         ("emulator", {}),
-        ("byteplus", {"BYTEPLUS_API_KEY": "key-0123456789"}),
-        ("uniall", {"UNIALL_API_KEY": "key-0123456789", "UNIALL_API_BASE": "https://gateway.invalid"}),
+        pytest.param("byteplus", {"BYTEPLUS_API_KEY": "key-0123456789"}, marks=pytest.mark.slow),
+        pytest.param(
+            "uniall",
+            {"UNIALL_API_KEY": "key-0123456789", "UNIALL_API_BASE": "https://gateway.invalid"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_new_option_is_one_row(copy: Copy, backend: str, account: dict[str, str]):
@@ -386,6 +377,7 @@ def test_a_new_option_is_one_row(copy: Copy, backend: str, account: dict[str, st
     assert "whole number" in no_number
 
 
+@pytest.mark.slow
 def test_a_new_option_is_one_of_the_command_line_too(copy: Copy):
     add_an_option(copy, TILING)
     helped = copy.cli("generate", "--help")
@@ -396,6 +388,7 @@ def test_a_new_option_is_one_of_the_command_line_too(copy: Copy):
     assert json.loads(planned.stdout)["payload"]["tiling"] == {"repeats": 3}
 
 
+@pytest.mark.slow
 def test_a_model_and_a_backend_overrule_the_row_of_an_option(copy: Copy):
     add_an_option(copy, TILING)
     model = copy.read("models/4.0.json")
@@ -420,6 +413,7 @@ def test_a_model_and_a_backend_overrule_the_row_of_an_option(copy: Copy):
 # Data files that contradict each other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "change", "says"),
     [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from children import system
 
 CODE = Path(__file__).resolve().parents[2] / "skill" / "seedframe"
 
@@ -91,6 +92,7 @@ def posix_calls(tree: ast.Module) -> Iterator[str]:
             yield node.arg
 
 
+@pytest.mark.slow
 def test_what_only_posix_has_is_guarded():
     found = {name: calls for name, tree in modules() if (calls := sorted(set(posix_calls(tree))))}
 
@@ -132,13 +134,14 @@ def is_text(node: ast.Call, words: dict[str | None, str]) -> bool:
     return "b" not in words.get("mode", given)
 
 
+@pytest.mark.slow
 def test_every_text_file_is_utf_8():
     assert {name: lines for name, tree in modules() if (lines := list(unnamed_encodings(tree)))} == {}
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
 def test_chinese_is_written_where_the_system_has_a_code_page_without_it(encoding: str, environ: dict[str, str]):
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+    kept = system()
     done = subprocess.run(
         [sys.executable, "-m", "seedframe", "style", "雪地里坐着一只红狐狸", "--model", "5.0", "--ratio", "16:9"],
         env={**kept, **environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import seedframe
+from children import system
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "references" / "python-api.md"
@@ -48,10 +48,11 @@ def test_every_error_can_be_caught_by_a_public_name():
 @pytest.fixture
 def script(environ: dict[str, str], tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """The folder and the environment of somebody's script."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "SYSTEMROOT") if name in os.environ}
+    kept = system("HOME")
     return tmp_path, {**kept, **environ, "PYTHONIOENCODING": "utf-8"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_example_of_the_page_prints_what_its_comments_say(script: tuple[Path, dict[str, str]], number: int):
     folder, environ = script

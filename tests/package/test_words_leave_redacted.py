@@ -23,6 +23,7 @@ from mcp import Client
 from asking import Heard, asked
 from canned import MODERATED, URL, Answer, Canned, inline
 from conftest import OpenStudio
+from sampling import sampled
 from seedframe.cli import program
 from seedframe.mcp_server.app import build_server
 from seedframe.settings import Settings
@@ -112,7 +113,7 @@ PLACES = list(told_by(""))
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", sampled(PLACES, 7))
 @pytest.mark.parametrize("spelling", SPELLED)
 async def test_a_key_in_a_reply_leaves_by_no_exit(
     open_studio: OpenStudio, tmp_path: Path, spelling: str, place: str
@@ -125,7 +126,7 @@ async def test_a_key_in_a_reply_leaves_by_no_exit(
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("spelling", SPELLED)
+@pytest.mark.parametrize("spelling", sampled(SPELLED, 5))
 @pytest.mark.parametrize("name", ["x-request-id", "content-type", "location"])
 async def test_a_key_in_a_header_leaves_by_no_exit(
     open_studio: OpenStudio, tmp_path: Path, spelling: str, name: str

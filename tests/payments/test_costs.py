@@ -191,6 +191,7 @@ def command(settings: Settings, *words: str) -> Result:
     return CliRunner().invoke(program("en"), list(words), obj=settings)
 
 
+@pytest.mark.slow
 def test_the_books_list_explain_settle_and_sum_what_was_paid(environ: dict[str, str]) -> None:
     settings = Settings.read(environ)
     assert command(settings, "generate", CAT["prompt"], "--size", "2K", "--json").exit_code == 0
@@ -270,6 +271,7 @@ def secrets_in(text: str) -> list[str]:
     return re.findall(rf"{KEY}|X-Tos-\w+=(?!\[)|Bearer [\w-]{{8,}}|[A-Za-z0-9+/]{{300,}}", text)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("how", ["url", "b64_json"])
 async def test_neither_files_nor_journal_nor_log_nor_words_hold_a_secret(

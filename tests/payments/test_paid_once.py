@@ -110,6 +110,7 @@ async def test_a_caller_who_leaves_does_not_end_what_is_paid_and_the_next_one_ge
     assert (again["replayed"], again["id"], Path(again["pictures"][0]["path"]).exists()) == (True, entry.id, True)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_host_that_gives_up_and_asks_again_gets_its_picture_paid_once_and_marked_replayed(
     environ: dict[str, str],
@@ -366,6 +367,7 @@ async def test_the_clients_own_rate_limit_waits_and_says_so_instead_of_being_ref
     assert books(carrier) == (10, 10)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_services_rate_limit_costs_nothing_and_leaves_what_came(open_studio: OpenStudio) -> None:
     carrier = transport(paint="instant", scale=0.1, ipm=4)

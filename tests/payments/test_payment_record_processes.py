@@ -29,6 +29,7 @@ REPLIED = ("replied", {"request_id": "02"})
 SAVED = ("saved", {"result": {"files": ["cat.jpg"]}})
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pictures_for_0_22(path: Path):
     with ExitStack() as stack:
@@ -45,6 +46,7 @@ async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pic
     assert (held, reserved) == ([Decimal("0.22")] * 4, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("steps", "state", "reserved", "booked"),
@@ -131,6 +133,7 @@ def test_a_process_that_joined_gets_the_same_error(path: Path):
         }
 
 
+@pytest.mark.slow
 def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path):
     with Process(path) as payer:
         id = drive(payer, SENT, SAVED, ("undelivered", {}))

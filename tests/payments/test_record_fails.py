@@ -63,6 +63,7 @@ def spool(environ: dict[str, str]) -> list[Path]:
     return sorted(record.with_name(f"{record.name}.spool").glob("*.json"))
 
 
+@pytest.mark.slow
 async def test_the_facts_wait_beside_the_record_and_are_entered_once_by_the_next_start(
     environ: dict[str, str],
 ) -> None:

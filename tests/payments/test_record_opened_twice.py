@@ -1,4 +1,4 @@
-"""A process that opens the payment record twice, as a worker does, keeps it whole when another process comes and goes."""
+"""A payment record that one process has open twice, as a worker does, stays whole when another process closes it."""
 
 from __future__ import annotations
 

@@ -121,6 +121,8 @@ def test_a_rule_keeps_quiet(code: str, sheet: str, parts: dict[str, Any]):
     assert code not in found(sheet, **parts)
 
 
+@pytest.mark.timed
+@pytest.mark.slow
 @pytest.mark.parametrize("sheet", [ZH, EN])
 @pytest.mark.parametrize(
     "text", ["“" * 20_000, "(" * 20_000, "(a" * 20_000, "图1、" * 10_000, "写着" * 15_000, "- " * 20_000]

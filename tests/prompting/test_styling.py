@@ -436,6 +436,7 @@ def briefs() -> st.SearchStrategy[dict[str, Any]]:
     return st.builds(lambda words, terms: {**terms, **words}, words, picked())
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(briefs(), st.sampled_from(sorted(MODELS)), st.sampled_from([None, "9:16", "4:3", "21:9"]))
 def test_a_prompt_is_in_its_language_within_its_budget_and_settled(
@@ -452,6 +453,7 @@ def test_a_prompt_is_in_its_language_within_its_budget_and_settled(
     assert style(arguments(sheet, prompt=styled.prompt, negative=styled.negative)).prompt == styled.prompt
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(briefs(), st.sampled_from(sorted(MODELS)), st.randoms(use_true_random=False))
 def test_the_order_of_the_fields_does_not_matter(brief: dict[str, Any], sheet: str, random: Any):

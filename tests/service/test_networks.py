@@ -115,6 +115,7 @@ def test_references_go_through_the_proxy_with_the_certificate_checked_by_name(us
     assert proxy.asked == [f"CONNECT {host}:443" for host in (REFERENCES, SERVICE, PICTURES)]
 
 
+@pytest.mark.slow
 def test_a_certificate_for_another_name_is_refused_behind_a_proxy_too(user: User, service: Site, bundle: str):
     with http_proxy({"other.example.com": service.port}) as proxy:
         variables = {"HTTPS_PROXY": f"http://127.0.0.1:{proxy.port}", "SSL_CERT_FILE": bundle}
@@ -124,6 +125,7 @@ def test_a_certificate_for_another_name_is_refused_behind_a_proxy_too(user: User
     assert "SSL_CERT_FILE" in facts["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_the_certificates_of_a_company_are_taken_from_any_of_the_usual_variables(
     user: User, service: Site, bundle: str, name: str
@@ -176,6 +178,7 @@ def test_a_proxy_nobody_can_speak_to_is_named_and_nothing_is_sent(user: User, gi
     assert "socks5://host:port" in facts["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dead", ["http", "socks5"])
 def test_a_proxy_that_is_off_costs_nothing_and_is_named(user: User, dead: str):
     facts = user.makes(ARK_API_BASE=f"https://{SERVICE}", HTTPS_PROXY=f"{dead}://me:secret@127.0.0.1:9")
@@ -185,6 +188,7 @@ def test_a_proxy_that_is_off_costs_nothing_and_is_named(user: User, dead: str):
     assert "secret" not in json.dumps(facts)
 
 
+@pytest.mark.slow
 def test_a_proxy_that_never_answers_is_not_a_doubtful_payment(user: User):
     with silent_proxy() as proxy:
         through = f"http://127.0.0.1:{proxy.port}"
@@ -276,6 +280,7 @@ def test_pictures_are_asked_for_unpacked_and_taken_no_other_way(user: User):
     assert "it came compressed, which was not asked for" in facts["message"]
 
 
+@pytest.mark.slow
 def test_a_download_that_drips_ends_and_says_why(user: User):
     with site({}) as local:
 
@@ -292,6 +297,7 @@ def test_a_download_that_drips_ends_and_says_why(user: User):
     assert "slower than 8192 bytes per second" in facts["message"] or "not complete after 1 s" in facts["message"]
 
 
+@pytest.mark.slow
 def test_a_download_that_stalls_ends_with_its_deadline(user: User):
     with site({}) as local:
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
 import os
 import random
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,6 +150,7 @@ async def test_a_file_that_changes_while_it_is_sent_never_makes_a_whole_request(
     assert not carrier.received.endswith(b"}")
 
 
+@pytest.mark.slow
 async def test_equal_contents_are_the_same_call_and_other_contents_another(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -218,6 +221,7 @@ def flipped(path: Path) -> None:
 DAMAGES = [*((kind, cut) for kind in FORMATS), ("png", flipped)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "damage"), DAMAGES)
 async def test_a_damaged_file_is_refused_before_anything_is_sent(
     format: str, damage: Callable[[Path], None], environ: dict[str, str], tmp_path: Path
@@ -242,15 +246,30 @@ async def test_damage_inside_the_coded_data_is_found_by_those_who_want_every_pix
 
 async def test_a_file_is_read_anew_once_it_has_changed(environ: dict[str, str], tmp_path: Path) -> None:
     source = saved(tmp_path / "picture.png")
-    os.utime(source, (1e9, 1e9))
-    checks = FileChecks()
+    checks = FileChecks(now=lambda: time.time_ns() + 10**10)  # ten seconds later
     before = checks.at(source)
     assert checks.at(source) is before
     saved(source, noise(WIDE, 310))
-    os.utime(source, (1e9 + 1, 1e9 + 1))
+    os.utime(source, ns=(before.stamp.modified, before.stamp.modified))
     assert checks.at(source).header.size.height == 310
 
 
+async def test_calls_that_come_at_once_with_one_file_read_it_once(tmp_path: Path) -> None:
+    source = saved(tmp_path / "picture.png")
+    checks = FileChecks(now=lambda: time.time_ns() + 10**10)
+    found = await asyncio.gather(*(asyncio.to_thread(checks.at, source) for _ in range(8)))
+    assert {id(one) for one in found} == {id(found[0])}
+
+
+async def test_a_file_changed_a_moment_ago_is_compared_byte_for_byte_while_it_is_sent(tmp_path: Path) -> None:
+    source = saved(tmp_path / "picture.png")
+    young, old = FileChecks(), FileChecks(now=lambda: time.time_ns() + 10**10)
+    assert young.at(source).checksum == zlib.crc32(source.read_bytes())
+    assert old.at(source).checksum is None
+    assert young.at(source) is not young.at(source)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_large_photo_is_turned_as_pillow_turns_it(orientation: int, tmp_path: Path) -> None:
     exif = Image.Exif()
@@ -268,6 +287,7 @@ def test_a_large_photo_is_turned_as_pillow_turns_it(orientation: int, tmp_path: 
         assert max(high for _, high in ImageChops.difference(fitted.convert("RGB"), expected).getextrema()) < 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "P", "LA", "RGB", "RGBA"])
 def test_a_png_too_large_for_memory_is_reduced_as_pillow_reduces_it(mode: str, tmp_path: Path) -> None:
     picture = Image.linear_gradient("L").resize((4000, 3300)).convert("RGB")

@@ -16,6 +16,7 @@ from PIL import Image
 from asking import Heard, asked
 from canned import PICTURE, URL, Answer, Canned, Pieces, inline, jpeg
 from conftest import OpenStudio
+from sampling import sampled
 from seedframe.cli import program
 from seedframe.emulator import emulator, running
 from seedframe.settings import Settings
@@ -60,7 +61,7 @@ SPELLINGS = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("size", [7, 65_536])
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", sampled(SPELLINGS, 3))
 async def test_a_picture_arrives_however_its_reply_is_spelled(
     open_studio: OpenStudio, spelling: str, size: int
 ) -> None:

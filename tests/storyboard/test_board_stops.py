@@ -18,7 +18,7 @@ from seedframe.storyboard.board import read_board
 from seedframe.storyboard.run.run import BoardState, Event, board_state, redo_board, retry_board, run_board
 from seedframe.storyboard.types import Board
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 KEYS = tuple(f"E01_SC01_SH{number:02}0_ff_v01" for number in range(1, 13))
 
@@ -138,7 +138,6 @@ async def test_a_disk_that_is_full_stops_the_board_before_more_is_paid(
     assert (enough.finished, service.app.state.request_log.images) == (True, 12)
 
 
-@pytest.mark.slow
 async def test_of_a_board_of_200_on_a_full_disk_no_more_is_billed_than_is_there_and_was_under_way(
     tmp_path: Path, settings: Settings
 ):

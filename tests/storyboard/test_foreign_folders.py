@@ -18,6 +18,7 @@ from PIL import Image
 from starlette.applications import Starlette
 
 from foreign_folders import FIRST, SECOND, STATE, Machine, moved, opened, pickled, picture, poison
+from sampling import sampled
 from seedframe.emulator import emulator, running
 from seedframe.mcp_server.app import build_server
 from seedframe.storyboard.run.engine_rows import RowRefused, json_only
@@ -46,7 +47,16 @@ def states(machine: Machine, folder: Path) -> dict[str, str]:
 # Code
 
 
-@pytest.mark.parametrize("command", [["status"], ["resume"], ["retry", "--failed"], ["sheet"], ["cancel"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        pytest.param(["resume"], marks=pytest.mark.slow),
+        pytest.param(["retry", "--failed"], marks=pytest.mark.slow),
+        pytest.param(["sheet"], marks=pytest.mark.slow),
+        pytest.param(["cancel"], marks=pytest.mark.slow),
+    ],
+)
 def test_pickled_rows_in_a_folder_are_never_read(machine: Machine, command: list[str]):
     folder, mark = machine.made(), machine.home / "mark"
     shutil.copy(machine.engine(), folder / STATE / "engine.sqlite3")
@@ -57,6 +67,7 @@ def test_pickled_rows_in_a_folder_are_never_read(machine: Machine, command: list
     assert machine.billed == 2
 
 
+@pytest.mark.slow
 def test_an_engine_file_in_a_folder_is_told_of_as_unused(machine: Machine):
     folder = machine.made()
     (folder / STATE / "engine.sqlite3").write_bytes(b"whatever")
@@ -65,6 +76,7 @@ def test_an_engine_file_in_a_folder_is_told_of_as_unused(machine: Machine):
     assert f"{folder / STATE / 'engine.sqlite3'} is no longer read" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_engine_s_file_lies_in_the_user_s_data_folder_for_nobody_else(machine: Machine):
     folder = machine.made()
     assert not list(folder.rglob("engine.sqlite3*"))
@@ -74,6 +86,7 @@ def test_the_engine_s_file_lies_in_the_user_s_data_folder_for_nobody_else(machin
     ]
 
 
+@pytest.mark.slow
 def test_pickled_rows_in_the_engine_s_own_file_stop_the_run_with_a_sentence(machine: Machine):
     folder, mark = machine.made(), machine.home / "mark"
     poison(machine.engine(), mark)
@@ -84,6 +97,7 @@ def test_pickled_rows_in_the_engine_s_own_file_stop_the_run_with_a_sentence(mach
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_rows_that_name_no_form_are_read_as_json_or_not_at_all(machine: Machine):
     folder, mark = machine.made(), machine.home / "mark"
     poison(machine.engine(), mark, serialization=None)
@@ -123,6 +137,7 @@ HOSTILE: dict[str, str] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "command"),
     [
@@ -141,6 +156,7 @@ def test_a_record_with_more_than_our_tables_is_refused_whole(machine: Machine, k
     assert machine.billed == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -166,6 +182,7 @@ def test_odd_values_in_a_record_end_in_a_sentence(machine: Machine, change: str,
     assert machine.billed == 2
 
 
+@pytest.mark.slow
 def test_money_in_a_record_that_was_brought_along_is_counted_from_its_payments(machine: Machine):
     folder = machine.made()
     with opened(folder / STATE / "book.sqlite3") as db:
@@ -175,6 +192,7 @@ def test_money_in_a_record_that_was_brought_along_is_counted_from_its_payments(m
     assert json.loads(stranger.board("status", folder, "--json").stdout)["spent"] == "0.44"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", [FIRST, SECOND])
 def test_a_path_that_leads_out_of_the_folder_is_not_followed(machine: Machine, key: str):
     folder, private = machine.made(), machine.home / "private.jpg"
@@ -191,6 +209,7 @@ def test_a_path_that_leads_out_of_the_folder_is_not_followed(machine: Machine, k
     assert machine.billed == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -226,6 +245,7 @@ def test_a_symbolic_link_in_our_place_is_refused_and_what_it_names_stays(machine
     )
 
 
+@pytest.mark.slow
 def test_a_journal_that_would_have_sqlite_delete_a_file_is_refused(machine: Machine):
     folder = machine.made()
     (folder / STATE / "book.sqlite3-journal").write_bytes(b"\0" * 512 + bytes.fromhex("d9d505f920a163d7"))
@@ -234,6 +254,7 @@ def test_a_journal_that_would_have_sqlite_delete_a_file_is_refused(machine: Mach
     assert "(book.sqlite3-journal)" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "card", ["[]", "{}", '{"id": "../x", "project": "river"}', '{"id": 1, "project": 2}', "[" * 9_999]
 )
@@ -245,6 +266,7 @@ def test_an_odd_card_ends_in_a_sentence(machine: Machine, card: str):
     assert "is not a record of Seedframe's" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_thumbnail_that_is_a_link_is_drawn_anew_and_never_copied_into_the_sheet(machine: Machine):
     folder, secret = machine.made(), machine.home / "secret"
     secret.write_text("canary-7f3a" * 50)
@@ -259,6 +281,7 @@ def test_a_thumbnail_that_is_a_link_is_drawn_anew_and_never_copied_into_the_shee
     assert secret.read_text() == "canary-7f3a" * 50
 
 
+@pytest.mark.slow
 def test_a_manifest_whose_paths_lead_outside_shows_no_file_from_there(machine: Machine):
     folder, private = machine.made(), machine.home / "private.jpg"
     shutil.copy(picture(folder), private)
@@ -272,6 +295,7 @@ def test_a_manifest_whose_paths_lead_outside_shows_no_file_from_there(machine: M
     assert "private.jpg" not in (folder / "sheet.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_picks_of_frames_the_board_does_not_have_are_passed_over(machine: Machine):
     folder = machine.made()
     picks = {"E01_SC01_SH010_ff": "E01_SC01_SH010_ff_v99", "../x": "../../y"}
@@ -299,7 +323,7 @@ def only_pictures(folder: Path) -> None:
         (folder / name).unlink()
 
 
-@pytest.mark.parametrize("lost", [whole, without_hidden_folders, only_pictures])
+@pytest.mark.parametrize("lost", sampled([without_hidden_folders, whole, only_pictures], 3))
 def test_a_copied_folder_opens_shows_its_pictures_and_pays_for_none_of_them_again(
     machine: Machine, lost: Callable[[Path], None]
 ):
@@ -322,6 +346,7 @@ def test_a_copied_folder_opens_shows_its_pictures_and_pays_for_none_of_them_agai
     ]
 
 
+@pytest.mark.slow
 def test_a_reference_that_stayed_behind_stops_no_frame_that_is_done(machine: Machine):
     reference = machine.home / "lamp.png"
     folder = machine.made()
@@ -366,6 +391,7 @@ def linked(folder: Path) -> None:
     path.symlink_to(folder / "aside")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [damaged, gone, swapped, other_task, linked])
 def test_what_is_not_proven_is_made_where_no_record_says_that_it_was_paid(
     machine: Machine, change: Callable[[Path], None]
@@ -380,6 +406,7 @@ def test_what_is_not_proven_is_made_where_no_record_says_that_it_was_paid(
     assert (done.exit_code, machine.billed) == (0, 3), done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [damaged, gone, swapped, other_task, linked])
 def test_what_a_record_calls_done_without_proof_is_paid_again_only_by_choice(
     machine: Machine, change: Callable[[Path], None]
@@ -396,6 +423,7 @@ def test_what_a_record_calls_done_without_proof_is_paid_again_only_by_choice(
     assert (asked.exit_code, machine.billed) == (0, 3), asked.output
 
 
+@pytest.mark.slow
 def test_a_picture_of_another_default_model_is_done_where_the_board_names_no_model(machine: Machine):
     folder = moved(machine.made(), machine.home / "sent")
     without_hidden_folders(folder)
@@ -403,6 +431,7 @@ def test_a_picture_of_another_default_model_is_done_where_the_board_names_no_mod
     assert (done.exit_code, machine.billed) == (0, 2), done.output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lost", "billed"), [(whole, 2), (without_hidden_folders, 3)])
 def test_a_shot_that_was_edited_keeps_its_picture_only_where_the_record_says_that_it_was_done(
     machine: Machine, lost: Callable[[Path], None], billed: int
@@ -415,6 +444,7 @@ def test_a_shot_that_was_edited_keeps_its_picture_only_where_the_record_says_tha
     assert (done.exit_code, machine.billed) == (0, billed), done.output
 
 
+@pytest.mark.slow
 def test_a_frame_whose_bill_nobody_knew_stays_a_question_without_the_record(machine: Machine):
     folder = moved(machine.made(), machine.home / "sent")
     without_hidden_folders(folder)
@@ -430,6 +460,7 @@ def test_a_frame_whose_bill_nobody_knew_stays_a_question_without_the_record(mach
     assert (asked.exit_code, machine.billed) == (0, 3), asked.output
 
 
+@pytest.mark.slow
 def test_a_rehearsal_proves_nothing_for_money(machine: Machine):
     folder = moved(machine.made(), machine.home / "sent")
     only_pictures(folder)
@@ -441,6 +472,7 @@ def test_a_rehearsal_proves_nothing_for_money(machine: Machine):
 # Private
 
 
+@pytest.mark.slow
 def test_what_a_board_writes_besides_its_pictures_is_for_its_owner_only(machine: Machine):
     before = os.umask(0o022)
     try:
@@ -478,6 +510,7 @@ async def asked(open_studio: OpenStudio, **arguments: str) -> tuple[str, bool]:
     return "\n".join(texts), bool(result.is_error)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("action", ["status", "run", "sheet", "cancel"])
 async def test_a_host_is_told_of_a_record_that_is_not_ours(machine: Machine, open_studio: OpenStudio, action: str):

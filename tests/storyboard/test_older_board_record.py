@@ -18,7 +18,7 @@ from seedframe.storyboard.run.frame_payments import task_text
 from seedframe.storyboard.run.older_record import OLDER_TABLES
 from seedframe.storyboard.run.run import board_state, run_board
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SHOTS = [{"id": f"E01_SC01_SH0{number}0", "action": f"第{number}盏灯亮起"} for number in (1, 2, 3)]
 BOARD = json.dumps({"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": SHOTS})

@@ -228,6 +228,7 @@ def test_the_picture_of_the_sheet_has_every_frame_in_a_grid():
     )
 
 
+@pytest.mark.slow
 def test_the_picture_of_a_huge_board_stays_within_its_pixels():
     board = story()
     many = tuple(replace(board.shots[0], id=f"E01_SC01_SH{number:04}") for number in range(10, 3010))

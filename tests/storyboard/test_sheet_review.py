@@ -192,6 +192,7 @@ async def test_everything_has_a_name_for_a_screen_reader_in_the_language_shown(s
     assert heading == "补月亮的刺猬"
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 async def test_five_hundred_shots_scroll_and_pick_smoothly(tmp_path: Path, browser: Chromium):
     board = story()

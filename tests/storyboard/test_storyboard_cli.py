@@ -229,6 +229,7 @@ def test_a_worker_without_a_key_does_not_begin_to_fail_frames(environ: dict[str,
     assert not (tmp_path / "book.sqlite3").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [("resume",), ("retry", "--unknown")], ids=["resume", "retry"])
 def test_a_rehearsal_never_goes_on_for_money(shell: Shell, board: Path, tmp_path: Path, command: tuple[str, ...]):
     out = tmp_path / "out"

@@ -172,6 +172,7 @@ shots:
     assert codes(plan(board(text))).count(("warning", "FACE_TRUST")) == found
 
 
+@pytest.mark.slow
 def test_a_large_board_waits_for_the_rate_limit(plan: Any):
     shots = "\n".join(f"  - {{id: E01_SC01_SH{number:04}, action: 一座石桥横在雾里的河面上}}" for number in range(600))
     given = plan(board(f"project: many\nshots:\n{shots}\n"), SEEDFRAME_IPM="60")

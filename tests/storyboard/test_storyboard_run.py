@@ -80,6 +80,7 @@ async def test_a_chained_board_ends_in_named_pictures_a_valid_manifest_and_a_she
     assert [Path(reference).name for reference in sidecar["references"]] == [f"lamps_{first}_1440x2560.jpg"]
 
 
+@pytest.mark.slow
 async def test_running_again_pays_nothing_and_a_longer_board_pays_only_for_what_is_new(
     tmp_path: Path, run: Run, service: InProcess
 ):
@@ -91,11 +92,13 @@ async def test_running_again_pays_nothing_and_a_longer_board_pays_only_for_what_
     assert events == [("started", None), ("done", "E01_SC01_SH020_ff_v01"), ("ended", None)]
 
 
+@pytest.mark.slow
 async def test_two_takes_without_a_seed_are_two_pictures_and_two_payments(tmp_path: Path, run: Run, service: InProcess):
     state, _ = await run(board_of(tmp_path, shots=1, takes=2), service)
     assert (state.count("done"), service.app.state.request_log.images) == (2, 2)
 
 
+@pytest.mark.slow
 async def test_a_budget_stops_before_the_frame_it_does_not_cover_and_a_larger_one_goes_on(
     tmp_path: Path, run: Run, service: InProcess
 ):
@@ -111,6 +114,7 @@ async def test_a_budget_stops_before_the_frame_it_does_not_cover_and_a_larger_on
     assert (enough.finished, service.app.state.request_log.amount) == (True, Decimal("0.66"))
 
 
+@pytest.mark.slow
 async def test_a_refused_frame_fails_unbilled_blocks_what_follows_and_runs_again_only_by_choice(
     tmp_path: Path, run: Run, settings: Settings
 ):
@@ -142,6 +146,7 @@ async def test_a_lost_answer_is_unknown_keeps_its_money_and_is_paid_again_only_b
     assert (asked.finished, asked.spent, service.app.state.request_log.images) == (True, Decimal("0.44"), 2)
 
 
+@pytest.mark.slow
 async def test_no_connection_is_tried_again_without_a_question(tmp_path: Path, settings: Settings):
     waited: list[float] = []
 
@@ -156,6 +161,7 @@ async def test_no_connection_is_tried_again_without_a_question(tmp_path: Path, s
     assert [seconds for seconds in waited if seconds >= 5] == [5.0, 15.0, 45.0]
 
 
+@pytest.mark.slow
 async def test_what_is_cancelled_before_it_is_sent_costs_nothing_and_the_next_run_makes_it(
     tmp_path: Path, run: Run, service: InProcess, settings: Settings
 ):
@@ -171,6 +177,7 @@ async def test_what_is_cancelled_before_it_is_sent_costs_nothing_and_the_next_ru
     assert (state.finished, service.app.state.request_log.images) == (True, 2)
 
 
+@pytest.mark.slow
 async def test_a_run_that_is_interrupted_waits_for_what_it_paid_and_the_next_one_finds_it(
     tmp_path: Path, settings: Settings, run: Run
 ):

@@ -93,6 +93,21 @@ def test_three_workers_on_postgresql_share_a_board_and_pay_for_every_frame_once(
     assert len({frame.worker for frame in state.frames}) > 1
 
 
+def test_two_workers_keep_to_one_limit_and_use_it(tmp_path: Path, environ: dict[str, str], postgres: str):
+    """60 a minute, refused beyond that by the service: two thirds of a minute for 45 pictures is what it allows."""
+    board, out, shots = large_board(tmp_path, 45), tmp_path / "out", 45
+    with service(environ, ipm=60) as request_log, ExitStack() as stack:
+        environ["SEEDFRAME_IPM"] = "60"
+        for _ in range(2):
+            read_until(stack.enter_context(process("work", environ, "--database", postgres)), "started")
+        with process("run", environ, str(board), str(out), "--database", postgres, "--watch") as run:
+            assert end_of(run) == 0
+        times = [entry.at for entry in request_log.entries if entry.method == "POST"]
+        refused = [entry.status for entry in request_log.entries if entry.status == 429]
+    assert (len(times), refused) == (shots, [])
+    assert 28 <= max(times) - min(times) <= 50
+
+
 def test_five_rounds_of_kill_9_among_three_workers_lose_nothing_and_pay_nothing_twice(
     tmp_path: Path, environ: dict[str, str], postgres: str
 ):

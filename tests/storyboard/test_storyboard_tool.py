@@ -122,6 +122,7 @@ async def test_a_board_comes_as_a_text_an_object_or_a_file(open_studio: OpenStud
     assert (facts["project"], facts["totals"]["shots"]) == ("river", 1)
 
 
+@pytest.mark.slow
 async def test_a_long_board_is_told_in_short(open_studio: OpenStudio):
     shots = [{"id": f"E01_SC01_SH{number:04}", "action": BRIDGE} for number in range(10, 310)]
     async with host(open_studio) as client:

@@ -25,6 +25,7 @@ from wayside import Says, Site, site
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timed,
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured by Linux's /proc"),
 ]
 

@@ -22,6 +22,7 @@ import pytest
 from conftest import OpenStudio
 from faults import CAT, FAULTS, Fault, Place, counts, disk_of
 from killed_server import HERE
+from sampling import sampled
 from seedframe.emulator import emulator, running
 from seedframe.errors import SeedreamError
 from seedframe.payments import Payments
@@ -155,7 +156,7 @@ async def at_once(_seconds: float) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("fault", MEASURED, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", sampled(MEASURED, 5), ids=lambda fault: fault.name)
 async def test_a_fault_costs_says_and_leaves_what_the_table_says(environ: dict[str, str], fault: Fault) -> None:
     data = Path(environ["SEEDFRAME_JOURNAL"]).parent / "data"
     data.mkdir()

@@ -27,6 +27,7 @@ from mcp import Client, MCPError
 from PIL import Image
 
 from canned import Canned
+from children import system
 from hostile import calls, lines, pictures, replies
 from seedframe.mcp_server.app import build_server
 from seedframe.mcp_server.tools import PICTURE_TOOLS, tools
@@ -189,7 +190,7 @@ class Spoken:
     """A server on stdio; what it says is read by a thread."""
 
     def __init__(self, environ: dict[str, str]) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "LD_LIBRARY_PATH") if name in os.environ}
+        kept = system()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "seedframe", "serve"],
             stdin=subprocess.PIPE,

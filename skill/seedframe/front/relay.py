@@ -200,11 +200,15 @@ def _lines() -> Iterator[tuple[bytes, bool]]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
+    """The message of a line; None for one of another shape, about which the server itself complains."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return message if isinstance(message, dict) and isinstance(message.get("params", {}), dict) else None
+    if not isinstance(message, dict):
+        return None
+    shaped = isinstance(message.get("params", {}), dict) and isinstance(message.get("method", ""), str)
+    return message if shaped and (message.get("method") != _HELLO or "id" in message) else None
 
 
 def _is_hello(params: dict[str, Any]) -> bool:

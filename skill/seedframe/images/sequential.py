@@ -1,6 +1,7 @@
 """Reading an open file once, from its first byte to its last, with digest and checksum of all that passed.
 
-In: a binary file at its start. Out: bytes in order; sha256 and CRC-32 of what was read. One block is held at a time.
+In: a binary file at its start. Out: bytes in order; sha256 and, where asked for, CRC-32 of what was read. One block is
+held at a time.
 Never in here: what the bytes mean.
 """
 
@@ -17,13 +18,13 @@ _BLOCK = 1 << 19
 class SequentialReader:
     """A file read in order. EOFError where it ends before what was asked for."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, summed: bool) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         self._block = memoryview(bytearray(_BLOCK))
         self._start = self._end = 0
         self.position = 0
-        self.checksum = 0
+        self.checksum = 0 if summed else None
 
     def exactly(self, count: int) -> bytes:
         """The next `count` bytes; meant for structure and metadata, not for pixels."""
@@ -83,5 +84,6 @@ class SequentialReader:
         if not came:
             raise EOFError("file ends early")
         self._digest.update(self._block[left : left + came])
-        self.checksum = zlib.crc32(self._block[left : left + came], self.checksum)
+        if self.checksum is not None:
+            self.checksum = zlib.crc32(self._block[left : left + came], self.checksum)
         self._start, self._end = 0, left + came

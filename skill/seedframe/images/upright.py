@@ -11,13 +11,16 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seedframe.errors import PictureError
 from seedframe.geometry import Box, Size
 from seedframe.images.decoding import load_within, open_picture
 from seedframe.images.orientation import to_displayed
 from seedframe.images.pixels import plain, rgb_profile, turned
 from seedframe.images.png_bands import png_bands, reads_in_bands
+from seedframe.images.raw_bands import raw_bands, raw_strips
 from seedframe.images.types import Header
 from seedframe.limits import limits
+from seedframe.messages import Message
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,12 +29,16 @@ _ROWS = 96
 _SMALL = 2_000_000
 """Pixels that may be in memory twice."""
 
+_DECODER_BYTES = {"jpeg": 7.0, "webp": 15.5, "heic": 8.7, "avif": 8.7}
+_USUAL_BYTES, _ONE_CHANNEL_BYTES = 5.0, 1.3
+"""Bytes a pixel takes while a picture is decoded whole, as measured: by the decoder, else by the channels."""
+
 
 def load_upright(path: Path, header: Header, spill: Path) -> tuple[Image, bytes | None]:
     """The picture upright, of at most `fitted_pixels` where it can be read in part, and its profile if it is RGB.
 
-    A JPEG is read at a half, quarter or eighth, a PNG band by band; other formats are decoded whole. `spill` is a file
-    that is written meanwhile and removed.
+    A JPEG is read at a half, quarter or eighth, a PNG and what is not compressed band by band; others are decoded
+    whole, and refused where that takes more than `decoder_bytes`. `spill` is a file written meanwhile and removed.
     """
     if header.size.pixels <= _SMALL:
         stored = load_within(path, header, _SMALL)
@@ -69,15 +76,39 @@ def _joined(path: Path, header: Header, spill: Path) -> Image:
 
 
 def _bands(path: Path, header: Header) -> Iterator[Image]:
-    """The stored picture from top to bottom, reduced to what may be in memory where the format allows."""
-    most = limits().fitted_pixels
-    if header.format == "png" and header.size.pixels > most:
-        with path.open("rb") as file:
-            if reads_in_bands(file, header):
-                times = ceil(sqrt(header.size.pixels / most))
-                for band in png_bands(file, header, _ROWS // times * times):
-                    yield plain(band).reduce(times)
-                return
-    image = load_within(path, header, most if header.format == "jpeg" else header.size.pixels)
-    for top in range(0, image.height, _ROWS):
-        yield image.crop((0, top, image.width, min(image.height, top + _ROWS)))
+    """The stored picture from top to bottom, reduced to what may be in memory."""
+    times = 1 if header.format == "jpeg" else max(1, ceil(sqrt(header.size.pixels / limits().fitted_pixels)))
+    for band in _stored_bands(path, header, _ROWS // times * times):
+        yield plain(band).reduce(times) if times > 1 else band
+
+
+def _stored_bands(path: Path, header: Header, rows: int) -> Iterator[Image]:
+    """The picture in bands: from the file where it can be read so, else from memory."""
+    with open_picture(path, header.format) as lazy:
+        strips = raw_strips(lazy)
+        if strips:
+            yield from raw_bands(lazy, strips, rows)
+            return
+    with path.open("rb") as file:
+        if header.format == "png" and reads_in_bands(file, header):
+            yield from png_bands(file, header, rows)
+            return
+    image = _decoded(path, header)
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _decoded(path: Path, header: Header) -> Image:
+    """The whole picture, a baseline JPEG at a fraction of its size. PictureError where that takes too much memory."""
+    if header.format == "jpeg" and not header.progressive:
+        return load_within(path, header, limits().fitted_pixels)
+    one_channel = header.mode in {"1", "L", "P"} and header.bits <= 8
+    each = _DECODER_BYTES.get(header.format, _ONE_CHANNEL_BYTES if one_channel else _USUAL_BYTES)
+    allowed = int(limits().decoder_bytes / each)
+    if header.size.pixels > allowed:
+        raise PictureError(
+            Message("pictures.decoded-whole", name=path.name, got=str(header.size), allowed=allowed),
+            advice=Message("pictures.decoded-whole-advice"),
+            facts={"got": str(header.size), "allowed": allowed},
+        )
+    return load_within(path, header, header.size.pixels)

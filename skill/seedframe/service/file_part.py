@@ -32,14 +32,14 @@ _SHOWN_DIGITS = 12
 class FilePart:
     """A checked picture file. `path` leads to it without links; the rest is as when it was checked.
 
-    `checksum` is the CRC-32 of its bytes: it is compared while they are sent, since a second sha256 would take longer
-    than sending them where the processor has no instruction for it. The stamp is compared before and after.
+    The stamp is compared before and after the bytes are sent. `checksum`, the CRC-32 of them, is compared as well where
+    the file was changed so recently that its stamp may hide another change; else it is None.
     """
 
     path: Path
     mime: str
     sha256: str
-    checksum: int
+    checksum: int | None
     stamp: FileStamp
 
     @property
@@ -67,7 +67,7 @@ class FilePartReader:
 
     def __init__(self, part: FilePart) -> None:
         self._part = part
-        self._checksum = 0
+        self._checksum = None if part.checksum is None else 0
         self._encode = _encoder()
         self._left = part.bytes
         self._file = self._opened()
@@ -88,7 +88,8 @@ class FilePartReader:
         data = b""
         while len(data) < wanted and (more := self._file.read(wanted - len(data))):
             data += more
-        self._checksum = zlib.crc32(data, self._checksum)
+        if self._checksum is not None:
+            self._checksum = zlib.crc32(data, self._checksum)
         self._left -= len(data)
         if len(data) < wanted or (not self._left and not self._same()):
             raise changed(self._part.path)
