@@ -403,8 +403,8 @@ def test_the_sheet_is_drawn_anew_as_a_page_and_a_picture(shell: Shell, board: Pa
 def test_a_cancelled_board_stays_so_until_it_is_resumed(shell: Shell, tmp_path: Path):
     path, out = tmp_path / "board.yaml", tmp_path / "moon"
     shell("init", path)
-    shell.service.state.service.script.load({"always": "latency 0.3"})
-    process = shell.start("run", path, "--out", out)
+    shell.service.state.service.script.load({"always": "latency 0.6"})
+    process = shell.start("run", path, "--out", out, "--at-once", "2")
     deadline = time.monotonic() + PATIENCE
     while shell.billed < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)

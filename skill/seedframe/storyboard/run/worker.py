@@ -165,22 +165,28 @@ class Worker:
                 settings, database, client, machine, worker_id, at_once=min(at_once, AT_ONCE), free=free, **given
             )
             await worker._payments.beat(worker.name, worker_id.machine, worker_id.slot)
-            async with (
-                await Payments.open(settings.journal, secrets=settings.secrets) as worker._calls,
-                Engine.running(
-                    database.url, worker.name, worker._make, call_payments=settings.journal
-                ) as worker._engine,
-            ):
-                watching = asyncio.create_task(worker._watch_over())
-                try:
+            try:
+                async with worker._at_work(settings, database):
                     yield worker
-                finally:
-                    watching.cancel()
-                    await asyncio.gather(watching, return_exceptions=True)
-                    await worker._stop()
-            with contextlib.suppress(DatabaseFailed):
-                await asyncio.to_thread(worker._hand_back)
-                await worker._payments.forget(worker.name)
+            finally:
+                # Where it fails, the others find out that this one is gone.
+                with contextlib.suppress(DatabaseFailed):
+                    await asyncio.to_thread(worker._hand_back)
+                    await worker._payments.forget(worker.name)
+
+    @contextlib.asynccontextmanager
+    async def _at_work(self, settings: Settings, database: Database) -> AsyncIterator[None]:
+        async with (
+            await Payments.open(settings.journal, secrets=settings.secrets) as self._calls,
+            Engine.running(database.url, self.name, self._make, call_payments=settings.journal) as self._engine,
+        ):
+            watching = asyncio.create_task(self._watch_over())
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                await self._stop()
 
     @property
     def name(self) -> str:
