@@ -2,7 +2,7 @@
 
     cost     100, 2,000 and 20,000 shots by one process into SQLite: time, processor time and memory for each shot
     limit    one and three workers on PostgreSQL against an emulator that enforces the vendor's limit, and ten times it
-    kills    three workers, kill -9 at random moments, five rounds: what was billed, what is there, what is unknown
+    kills    three workers, eight rounds of 60 shots with kill -9 at random moments: what was billed, what is there
 
 Pictures are small and come at once, so that what is measured is ours. Every part runs in processes of its own; the
 emulator shares the machine with them. Never in here: a real service, a number that was not measured in this run.
@@ -42,8 +42,9 @@ CARRIED = 0.6
 """The share of what a machine makes without any limit that it carries evenly; a higher limit is not what holds it."""
 
 WORKERS = 3
-ROUNDS = 5
-BETWEEN_KILLS = (2.0, 6.0)
+ROUNDS = 8
+KILLED_SHOTS = 60
+BETWEEN_KILLS = (0.5, 2.5)
 RUN_SECONDS = 3_600.0
 WINDOW = 60.0
 ROOT = Path(__file__).parents[1]
@@ -176,7 +177,7 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
     for number in range(1 if quick else ROUNDS):
         home = folder / f"kills-{number}"
         with _place(home, TENFOLD, latency=0.2) as place, ExitStack() as stack:
-            shots, kills = 600, 0
+            shots, kills = KILLED_SHOTS, 0
             workers = [stack.enter_context(place.worker()) for _ in range(WORKERS)]
             run = stack.enter_context(place.watcher(shots))
             while run.poll() is None:

@@ -65,12 +65,12 @@ def main() -> None:
     options.add_argument("out", nargs="?", type=Path)
     options.add_argument("--database")
     options.add_argument("--watch", action="store_true")
-    options.add_argument("--takeover", action="store_true")
     options.add_argument("--lease", type=float, default=60.0)
+    options.add_argument("--at-once", type=int)
     given = options.parse_args()
     settings = Settings.read(dict(os.environ))
     if given.what == "work":
-        asyncio.run(work(given.database, settings, report=_report, takeover=given.takeover, lease=given.lease))
+        asyncio.run(work(given.database, settings, report=_report, lease=given.lease, at_once=given.at_once))
     else:
         board = read_board(given.board)
         running = run_board(
@@ -80,8 +80,8 @@ def main() -> None:
             report=_report,
             database=given.database,
             workers=not given.watch,
-            takeover=given.takeover,
             lease=given.lease,
+            at_once=given.at_once,
         )
         asyncio.run(running)
 

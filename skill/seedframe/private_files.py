@@ -7,6 +7,7 @@ In: a path. Out: a folder or a file of mode 0700 or 0600, whatever the umask say
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -25,8 +26,17 @@ def make_private_folder(path: Path) -> Path:
 
 
 def make_private_file(path: Path) -> Path:
-    """An empty file where there is none; an older one is closed to others and keeps its content."""
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | _NO_FOLLOW, PRIVATE_FILE))
+    """An empty file where there is none; an older one is closed to others and keeps its content.
+
+    OSError where a symbolic link stands in its place.
+    """
+    # An older file is never opened: closing it would drop the POSIX locks by which SQLite, in this process, keeps
+    # other processes from deleting a write-ahead log that is in use, and payments would be lost with it.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from None
     _close_to_others(path, PRIVATE_FILE)
     return path
 

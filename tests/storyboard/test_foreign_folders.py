@@ -90,9 +90,7 @@ def test_the_engine_s_file_lies_in_the_user_s_data_folder_for_nobody_else(machin
 def test_pickled_rows_in_the_engine_s_own_file_stop_the_run_with_a_sentence(machine: Machine):
     folder, mark = machine.made(), machine.home / "mark"
     poison(machine.engine(), mark)
-    with opened(folder / STATE / "book.sqlite3") as db:
-        db.execute("UPDATE frames SET state = 'failed' WHERE key = ?", (SECOND,))
-    done = machine.board("retry", folder, "--failed")
+    done = machine.board("resume", folder)
     assert (done.exit_code, machine.billed) == (2, 2)
     assert "hold rows that are not JSON (in operation_outputs, workflow_status)" in done.stderr
     assert "nothing was read and nothing was started" in done.stderr
@@ -103,9 +101,7 @@ def test_pickled_rows_in_the_engine_s_own_file_stop_the_run_with_a_sentence(mach
 def test_rows_that_name_no_form_are_read_as_json_or_not_at_all(machine: Machine):
     folder, mark = machine.made(), machine.home / "mark"
     poison(machine.engine(), mark, serialization=None)
-    with opened(folder / STATE / "book.sqlite3") as db:
-        db.execute("UPDATE frames SET state = 'failed' WHERE key = ?", (SECOND,))
-    done = machine.board("retry", folder, "--failed")
+    done = machine.board("resume", folder)
     assert done.exit_code == 0, done.output
     assert not mark.exists()
     assert (states(machine, folder)[SECOND], machine.billed) == ("done", 2)
@@ -164,10 +160,12 @@ def test_a_record_with_more_than_our_tables_is_refused_whole(machine: Machine, k
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param("UPDATE frames SET error = '[1]', state = 'failed'", id="error is a list"),
-        pytest.param(f"UPDATE frames SET error = '{'[' * 100_000}', state = 'failed'", id="error is nested"),
+        pytest.param("UPDATE boards SET stopped = '[1]'", id="reason is a list"),
+        pytest.param(f"UPDATE boards SET stopped = '{'[' * 100_000}'", id="reason is nested"),
+        pytest.param("UPDATE frames SET made = '[1]'", id="file is a list"),
+        pytest.param("UPDATE frames SET task = 'x'", id="task is a word"),
         pytest.param("UPDATE frames SET key = '../../x' WHERE place = 0", id="key is a path"),
-        pytest.param("UPDATE frames SET cost = 'much'", id="cost is a word"),
+        pytest.param("UPDATE tokens SET amount = 'much'", id="amount is a word"),
         pytest.param("UPDATE purses SET spent = x'00ff'", id="spent is bytes"),
         pytest.param("UPDATE frames SET path = 7", id="path is a number"),
     ],
@@ -419,7 +417,9 @@ def test_what_a_record_calls_done_without_proof_is_paid_again_only_by_choice(
     done = stranger.board("resume", folder)
     assert (done.exit_code, machine.billed) == (3, 2)
     assert "the file, its SHA-256 and the task must fit" in done.stdout
-    asked = stranger.board("retry", folder, "--failed")
+    unasked = stranger.board("retry", folder, "--failed")
+    assert (unasked.exit_code, machine.billed) == (3, 2)
+    asked = stranger.board("retry", folder, "--lost")
     assert (asked.exit_code, machine.billed) == (0, 3), asked.output
 
 

@@ -110,7 +110,7 @@ def test_a_worker_does_not_start_on_pickled_rows_and_says_why(tmp_path: Path, en
     assert not mark.exists()
 
 
-def test_rows_that_come_while_a_worker_is_at_work_are_refused_one_by_one_and_it_goes_on(
+def test_rows_that_come_while_a_worker_is_at_work_are_refused_one_by_one_and_no_new_run_begins_on_them(
     tmp_path: Path, environ: dict[str, str], postgres: str, app: Any
 ):
     mark = tmp_path / "mark"
@@ -119,11 +119,16 @@ def test_rows_that_come_while_a_worker_is_at_work_are_refused_one_by_one_and_it_
         read_until(worker, "started")
         poison(postgres, mark)
         assert eventually(lambda: statuses(postgres) == {"ERROR"})
+        assert worker.poll() is None
         longer = tmp_path / "longer.yaml"
         shot = "  - {id: E01_SC01_SH030, action: 雾散了，河水发亮, motion: 水波轻动}\n"
         longer.write_text(BOARD + shot, encoding="utf-8")
         with process("run", environ, str(longer), str(out), "--database", postgres, "--watch") as run:
-            read_until(run, "ended")
+            assert read_until(run, "started") == []
+    with closing(psycopg.connect(postgres, autocommit=True)) as db:
+        db.execute("DROP SCHEMA seedframe_engine CASCADE")
+    with process("run", environ, str(longer), str(out), "--database", postgres) as run:
+        read_until(run, "ended")
     state = board_state(out, postgres)
     assert (state.count("done"), app.state.request_log.images) == (3, 3)
     assert not mark.exists()

@@ -332,6 +332,25 @@ def test_failed_frames_run_again_by_choice_only(shell: Shell, board: Path, tmp_p
 
 
 @pytest.mark.slow
+def test_lost_pictures_and_edited_shots_are_paid_for_anew_by_choice_only(shell: Shell, board: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert shell.run("run", board, "--out", out, "--at-once", "2")[0] == 0
+    lost = out / frames(out)[0]
+    lost.unlink()
+    code, described, _ = shell.run("resume", out)
+    assert (code, shell.billed) == (3, 4)
+    assert any("retry" in line and "--lost" in line for line in described)
+    assert shell.run("retry", out, "--lost")[0] == 0
+    assert (shell.billed, lost.exists()) == (5, True)
+    board.write_text(SMALL.replace("灯亮着", "灯灭了"), encoding="utf-8")
+    code, described, _ = shell.run("run", board, "--out", out)
+    assert (code, shell.billed, len(shell.json("status", out)["stale"])) == (0, 5, 2)
+    assert any("redo" in line and "--stale" in line for line in described)
+    assert shell.run("redo", out, "E01_SC01_SH020")[0] == 0
+    assert (shell.billed, shell.json("status", out)["stale"]) == (7, [])
+
+
+@pytest.mark.slow
 def test_a_pick_is_marked_in_the_manifest_and_on_the_sheet(shell: Shell, board: Path, tmp_path: Path):
     out = tmp_path / "out"
     shell.run("run", board, "--out", out)
@@ -384,8 +403,8 @@ def test_the_sheet_is_drawn_anew_as_a_page_and_a_picture(shell: Shell, board: Pa
 def test_a_cancelled_board_stays_so_until_it_is_resumed(shell: Shell, tmp_path: Path):
     path, out = tmp_path / "board.yaml", tmp_path / "moon"
     shell("init", path)
-    shell.service.state.service.script.load({"always": "latency 0.3"})
-    process = shell.start("run", path, "--out", out)
+    shell.service.state.service.script.load({"always": "latency 0.6"})
+    process = shell.start("run", path, "--out", out, "--at-once", "2")
     deadline = time.monotonic() + PATIENCE
     while shell.billed < 2 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.01)

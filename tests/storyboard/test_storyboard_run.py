@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,16 +10,11 @@ from typing import Any
 
 import pytest
 
-from seedframe.catalog import catalog
 from seedframe.emulator import InProcess, transport
 from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board import read_board
-from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.handoff.manifest import check_manifest
-from seedframe.storyboard.run.database import Database, database_url
-from seedframe.storyboard.run.frame_payments import Ending, FramePayments, Ready, Token
-from seedframe.storyboard.run.rate_limit import Fenced, RateLimit
 from seedframe.storyboard.run.run import BoardState, Event, board_state, cancel_board, retry_board, run_board
 from seedframe.storyboard.run.worker_id import Machine
 from seedframe.storyboard.types import Board
@@ -60,7 +54,7 @@ def run(tmp_path: Path, settings: Settings) -> Run:
 
 
 async def test_a_chained_board_ends_in_named_pictures_a_valid_manifest_and_a_sheet(
-    tmp_path: Path, run: Run, service: InProcess
+    tmp_path: Path, run: Run, service: InProcess, settings: Settings
 ):
     board = board_of(tmp_path, chain=True)
     state, events = await run(board, service)
@@ -81,7 +75,7 @@ async def test_a_chained_board_ends_in_named_pictures_a_valid_manifest_and_a_she
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert [finding for finding in check_manifest(manifest) if finding.severity == "error"] == []
     assert (out / "sheet.html").stat().st_size > 10_000
-    assert board_state(out) == state
+    assert board_state(out, settings=settings) == state
     sidecar = json.loads((out / f"lamps_{second}_1440x2560.jpg.json").read_text(encoding="utf-8"))
     assert [Path(reference).name for reference in sidecar["references"]] == [f"lamps_{first}_1440x2560.jpg"]
 
@@ -122,7 +116,7 @@ async def test_a_budget_stops_before_the_frame_it_does_not_cover_and_a_larger_on
 
 @pytest.mark.slow
 async def test_a_refused_frame_fails_unbilled_blocks_what_follows_and_runs_again_only_by_choice(
-    tmp_path: Path, run: Run
+    tmp_path: Path, run: Run, settings: Settings
 ):
     service = transport(paint="instant", script=["output-image-sensitive"])
     board = board_of(tmp_path, chain=True)
@@ -132,20 +126,22 @@ async def test_a_refused_frame_fails_unbilled_blocks_what_follows_and_runs_again
     assert (state.spent, service.app.state.request_log.images) == (Decimal(0), 0)
     unasked, _ = await run(board, service)
     assert unasked.count("failed") == 1
-    await retry_board(tmp_path / "out", failed=True)
+    await retry_board(tmp_path / "out", settings=settings, failed=True)
     asked, _ = await run(board, service)
     assert (asked.finished, service.app.state.request_log.images) == (True, 2)
 
 
-async def test_a_lost_answer_is_unknown_keeps_its_money_and_is_paid_again_only_by_choice(tmp_path: Path, run: Run):
+async def test_a_lost_answer_is_unknown_keeps_its_money_and_is_paid_again_only_by_choice(
+    tmp_path: Path, run: Run, settings: Settings
+):
     service = transport(paint="instant", script=["drop-before-answer"])
     board = board_of(tmp_path, shots=1)
     lost, _ = await run(board, service)
     assert (lost.count("unknown"), lost.spent, service.app.state.request_log.images) == (1, Decimal("0.22"), 1)
-    await retry_board(tmp_path / "out", failed=True)
+    await retry_board(tmp_path / "out", settings=settings, failed=True)
     unasked, _ = await run(board, service)
     assert (unasked.count("unknown"), service.app.state.request_log.images) == (1, 1)
-    await retry_board(tmp_path / "out", unknown=True)
+    await retry_board(tmp_path / "out", settings=settings, unknown=True)
     asked, _ = await run(board, service)
     assert (asked.finished, asked.spent, service.app.state.request_log.images) == (True, Decimal("0.44"), 2)
 
@@ -174,7 +170,7 @@ async def test_what_is_cancelled_before_it_is_sent_costs_nothing_and_the_next_ru
         run_board(board, out, settings, report=lambda _: started.set(), workers=False, transport=service)
     )
     await started.wait()
-    cancelled = await cancel_board(out)
+    cancelled = await cancel_board(out, settings=settings)
     assert (cancelled.count("cancelled"), (await waiting).count("cancelled")) == (2, 2)
     assert service.app.state.request_log.images == 0
     state, _ = await run(board, service)
@@ -232,194 +228,6 @@ def test_a_folder_without_a_run_says_how_to_begin_one(tmp_path: Path):
     with pytest.raises(InvalidRequest) as refused:
         board_state(tmp_path)
     assert "seedframe storyboard run" in str(refused.value)
-
-
-# The book, as many workers see it
-
-
-TASKS = 3
-
-
-@pytest.fixture
-def tasks(tmp_path: Path) -> tuple[FrameTask, ...]:
-    return frames_of(board_of(tmp_path, shots=TASKS))
-
-
-@asynccontextmanager
-async def two_books(
-    tmp_path: Path, tasks: tuple[FrameTask, ...], budget: Decimal | None = None
-) -> AsyncIterator[tuple[FramePayments, FramePayments]]:
-    url = database_url(tmp_path, None)
-    async with await Database.open(url) as one, await Database.open(url) as other:
-        book = FramePayments(one)
-        await book.start(
-            "b", tasks, project="lamps", folder=tmp_path, backend="emulator", currency="CNY", budget=budget
-        )
-        yield book, FramePayments(other)
-
-
-async def begun(book: FramePayments, tasks: tuple[FrameTask, ...]) -> list[Ready]:
-    frames = [Ready("b", task.key, 1) for task in tasks]
-    for frame in frames:
-        await book.begin(frame, "w-0")
-    return frames
-
-
-async def sent(book: FramePayments, tasks: tuple[FrameTask, ...], token: str) -> Ready:
-    """The first frame, whose call has left with this token."""
-    frame, *_ = await begun(book, tasks)
-    await book.reserve(frame, token, Decimal("0.22"), "m1")
-    gate = RateLimit(book, "m1", limit=60_000)
-    await gate.admit(token, catalog().offer("5.0-lite", catalog().backend("emulator"), {}), 1)
-    await gate.close()
-    return frame
-
-
-async def test_two_workers_who_reserve_the_same_frame_get_the_same_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    async with two_books(tmp_path, tasks) as (book, other):
-        frame, *_ = await begun(book, tasks)
-        got = await asyncio.gather(
-            book.reserve(frame, "t1", Decimal("0.22"), "m1"), other.reserve(frame, "t2", Decimal("0.22"), "m2")
-        )
-        state = await book.state("b")
-    assert got[0] == got[1]
-    assert state is not None
-    assert state.spent == Decimal("0.22")
-
-
-async def test_only_one_of_two_workers_may_send_a_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
-    async with two_books(tmp_path, tasks) as (book, other):
-        frame, *_ = await begun(book, tasks)
-        await book.reserve(frame, "t1", Decimal("0.22"), "m1")
-        gates = [RateLimit(book, "m1", limit=60_000), RateLimit(other, "m2", limit=60_000)]
-        admitted = await asyncio.gather(*(gate.admit("t1", offer, 1) for gate in gates), return_exceptions=True)
-        for gate in gates:
-            await gate.close()
-    assert sorted(type(answer) for answer in admitted if answer) == [Fenced]
-
-
-async def test_ten_reservations_at_once_never_pass_the_budget(tmp_path: Path):
-    tasks = frames_of(board_of(tmp_path, shots=10))
-    async with two_books(tmp_path, tasks, budget=Decimal("1.00")) as books:
-        frames = await begun(books[0], tasks)
-        got = await asyncio.gather(
-            *(
-                books[number % 2].reserve(frame, f"t{number}", Decimal("0.22"), "m")
-                for number, frame in enumerate(frames)
-            )
-        )
-        state = await books[0].state("b")
-    assert sum(token is not None for token in got) == 4
-    assert state is not None
-    assert state.spent == Decimal("0.88")
-
-
-async def test_an_unpriced_frame_passes_only_where_there_is_no_budget(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    async with two_books(tmp_path, tasks, budget=Decimal(9)) as (book, _):
-        frame, *_ = await begun(book, tasks)
-        assert await book.reserve(frame, "t1", None, "m") is None
-    async with two_books(tmp_path / "free", tasks) as (book, _):
-        frame, *_ = await begun(book, tasks)
-        assert await book.reserve(frame, "t1", None, "m") == Token("t1", "reserved", 0, 0, "m")
-
-
-async def test_a_round_that_ends_unknown_after_the_next_began_leaves_no_second_payment(
-    tmp_path: Path, tasks: tuple[FrameTask, ...]
-):
-    async with two_books(tmp_path, tasks) as (book, other):
-        frame = await sent(book, tasks, "t1")
-        await other.begin_anew([frame])
-        await book.settle("t1", "unknown")
-        await book.end(frame, Ending("unknown"))
-        second, third = replace(frame, round=2), replace(frame, round=3)
-        await other.begin(second, "w-1")
-        kept = await other.reserve(second, "t2", Decimal("0.22"), "m1")
-        await other.end(second, Ending("unknown"))
-        await other.retry("b", ["unknown"])
-        await other.begin(third, "w-1")
-        chosen = await other.reserve(third, "t3", Decimal("0.22"), "m1")
-        state = await other.state("b")
-    assert kept is not None
-    assert (kept.token, kept.state) == ("t1", "unknown")
-    assert chosen == Token("t3", "reserved", 220_000, 0, "m1")
-    assert state is not None
-    assert state.spent == Decimal("0.44")
-
-
-async def test_a_token_given_back_twice_is_given_back_once(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    async with two_books(tmp_path, tasks) as (book, other):
-        frame, *_ = await begun(book, tasks)
-        token = await book.reserve(frame, "t1", Decimal("0.22"), "m1")
-        assert token is not None
-        assert [await book.give_back(token), await other.give_back(token)] == [True, False]
-
-
-async def test_a_frame_that_ends_twice_lets_its_followers_go_on_once(tmp_path: Path):
-    tasks = frames_of(board_of(tmp_path, chain=True, shots=2))
-    async with two_books(tmp_path, tasks) as (book, other):
-        first, second = (Ready("b", task.key, 1) for task in tasks)
-        assert await book.ready(9) == [first]
-        assert await other.ready(9) == []
-        await book.begin(first, "w-0")
-        for each in (book, other):
-            await each.end(first, Ending("done", path="first.jpg"))
-        assert await other.ready(9) == [second]
-        made = await other.begin(second, "w-1")
-    assert made is not None
-    assert made.made == {first.key: Path("first.jpg")}
-
-
-async def test_a_frame_that_got_stuck_begins_anew_with_the_token_it_had(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    async with two_books(tmp_path, tasks) as (book, other):
-        frame, *others = await begun(book, tasks)
-        token = await book.reserve(frame, "t1", Decimal("0.22"), "m1")
-        assert await other.made_by("w-0") == [frame, *others]
-        await other.begin_anew([frame])
-        again = replace(frame, round=2)
-        assert await other.ready(9) == [again]
-        assert await book.begin(frame, "w-0") is None
-        await other.begin(again, "w-1")
-        assert await other.reserve(again, "t2", Decimal("0.22"), "m1") == token
-
-
-async def test_a_later_answer_settles_what_was_taken_for_unknown(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    async with two_books(tmp_path, tasks) as (book, other):
-        frame = await sent(book, tasks, "t1")
-        await other.settle("t1", "unknown")
-        await other.end(frame, Ending("unknown"))
-        assert await other.open_questions("m1") == ["t1"]
-        await book.paid("t1", {"path": "p.jpg"}, Decimal("0.20"))
-        await book.start("b", tasks, project="lamps", folder=tmp_path, backend="emulator", currency="CNY", budget=None)
-        state = await book.state("b")
-    assert state is not None
-    assert (state.frames[0].state, state.spent) == ("waiting", Decimal("0.20"))
-
-
-@pytest.mark.slow
-async def test_sending_times_of_two_workers_share_one_limit_that_no_window_exceeds(
-    tmp_path: Path, tasks: tuple[FrameTask, ...]
-):
-    """3000 a minute are 50 a second: two workers that ask for all they can get stay below that, and near it."""
-    offer = catalog().offer("5.0-lite", catalog().backend("emulator"), {})
-    loop, times = asyncio.get_running_loop(), []
-    board = frames_of(board_of(tmp_path, shots=50))
-
-    async def pass_gate(gate: RateLimit, token: str) -> None:
-        await gate.admit(token, offer, 1)
-        times.append(loop.time())
-
-    async with two_books(tmp_path, board) as books:
-        frames = await begun(books[0], board)
-        for number, frame in enumerate(frames):
-            await books[0].reserve(frame, f"t{number}", Decimal(0), "m")
-        gates = [RateLimit(book, "m", limit=3_000) for book in books]
-        await asyncio.gather(*(pass_gate(gates[number % 2], f"t{number}") for number in range(len(frames))))
-        for gate in gates:
-            await gate.close()
-    spacing = 61 / 2_999
-    assert max(times) - min(times) >= spacing * (len(frames) - 2) - 0.1
-    assert max(times) - min(times) <= spacing * len(frames) + 1.0
 
 
 def test_seats_of_a_machine_keep_their_names_and_are_never_shared(tmp_path: Path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -42,7 +43,7 @@ def commands(language: Language) -> tuple[click.Command, ...]:
     database = click.Option(
         ["--database"], required=True, metavar="URL", help=say("cli_storyboard.option-database", language)
     )
-    worker = _command("worker", _worker, language, database, _takeover(language))
+    worker = _command("worker", _worker, language, database, _takeover(language), _at_once(language))
     return (group, worker)
 
 
@@ -69,15 +70,19 @@ def _of_runs(language: Language) -> tuple[click.Command, ...]:
         _database(language),
         click.Option(["--workers/--no-workers"], default=True, help=say("cli_storyboard.option-workers", language)),
         _takeover(language),
+        _at_once(language),
     ]
     kinds = [
         click.Option([f"--{kind}"], is_flag=True, help=say(f"cli_storyboard.option-{kind}", language))
-        for kind in ("failed", "unknown")
+        for kind in ("failed", "unknown", "lost")
     ]
+    stale = click.Option(["--stale"], is_flag=True, help=say("cli_storyboard.option-stale", language))
+    frames = click.Argument(["frames"], nargs=-1, metavar="KEY | SHOT…")
     return (
         _command("run", _run, language, _board_file(), out, *shared),
         _command("resume", _resume, language, _folder(), *shared),
         _command("retry", _retry, language, _folder(), *kinds, *shared),
+        _command("redo", _redo, language, _folder(), frames, stale, *shared),
     )
 
 
@@ -94,9 +99,8 @@ def _of_folders(language: Language) -> tuple[click.Command, ...]:
 
 
 def _command(name: str, callback: Any, language: Language, *params: click.Parameter) -> click.Command:
-    return click.Command(
-        name, callback=callback, params=[*params, json_option(language)], help=say(f"cli_storyboard.{name}", language)
-    )
+    described = say(f"cli_storyboard.{name}", language)
+    return click.Command(name, callback=callback, params=[*params, json_option(language)], help=described)
 
 
 def _board_file() -> click.Argument:
@@ -118,7 +122,14 @@ def _approvals(language: Language) -> click.Option:
 
 
 def _takeover(language: Language) -> click.Option:
-    return click.Option(["--takeover"], is_flag=True, help=say("cli_storyboard.option-takeover", language))
+    described = say("cli_storyboard.option-takeover", language)
+    return click.Option(["--takeover"], is_flag=True, expose_value=False, help=described)
+
+
+def _at_once(language: Language) -> click.Option:
+    return click.Option(
+        ["--at-once"], type=click.IntRange(1, 32), metavar="N", help=say("cli_storyboard.option-at-once", language)
+    )
 
 
 @click.pass_obj
@@ -171,20 +182,42 @@ def _resume(settings: Settings, /, as_json: bool, folder: Path, **options: Any) 
 
 
 @click.pass_obj
-def _retry(settings: Settings, /, as_json: bool, folder: Path, failed: bool, unknown: bool, **options: Any) -> None:
+def _retry(
+    settings: Settings, /, as_json: bool, folder: Path, failed: bool, unknown: bool, lost: bool, **options: Any
+) -> None:
     from seedframe.storyboard.board_folder import board_in
     from seedframe.storyboard.run.run import retry_board
 
     with _translate_errors(settings, as_json=as_json):
-        if not (failed or unknown):
-            raise InvalidRequest(
-                Message("cli_storyboard.retry-what"), field="retry", got=None, allowed=["--failed", "--unknown"]
-            )
+        if not (failed or unknown or lost):
+            allowed = ["--failed", "--unknown", "--lost"]
+            raise InvalidRequest(Message("cli_storyboard.retry-what"), field="retry", got=None, allowed=allowed)
         out = _opened(folder, settings)
         board = board_in(out)
 
     def again() -> Coroutine[Any, Any, BoardState]:
-        return retry_board(out, database=options["database"], failed=failed, unknown=unknown)
+        return retry_board(
+            out, database=options["database"], settings=settings, failed=failed, unknown=unknown, lost=lost
+        )
+
+    _go(settings, board, out, options, as_json=as_json, first=again)
+
+
+@click.pass_obj
+def _redo(
+    settings: Settings, /, as_json: bool, folder: Path, frames: tuple[str, ...], stale: bool, **options: Any
+) -> None:
+    from seedframe.storyboard.board_folder import board_in
+    from seedframe.storyboard.run.run import redo_board
+
+    out = folder.absolute()
+    with _translate_errors(settings, as_json=as_json):
+        if not (frames or stale):
+            raise InvalidRequest(Message("board_truth.redo-what"), field="redo", got=None, allowed=["--stale", "KEY"])
+        board = board_in(out)
+
+    def again() -> Coroutine[Any, Any, BoardState]:
+        return redo_board(out, frames, stale=stale, database=options["database"], settings=settings)
 
     _go(settings, board, out, options, as_json=as_json, first=again)
 
@@ -259,9 +292,12 @@ def _exit_code(state: BoardState) -> int:
 
 
 def _until_interrupted(work: Coroutine[Any, Any, Any], last: str, settings: Settings, *, as_json: bool) -> Any:
-    """Run to the end, or stop in order on Ctrl-C or SIGTERM: what has been sent is waited for; `last` is said then."""
+    """Run to the end, or stop in order on Ctrl-C or SIGTERM: what has been sent is waited for; `last` is said then.
+
+    A second Ctrl-C waits for nothing: what had been sent is then for the next run to find out.
+    """
     try:
-        return asyncio.run(_stoppable(work))
+        return asyncio.run(_stoppable(work, last))
     except SeedreamError as error:
         fail(error, settings, as_json=as_json)
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -269,12 +305,22 @@ def _until_interrupted(work: Coroutine[Any, Any, Any], last: str, settings: Sett
         sys.exit(INTERRUPTED)
 
 
-async def _stoppable(work: Coroutine[Any, Any, Any]) -> Any:
-    """SIGTERM cancels, as SIGINT does by itself: it is how services and containers are stopped."""
-    task = asyncio.current_task()
+async def _stoppable(work: Coroutine[Any, Any, Any], last: str) -> Any:
+    """SIGTERM cancels as SIGINT does: it is how services and containers are stopped."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
+
+    def stop() -> None:
+        if task.cancelling():
+            # As after a kill, which every record stands; an orderly end was what took too long.
+            click.echo(last, err=True)
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        task.cancel()
+
     with suppress(NotImplementedError, ValueError, RuntimeError):  # Windows, and threads that are not the main one
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGINT, stop)
     return await work
 
 
@@ -298,13 +344,14 @@ def _line(event: Event, language: Language) -> str:
 
 
 @click.pass_obj
-def _worker(settings: Settings, as_json: bool, database: str, takeover: bool) -> None:
+def _worker(settings: Settings, as_json: bool, database: str, at_once: int | None) -> None:
     from seedframe.storyboard.run.run import work
 
     def report(event: Event) -> None:
         click.echo(_json(event.as_json()) if as_json else _line(event, settings.language), err=not as_json)
 
-    working = work(database, settings, takeover=takeover, report=report, transport=in_process_backend(settings))
+    transport = in_process_backend(settings)
+    working = work(database, settings, at_once=at_once, report=report, transport=transport)
     _until_interrupted(working, say("cli_storyboard.worker-ends", settings.language), settings, as_json=as_json)
 
 
@@ -323,7 +370,7 @@ def _cancel(settings: Settings, as_json: bool, folder: Path, database: str | Non
 
     with _translate_errors(settings, as_json=as_json):
         out = _opened(folder, settings)
-    state = run(cancel_board(out, database), settings, as_json=as_json)
+    state = run(cancel_board(out, database, settings), settings, as_json=as_json)
     _show(state, settings, as_json=as_json)
 
 

@@ -217,7 +217,7 @@ async def _requests(call: _Call) -> t.CallToolResult:
 
 async def _cancel(call: _Call) -> t.CallToolResult:
     out = _folder(call)
-    state = await cancel_board(out)
+    state = await cancel_board(out, settings=call.settings)
     facts = {"status": "cancelled", **_place(call, out), **reports.state_facts(state, call.language)}
     return _tool_result(list(reports.state_lines(state, call.language)), facts)
 

@@ -224,7 +224,7 @@ def _addresses(out: Path, pictures: str, url_base: str | None, assets: Path | No
 def results_now(out: Path, database: str | None, settings: Settings) -> Mapping[str, FrameResult]:
     """From the run's record; where there is none, from the manifest; without that, from pictures and sidecars."""
     try:
-        return results_of(board_state(out, database))
+        return results_of(board_state(out, database, settings))
     except InvalidRequest:
         check_folder(out)
     known = results_in(out)

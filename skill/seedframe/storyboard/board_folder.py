@@ -7,10 +7,11 @@ from them. Paths in the manifest are relative to the folder, which can be moved.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from seedframe.errors import InvalidRequest, SeedreamError, StoreError
-from seedframe.messages import Language, Message
+from seedframe.messages import LANGUAGES, Language, Message
 from seedframe.private_files import make_private_folder, open_private
 from seedframe.storyboard.board import board_to_json, read_board
 from seedframe.storyboard.board_plan import FACE, face_matters
@@ -43,7 +44,7 @@ SHEET_FILE = "sheet.html"
 SHEET_PICTURE = "sheet.png"
 THUMBNAILS = "thumbnails"
 STATUS: Mapping[State, Status] = MappingProxyType(
-    {"done": "done", "failed": "failed", "unknown": "unknown", "cancelled": "skipped"}
+    {"done": "done", "failed": "failed", "unknown": "unknown", "lost": "failed", "cancelled": "skipped"}
 )
 THREADS = 2
 SIDES = ((200, 640), (2_000, 400))
@@ -150,7 +151,7 @@ def publish_picture(board: Board, results: Mapping[str, FrameResult], out: Path,
     completed = _with_sidecars(board, results, out)
     drawn = sheet_png(board, completed, thumbnails=thumbnails(completed, out), language=language, font=chinese_font())
     path = out / SHEET_PICTURE
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb", opener=open_private) as file:
             file.write(drawn)
@@ -219,11 +220,20 @@ def _of_frame(frame: FrameState, currency: str | None) -> FrameResult:
         **{name: picture.get(name) for name in ("width", "height", "bytes", "mime", "sha256")},
         **{name: described.get(name) for name in ("prompt", "model", "backend")},
         "negative": described.get("negative_prompt"),
-        "findings": tuple(_noticed(finding) for finding in described.get("findings", ())),
+        "findings": (*_stale(frame, cost), *(_noticed(finding) for finding in described.get("findings", ()))),
         "trust": Trust(**picture["trust"]) if picture.get("trust") else None,
     }
     raw = None if frame.raw_path is None else str(frame.raw_path)
     return replace(result, path=str(frame.path), raw_path=raw, **known)
+
+
+def _stale(frame: FrameState, cost: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """That the picture is of other words than the shot has now."""
+    if frame.stale:
+        price = f"{cost['amount']:g} {cost['currency']}" if cost else "?"
+        words = Message("board_truth.stale", task=frame.task, price=price)
+        told = {language: words.text(language) for language in LANGUAGES}
+        yield {"code": "STALE", "severity": "warning", "message": told}
 
 
 def _sidecar(picture: Path) -> dict[str, Any]:
@@ -261,7 +271,7 @@ def _thumbnail(path: Path, folder: Path, result: FrameResult, side: int) -> byte
     except OSError:
         small = _drawn(path, side)
     if small:
-        part = kept.with_suffix(".part")
+        part = kept.with_suffix(f".{os.getpid()}.part")  # two runs may draw the same one
         with open(part, "wb", opener=open_private) as file:
             file.write(small)
         part.replace(kept)

@@ -19,7 +19,7 @@ from seedframe.storyboard.run.state import BoardState, FrameState, State
 MOST_LINES = 40
 """The most frames a summary lists one by one; the rest is counted."""
 
-STATES: tuple[State, ...] = ("done", "waiting", "running", "failed", "unknown", "cancelled")
+STATES: tuple[State, ...] = ("done", "waiting", "running", "failed", "unknown", "lost", "cancelled")
 PROMPT_SHOWN = 60
 
 
@@ -84,13 +84,22 @@ def requests_line(written: WrittenRequests, language: Language) -> str:
 def state_lines(state: BoardState, language: Language) -> Iterator[str]:
     """The progress of a board: counts, money, and each frame that needs attention."""
     yield headline(state).text(language)
-    troubled = [frame for frame in state.frames if frame.state in ("failed", "unknown")]
+    if state.stopped:
+        yield state.stopped.get(language) or next(iter(state.stopped.values()), "")
+    troubled = [frame for frame in state.frames if frame.state in ("failed", "unknown", "lost")]
     for frame in troubled[:MOST_LINES]:
         yield f"{_state(frame.state).text(language)} {frame.task}: {_why(frame, language)}"
     if len(troubled) > MOST_LINES:
         yield Message("boards.more", count=len(troubled) - MOST_LINES).text(language)
-    if troubled:
+    if state.count("failed") or state.count("unknown"):
         yield Message("boards.retry-advice", out=state.out).text(language)
+    if state.count("lost"):
+        yield Message("board_truth.lost-advice", out=state.out).text(language)
+    stale = [frame.task for frame in state.frames if frame.stale]
+    if stale:
+        yield Message("board_truth.stale-line", count=len(stale), frames=stale[:MOST_LINES], out=state.out).text(
+            language
+        )
     for path in (state.manifest, state.sheet):
         if path is not None:
             yield str(path)
@@ -115,7 +124,7 @@ def headline(state: BoardState) -> Message:
 def state_facts(state: BoardState, language: Language) -> dict[str, Any]:
     """A state small enough for a model: counts, and the frames that are not simply done or waiting."""
     described = state.as_json()
-    notable = [frame for frame in state.frames if frame.state in ("failed", "unknown", "running")]
+    notable = [frame for frame in state.frames if frame.state in ("failed", "unknown", "lost", "running")]
     done = [frame for frame in state.frames if frame.state == "done"]
     shown = [*notable, *done][:MOST_LINES]
     frames = [

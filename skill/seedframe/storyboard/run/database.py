@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 from seedframe.errors import NotConfigured, StoreError
 from seedframe.messages import Message
 from seedframe.payments.commit_queue import CommitQueue
+from seedframe.storyboard.run.older_record import OLDER_TABLES, bring_up_to_date
 from seedframe.storyboard.run.record_file import open_book
 
 T = TypeVar("T")
@@ -29,50 +30,42 @@ STATE_FOLDER = ".storyboard"
 BOOK = "book.sqlite3"
 SCHEMA = "seedframe"
 _WRITER_LOCK = 5_390_117
+_OLDER_ON_POSTGRES = f"""SELECT 1 FROM information_schema.columns
+    WHERE table_schema = '{SCHEMA}' AND table_name = 'frames' AND column_name = 'waits'"""  # noqa: S608
 _NAME = re.compile(r":(\w+)")
 
 TABLES = (
+    # `stopped` says why nothing more of the board is begun: a person's cancel, or what broke. JSON, text by language.
+    # `finish`: what has its money reserved may still be sent.
     """CREATE TABLE IF NOT EXISTS boards (
         id       TEXT PRIMARY KEY,
         project  TEXT NOT NULL,
         folder   TEXT NOT NULL,
-        backend  TEXT NOT NULL
+        backend  TEXT NOT NULL,
+        stopped  TEXT,
+        finish   INTEGER NOT NULL DEFAULT 0
     )""",
     # Apart from `boards`, because it is written all the time.
     """CREATE TABLE IF NOT EXISTS purses (
         board    TEXT PRIMARY KEY REFERENCES boards (id),
         currency TEXT,
         budget   BIGINT,
-        spent    BIGINT NOT NULL DEFAULT 0,
-        tick     BIGINT NOT NULL DEFAULT 0
+        spent    BIGINT NOT NULL DEFAULT 0
     )""",
+    # What a board asks for, and the pictures that were made: `made` is the file as it was saved, `made_for` its task.
     """CREATE TABLE IF NOT EXISTS frames (
-        board    TEXT NOT NULL REFERENCES boards (id),
-        key      TEXT NOT NULL,
-        place    INTEGER NOT NULL,
-        task     TEXT NOT NULL,
-        state    TEXT NOT NULL,
-        round    INTEGER NOT NULL DEFAULT 1,
-        waits    INTEGER NOT NULL DEFAULT 0,
-        queued   DOUBLE PRECISION,
-        path     TEXT,
-        raw_path TEXT,
-        cost     BIGINT,
-        error    TEXT,
-        worker   TEXT,
-        changed  BIGINT NOT NULL,
+        board     TEXT NOT NULL REFERENCES boards (id),
+        key       TEXT NOT NULL,
+        place     INTEGER NOT NULL,
+        task      TEXT NOT NULL,
+        queue     TEXT NOT NULL,
+        followers TEXT NOT NULL DEFAULT '[]',
+        path      TEXT,
+        raw_path  TEXT,
+        made      TEXT,
+        made_for  TEXT,
         PRIMARY KEY (board, key)
     )""",
-    "CREATE INDEX IF NOT EXISTS frames_changed ON frames (board, changed)",
-    "CREATE INDEX IF NOT EXISTS frames_next ON frames (place) WHERE state = 'waiting' AND waits = 0 AND queued IS NULL",
-    "CREATE INDEX IF NOT EXISTS frames_queued ON frames (queued) WHERE state = 'waiting' AND waits = 0",
-    """CREATE TABLE IF NOT EXISTS needs (
-        board    TEXT NOT NULL,
-        key      TEXT NOT NULL,
-        before   TEXT NOT NULL,
-        PRIMARY KEY (board, key, before)
-    )""",
-    "CREATE INDEX IF NOT EXISTS needs_before ON needs (board, before)",
     """CREATE TABLE IF NOT EXISTS tokens (
         token    TEXT PRIMARY KEY,
         board    TEXT NOT NULL,
@@ -89,10 +82,6 @@ TABLES = (
         WHERE state NOT IN ('released', 'written-off')""",
     "CREATE INDEX IF NOT EXISTS tokens_of ON tokens (board, key)",
     "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
-    """CREATE TABLE IF NOT EXISTS rates (
-        name     TEXT PRIMARY KEY,
-        next     DOUBLE PRECISION NOT NULL
-    )""",
     """CREATE TABLE IF NOT EXISTS workers (
         executor TEXT PRIMARY KEY,
         machine  TEXT NOT NULL,
@@ -124,7 +113,10 @@ def one(tx: Tx, sql: str, **values: Any) -> Row | None:
 
 class _Sqlite:
     def __init__(self, path: Path, clock: Callable[[], float], *, readonly: bool) -> None:
-        self._db = open_book(path, TABLES, readonly=readonly)
+        self._db, self._older = open_book(path, (TABLES, OLDER_TABLES), readonly=readonly)
+        if readonly and self._older:
+            self._db.close()
+            raise FileNotFoundError(path)
         self._db.row_factory = _as_dict
         self._db.create_function("clock", 0, clock)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -133,6 +125,8 @@ class _Sqlite:
 
     def set_up(self) -> None:
         with self:
+            if self._older:
+                bring_up_to_date(self._db.execute, TABLES)
             for statement in TABLES:
                 self._db.execute(statement)
 
@@ -174,6 +168,8 @@ class _Postgres:
                 "CREATE OR REPLACE FUNCTION clock() RETURNS double precision LANGUAGE sql VOLATILE AS "
                 "'SELECT extract(epoch FROM clock_timestamp())::double precision'"
             )
+            if self.all(_OLDER_ON_POSTGRES):
+                bring_up_to_date(self.all, TABLES)
             for statement in TABLES:
                 self.all(statement)
 
@@ -324,7 +320,9 @@ def _is_database_error(error: BaseException) -> bool:
     kinds = type(error).__mro__
     if any(kind.__name__ in {"IntegrityError", "DataError"} for kind in kinds):
         return False
-    return isinstance(error, sqlite3.Error | OSError) or any(kind.__module__.startswith("psycopg") for kind in kinds)
+    return isinstance(error, sqlite3.Error | OSError) or any(
+        kind.__module__.startswith(("psycopg", "sqlalchemy.exc")) for kind in kinds
+    )
 
 
 @cache

@@ -35,6 +35,10 @@ class BoardHome:
         make_private_folder(self.folder.parent)
         return make_private_folder(self.folder) / ENGINE_FILE
 
+    def has_engine(self) -> bool:
+        """Whether the engine's file was ever made."""
+        return (self.folder / ENGINE_FILE).exists()
+
     def knows(self, board: str) -> bool:
         """Whether this machine has examined that board, in this place, and found it in order."""
         return board in self._examined()

@@ -1,21 +1,21 @@
-"""The book of a run: which frames there are, what became of each, what was paid and may still be paid.
+"""What the engine cannot know of a board: its tasks, its pictures, and what was paid and may still be paid.
 
-In: tasks, then the steps of each frame from whichever worker makes it. Out: leave to pay, or none. Every decision is
-one transaction of the shared database, so that any number of workers decide one after the other:
+In: tasks, then what becomes of each frame from whichever worker makes it. Out: leave to pay, or none. Every decision
+is one transaction of the shared database, so that any number of workers decide one after the other:
 
-    frame   waiting ── running ── done | failed | unknown | cancelled
     token   reserved ⇄ sent ── paid | unknown | lost        one per frame; money is held from `reserved` on
                └── released (not billed)        └───────┴── written-off (by a person: only then may a second one follow)
 
-A POST may leave only after its token went from `reserved` to `sent`, and that happens once.
-Never in here: the engine, a network, a picture, a second chance that nobody asked for.
+A POST may leave only after its token went from `reserved` to `sent`, and that happens once. A board that is `stopped`
+reserves and sends nothing more.
+Never in here: the engine, a network, a picture being read, a second payment that nobody asked for.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -23,17 +23,11 @@ from typing import Any, Literal
 from seedframe.payments.money import decimal, micro
 from seedframe.storyboard.continuity import ShotReference
 from seedframe.storyboard.frames import FrameTask
-from seedframe.storyboard.names import parts_of_key
 from seedframe.storyboard.run.adoption import Evidence, take_in
 from seedframe.storyboard.run.database import Database, Row, Tx, one
-from seedframe.storyboard.run.state import BoardState, FrameState, State
+from seedframe.storyboard.run.engine import FrameRun
 
 TokenState = Literal["reserved", "sent", "paid", "unknown", "lost", "released", "written-off"]
-BACKLOG = 1_000
-"""So many frames at most lie in the engine's queue; the rest wait here, where waiting costs nothing."""
-
-AGAIN_SECONDS = 120.0
-"""A queued frame that nobody began is queued again (the engine knows it by its name)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +54,50 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A frame to hand to the engine; `round` counts how often it was begun anew by choice."""
+class FrameRecord:
+    """What is recorded of one frame. `made` is its file as it was saved: `{sha256, bytes, mtime_ns}`.
+
+    `payment` is the state of the token that counts, None without one; `cost` is all that was or may have been billed.
+    """
+
+    key: str
+    task: str
+    queue: str
+    path: Path | None = None
+    raw_path: Path | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
+    made_for: str | None = None
+    payment: TokenState | None = None
+    cost: Decimal | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the frames that are made before it."""
+        return tuple(json.loads(self.task)["depends_on"])
+
+    @property
+    def stale(self) -> bool:
+        """Whether its picture was made for another task than the board asks for now."""
+        return self.path is not None and self.made_for not in {None, self.task}
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRecord:
+    """What is recorded of a board; frames in story order. `stopped` says why nothing more is sent, by language."""
 
     board: str
-    key: str
-    round: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What became of a frame in one round."""
-
-    state: State
-    path: str | None = None
-    raw_path: str | None = None
-    error: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """The next moments at which POSTs may leave: seconds from now for each token, or how long to wait before asking."""
-
-    delays: Mapping[str, float]
-    refused: Sequence[str] = ()
-    wait: float = 0.0
+    project: str
+    folder: Path
+    backend: str
+    frames: Mapping[str, FrameRecord]
+    spent: Decimal
+    budget: Decimal | None
+    currency: str | None
+    stopped: Mapping[str, str] | None = None
 
 
 class FramePayments:
-    """The run's rules over a database. Every method is one transaction; StoreError when the database fails."""
+    """The rules over a database. Every method is one transaction; StoreError when the database fails."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -103,21 +112,22 @@ class FramePayments:
         backend: str,
         currency: str,
         budget: Decimal | None,
+        queues: Mapping[str, str] | None = None,
         evidence: Evidence | None = None,
     ) -> None:
-        """Enter a board, or bring it up to date. What is done stays done; what was cancelled waits again.
+        """Enter a board, or bring it up to date; what was stopped may go on. Pictures that were made stay.
 
-        Without a `budget` the one given before still holds. With `evidence` a board of unknown origin is taken in:
-        what is done is then what its folder proves.
+        Without a `budget` the one given before still holds. `queues` names the engine's queue of each frame. With
+        `evidence` a board of unknown origin is taken in: what is made is then what its folder proves.
         """
-        rows = [_frame_row(board, place, task) for place, task in enumerate(tasks)]
-        needs = [{"board": board, "key": task.key, "before": key} for task in tasks for key in set(task.depends_on)]
+        rows = _frame_rows(board, tasks, queues or {})
         held = None if budget is None else micro(budget)
 
         def work(tx: Tx) -> None:
             tx.all(
-                """INSERT INTO boards VALUES (:id, :project, :folder, :backend) ON CONFLICT (id) DO UPDATE SET
-                    project = excluded.project, folder = excluded.folder, backend = excluded.backend""",
+                """INSERT INTO boards VALUES (:id, :project, :folder, :backend, NULL, 0) ON CONFLICT (id) DO UPDATE SET
+                    project = excluded.project, folder = excluded.folder, backend = excluded.backend,
+                    stopped = NULL, finish = 0""",
                 id=board,
                 project=project,
                 folder=str(folder),
@@ -131,127 +141,83 @@ class FramePayments:
                 currency=currency,
                 budget=held,
             )
-            tick = _tick(tx, board)
             tx.all("UPDATE frames SET place = -1 WHERE board = :board", board=board)
             tx.many(
-                """INSERT INTO frames (board, key, place, task, state, changed)
-                    VALUES (:board, :key, :place, :task, 'waiting', 0)
-                    ON CONFLICT (board, key) DO UPDATE SET place = excluded.place,
-                        task = CASE frames.state WHEN 'done' THEN frames.task ELSE excluded.task END""",
+                """INSERT INTO frames (board, key, place, task, queue, followers)
+                    VALUES (:board, :key, :place, :task, :queue, :followers)
+                    ON CONFLICT (board, key) DO UPDATE SET place = excluded.place, task = excluded.task,
+                        queue = excluded.queue, followers = excluded.followers""",
                 rows,
             )
-            tx.all("DELETE FROM needs WHERE board = :board", board=board)
-            tx.many("INSERT INTO needs VALUES (:board, :key, :before)", needs)
-            # An unknown call whose answer was found meanwhile is no question any more.
-            _wait_again(
-                tx,
-                board,
-                tick,
-                """state = 'cancelled' OR (state = 'unknown' AND EXISTS (SELECT 1 FROM tokens
-                    WHERE tokens.board = frames.board AND tokens.key = frames.key AND tokens.state = 'paid'))""",
-            )
             if evidence is not None:
-                take_in(tx, board, tick, evidence)
-            _count_waits(tx, board, tick)
+                take_in(tx, board, evidence)
 
         await self._database.run(work)
 
-    async def cancel(self, board: str) -> None:
-        """Nothing more of this board is begun; a call that has left is waited for by whoever made it."""
+    async def stop(self, board: str, why: Mapping[str, str], *, finish: bool = False) -> bool:
+        """Nothing more of this board is sent; a call that has left comes to its end. False when it was stopped.
 
-        def work(tx: Tx) -> None:
-            tick = _tick(tx, board)
-            for row in tx.all("SELECT token FROM tokens WHERE board = :board AND state = 'reserved'", board=board):
-                _settle(tx, row["token"], "released", None, None)
-            tx.all(
-                """UPDATE frames SET state = 'cancelled', changed = :tick
-                    WHERE board = :board AND (state = 'waiting' OR (state = 'running' AND NOT EXISTS (
-                        SELECT 1 FROM tokens WHERE tokens.board = frames.board AND tokens.key = frames.key
-                            AND tokens.state IN ('sent', 'paid'))))""",
-                board=board,
-                tick=tick,
-            )
+        With `finish` what has its money reserved may still leave.
+        """
 
-        await self._database.run(work)
-
-    async def retry(self, board: str, states: Iterable[State]) -> int:
-        """Let frames in these states wait again; how many. What was paid for them is written off and stays spent."""
-        wanted = sorted(states)
-
-        def work(tx: Tx) -> int:
-            if not wanted:
-                return 0
-            tick = _tick(tx, board)
-            names = ", ".join(f"'{state}'" for state in wanted)
-            tx.all(
-                f"""UPDATE tokens SET state = 'written-off' WHERE board = :board AND state IN ('unknown', 'lost')
-                    AND key IN (SELECT key FROM frames WHERE board = :board AND state IN ({names}))""",  # noqa: S608
-                board=board,
-            )
-            count = _wait_again(tx, board, tick, f"state IN ({names})")
-            _count_waits(tx, board, tick)
-            return count
-
-        return await self._database.run(work)
-
-    # Handing frames to the engine
-
-    async def ready(self, limit: int) -> Sequence[Ready]:
-        """Frames that wait for nothing, claimed for the engine's queue; of all boards, in story order."""
-
-        def work(tx: Tx) -> list[Ready]:
-            tx.all(
-                """UPDATE frames SET queued = NULL
-                    WHERE state = 'waiting' AND waits = 0 AND queued <= (SELECT clock()) - :again""",
-                again=AGAIN_SECONDS,
-            )
-            lying = one(
-                tx,
-                """SELECT count(*) AS count FROM frames
-                    WHERE state = 'waiting' AND waits = 0 AND queued IS NOT NULL""",
-            )
-            room = min(limit, BACKLOG - (lying["count"] if lying else 0))
-            if room <= 0:
-                return []
-            rows = tx.all(
-                """SELECT board, key, round FROM frames
-                    WHERE state = 'waiting' AND waits = 0 AND queued IS NULL AND place >= 0
-                    ORDER BY place LIMIT :room""",
-                room=room,
-            )
-            # One by one: a planner that does not know these tables yet would read all of them for each.
-            tx.many("UPDATE frames SET queued = clock() WHERE board = :board AND key = :key", rows)
-            return [Ready(**row) for row in rows]
-
-        return await self._database.run(work)
-
-    # The steps of a frame
-
-    async def begin(self, frame: Ready, worker: str) -> Begun | None:
-        """Somebody makes this frame now; None when this round of it is over (cancelled, done, begun anew)."""
-
-        def work(tx: Tx) -> Begun | None:
+        def work(tx: Tx) -> bool:
             row = one(
                 tx,
-                """UPDATE frames SET state = 'running', worker = :worker, changed = :tick
-                    WHERE board = :board AND key = :key AND round = :round AND state IN ('waiting', 'running')
-                    RETURNING task""",
-                board=frame.board,
-                key=frame.key,
-                round=frame.round,
-                worker=worker,
-                tick=_tick(tx, frame.board),
+                """UPDATE boards SET stopped = :why, finish = :finish
+                    WHERE id = :board AND (stopped IS NULL OR (finish = 1 AND :finish = 0)) RETURNING id""",
+                board=board,
+                finish=int(finish),
+                why=json.dumps(dict(why), ensure_ascii=False),
             )
-            return _begun(tx, frame, row["task"]) if row else None
+            if finish:
+                return row is not None
+            for reserved in tx.all("SELECT token FROM tokens WHERE board = :board AND state = 'reserved'", board=board):
+                _settle(tx, reserved["token"], "released", None, None)
+            return row is not None
 
         return await self._database.run(work)
 
-    async def reserve(self, frame: Ready, token: str, amount: Decimal | None, machine: str) -> Token | None:
-        """Hold back the price and give leave to pay: the token the frame has, else this new one. None: over budget.
+    async def sending(self, board: str) -> frozenset[str]:
+        """Frames whose call has left, so that they come to their end."""
+        rows = await self._database.run(
+            lambda tx: tx.all("SELECT key FROM tokens WHERE board = :board AND state IN ('sent', 'paid')", board=board)
+        )
+        return frozenset(row["key"] for row in rows)
 
-        A token whose end is unknown, or that was billed for nothing, is still the frame's: nobody pays again unasked.
+    async def write_off(self, board: str, keys: Collection[str], *, states: Iterable[TokenState]) -> None:
+        """A person pays for these frames anew: what was paid for them stays spent and stands in the way no more.
 
-        A price that is not known passes only where there is no budget.
+        Their pictures, where there are any, are no longer the frame's.
+        """
+        names = ", ".join(f"'{state}'" for state in sorted(states))
+
+        def work(tx: Tx) -> None:
+            rows = [{"board": board, "key": key} for key in keys]
+            tx.many(
+                f"""UPDATE tokens SET state = 'written-off'
+                    WHERE board = :board AND key = :key AND state IN ({names})""",  # noqa: S608
+                rows,
+            )
+            tx.many(
+                """UPDATE frames SET path = NULL, raw_path = NULL, made = NULL, made_for = NULL
+                    WHERE board = :board AND key = :key""",
+                rows,
+            )
+
+        await self._database.run(work)
+
+    # What happens to a frame
+
+    async def begin(self, run: FrameRun) -> Begun | None:
+        """What this frame takes; None when the board is stopped or does not have it any more."""
+        return await self._database.run(lambda tx: _begun(tx, run))
+
+    async def reserve(self, run: FrameRun, token: str, amount: Decimal | None, machine: str) -> Token | None:
+        """Hold back the price and give leave to pay: the token the frame has, else this new one.
+
+        None when it is over the budget, or the board is stopped. A token whose end is unknown, or that was billed for
+        nothing, is still the frame's: nobody pays again unasked. A price that is not known passes only where there is
+        no budget.
         """
         price = micro(amount or Decimal(0))
 
@@ -260,8 +226,8 @@ class FramePayments:
                 tx,
                 """SELECT * FROM tokens WHERE board = :board AND key = :key
                     AND state NOT IN ('released', 'written-off')""",
-                board=frame.board,
-                key=frame.key,
+                board=run.board,
+                key=run.key,
             )
             if row:
                 return _token(row)
@@ -269,8 +235,9 @@ class FramePayments:
                 tx,
                 """UPDATE purses SET spent = spent + :price
                     WHERE board = :board AND (budget IS NULL OR (:known = 1 AND spent + :price <= budget))
+                        AND EXISTS (SELECT 1 FROM boards WHERE id = :board AND stopped IS NULL)
                     RETURNING spent""",
-                board=frame.board,
+                board=run.board,
                 price=price,
                 known=int(amount is not None),
             )
@@ -280,8 +247,8 @@ class FramePayments:
                 """INSERT INTO tokens (token, board, key, state, amount, machine, made)
                     VALUES (:token, :board, :key, 'reserved', :price, :machine, clock())""",
                 token=token,
-                board=frame.board,
-                key=frame.key,
+                board=run.board,
+                key=run.key,
                 price=price,
                 machine=machine,
             )
@@ -299,45 +266,20 @@ class FramePayments:
 
         return await self._database.run(work)
 
-    async def turns(
-        self,
-        name: str,
-        tokens: Sequence[str],
-        again: Sequence[str],
-        *,
-        interval: float,
-        ahead: float,
-        machine: str,
-    ) -> Turn:
-        """The next sending times of a backend's model, one for each token; `again`: those this worker has sent already.
+    async def send(self, token: str, machine: str) -> bool:
+        """The one step after which a POST may leave; False when it may not."""
 
-        Times of all workers are `interval` apart, at most `ahead` seconds from now. A token is refused when its money
-        is no longer reserved, or its frame was cancelled.
-        """
-
-        def work(tx: Tx) -> Turn:
-            tx.all("INSERT INTO rates VALUES (:name, 0) ON CONFLICT (name) DO NOTHING", name=name)
-            # The clock may have been set back: a time further away than can be is no reason to wait.
+        def work(tx: Tx) -> bool:
             row = one(
                 tx,
-                """UPDATE rates SET next = CASE WHEN next < clock() OR next > clock() + :far THEN clock() ELSE next END
-                    WHERE name = :name RETURNING next - clock() AS delay""",
-                name=name,
-                far=ahead + 2 * interval + 1.0,
+                """UPDATE tokens SET state = 'sent', machine = :machine
+                    WHERE token = :token AND state = 'reserved' AND EXISTS (
+                        SELECT 1 FROM boards WHERE id = tokens.board AND (stopped IS NULL OR finish = 1))
+                    RETURNING token""",
+                token=token,
+                machine=machine,
             )
-            delay = max(0.0, row["delay"]) if row else 0.0
-            if delay > ahead:
-                return Turn({}, wait=delay - ahead)
-            room = max(1, int((ahead - delay) / interval))
-            chosen = [*again, *tokens][:room]
-            allowed = set(again)
-            for token in chosen:
-                if token not in allowed and _send(tx, token, machine):
-                    allowed.add(token)
-            going = [token for token in chosen if token in allowed]
-            tx.all("UPDATE rates SET next = next + :span WHERE name = :name", span=len(going) * interval, name=name)
-            delays = {token: delay + number * interval for number, token in enumerate(going)}
-            return Turn(delays, [token for token in chosen if token not in allowed])
+            return row is not None
 
         return await self._database.run(work)
 
@@ -364,36 +306,55 @@ class FramePayments:
         """The end of a payment without a picture: released, unknown (keeps the money held) or lost."""
         await self._database.run(lambda tx: _settle(tx, token, state, amount, None))
 
-    async def end(self, frame: Ready, ending: Ending) -> None:
-        """What became of the frame; those that waited for it go on. Said twice, it changes nothing."""
+    async def ask_again(self, tokens: Iterable[str]) -> Sequence[FrameRun]:
+        """Calls whose end nobody knew and whose answer was found since: their frames, to be made to their end."""
 
-        def work(tx: Tx) -> None:
-            tick = _tick(tx, frame.board)
-            moved = one(
-                tx,
-                """UPDATE frames SET state = :state, path = :path, raw_path = :raw_path, error = :error,
-                        changed = :tick, cost = (SELECT sum(amount) FROM tokens WHERE tokens.board = frames.board
-                            AND tokens.key = frames.key AND tokens.state <> 'released')
-                    WHERE board = :board AND key = :key AND round = :round AND state = 'running' RETURNING key""",
-                board=frame.board,
-                key=frame.key,
-                round=frame.round,
-                state=ending.state,
-                path=ending.path,
-                raw_path=ending.raw_path,
-                error=None if ending.error is None else json.dumps(dict(ending.error), ensure_ascii=False),
-                tick=tick,
-            )
-            if moved and ending.state == "done":
-                tx.all(
-                    """UPDATE frames SET waits = waits - 1, changed = :tick WHERE board = :board
-                        AND key IN (SELECT key FROM needs WHERE board = :board AND before = :key)""",
-                    board=frame.board,
-                    key=frame.key,
-                    tick=tick,
+        def work(tx: Tx) -> list[FrameRun]:
+            found = []
+            for token in tokens:
+                row = one(
+                    tx,
+                    """UPDATE tokens SET state = 'sent' WHERE token = :token AND state = 'unknown'
+                        RETURNING board, key""",
+                    token=token,
                 )
+                if row:
+                    found.append(FrameRun(row["board"], row["key"]))
+            return found
 
-        await self._database.run(work)
+        return await self._database.run(work)
+
+    async def made(self, run: FrameRun, task: FrameTask, picture: Mapping[str, Any]) -> None:
+        """The frame's picture is on the disk: `{path, raw_path, sha256, bytes, mtime_ns}`."""
+        described = {name: picture[name] for name in ("sha256", "bytes", "mtime_ns")}
+        await self._database.run(
+            lambda tx: tx.all(
+                """UPDATE frames SET path = :path, raw_path = :raw_path, made = :made, made_for = :made_for
+                    WHERE board = :board AND key = :key""",
+                board=run.board,
+                key=run.key,
+                path=picture["path"],
+                raw_path=picture["raw_path"],
+                made=json.dumps(described),
+                made_for=task_text(task),
+            )
+        )
+
+    async def ready_after(self, run: FrameRun) -> Mapping[str, str]:
+        """The frames that waited for this one and now wait for nothing: key → queue. None of a board that stopped."""
+
+        def work(tx: Tx) -> dict[str, str]:
+            row = one(
+                tx,
+                """SELECT followers FROM frames JOIN boards ON boards.id = frames.board
+                    WHERE board = :board AND key = :key AND stopped IS NULL""",
+                board=run.board,
+                key=run.key,
+            )
+            followers = json.loads(row["followers"]) if row else []
+            return dict(filter(None, (_ready(tx, run.board, key) for key in followers)))
+
+        return await self._database.run(work)
 
     # Who is alive
 
@@ -412,176 +373,116 @@ class FramePayments:
         await self._database.run(work)
 
     async def workers(self) -> Sequence[Row]:
-        """Every worker ever seen: executor, machine, slot, and `silent` seconds since its last beat."""
+        """Every worker that did not end in order: executor, machine, slot, and `silent` seconds since its last beat."""
         return await self._database.run(
             lambda tx: tx.all("SELECT executor, machine, slot, clock() - beat AS silent FROM workers")
         )
 
-    async def made_by(self, executor: str) -> Sequence[Ready]:
-        """The frames that are being made by this worker, as far as the book knows."""
-        rows = await self._database.run(
-            lambda tx: tx.all(
-                "SELECT board, key, round FROM frames WHERE state = 'running' AND worker = :worker", worker=executor
-            )
-        )
-        return [Ready(**row) for row in rows]
-
-    async def begin_anew(self, frames: Sequence[Ready]) -> None:
-        """Frames nobody makes any more wait again. Their tokens stay open, so what was paid is found."""
-
-        def work(tx: Tx) -> None:
-            for frame in frames:
-                tx.all(
-                    """UPDATE frames SET state = 'waiting', round = round + 1, queued = NULL, changed = :tick
-                        WHERE board = :board AND key = :key AND round = :round AND state = 'running'""",
-                    board=frame.board,
-                    key=frame.key,
-                    round=frame.round,
-                    tick=_tick(tx, frame.board),
-                )
-
-        await self._database.run(work)
-
     async def forget(self, executor: str) -> None:
-        """A dead worker whose frames were taken over: nobody makes them until somebody begins them."""
+        """A worker that ended, or whose frames were taken over."""
+        await self._database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))
 
-        def work(tx: Tx) -> None:
-            tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor)
-            tx.all(
-                "UPDATE frames SET worker = NULL WHERE worker = :executor AND state IN ('waiting', 'running')",
-                executor=executor,
-            )
-
-        await self._database.run(work)
-
-    async def open_questions(self, machine: str) -> Sequence[str]:
-        """Tokens this machine sent and whose end nobody knew."""
+    async def open_questions(self, machine: str, board: str | None = None) -> Sequence[str]:
+        """Tokens this machine sent and whose end nobody knew; of one board, or of all."""
         rows = await self._database.run(
             lambda tx: tx.all(
-                "SELECT token FROM tokens WHERE machine = :machine AND state = 'unknown'", machine=machine
+                """SELECT token FROM tokens WHERE machine = :machine AND state = 'unknown'
+                    AND board = coalesce(:board, board)""",
+                machine=machine,
+                board=board,
             )
         )
         return [row["token"] for row in rows]
 
-    # Looking
-
-    async def finished(self, board: str) -> dict[str, FrameTask]:
-        """The frames that are done, by key, as the tasks they were made for."""
-        rows = await self._database.run(
-            lambda tx: tx.all("SELECT key, task FROM frames WHERE board = :board AND state = 'done'", board=board)
-        )
-        return {row["key"]: _task(json.loads(row["task"])) for row in rows}
-
-    async def changes(self, board: str, since: int) -> Sequence[Row]:
-        """Frames that changed after that tick, oldest change first."""
-        return await self._database.run(
-            lambda tx: tx.all(
-                """SELECT key, state, waits, path, error, worker, changed FROM frames
-                    WHERE board = :board AND changed > :since AND place >= 0 ORDER BY changed, place""",
-                board=board,
-                since=since,
-            )
-        )
-
-    async def state(self, board: str) -> BoardState | None:
-        """The picture of a board."""
-        return await self._database.run(lambda tx: state_of(tx, board))
+    async def record(self, board: str) -> BoardRecord | None:
+        """All that is recorded of a board; None when it is not in this database."""
+        return await self._database.run(lambda tx: record_of(tx, board))
 
 
-def state_of(tx: Tx, board: str) -> BoardState | None:
-    """The picture of a board inside a transaction; None when it is not in this book."""
+def record_of(tx: Tx, board: str) -> BoardRecord | None:
+    """All that is recorded of a board, inside a transaction."""
     row = one(tx, "SELECT * FROM boards JOIN purses ON purses.board = boards.id WHERE id = :id", id=board)
     if row is None:
         return None
-    before: dict[str, list[str]] = {}
-    for need in tx.all(
-        """SELECT needs.key, needs.before FROM needs JOIN frames
-            ON frames.board = needs.board AND frames.key = needs.before
-            WHERE needs.board = :board AND frames.state <> 'done' ORDER BY needs.before""",
-        board=board,
-    ):
-        before.setdefault(need["key"], []).append(need["before"])
-    frames = tx.all(
-        """SELECT key, state, path, raw_path, cost, error, worker FROM frames
+    tokens: dict[str, TokenState] = {}
+    costs: dict[str, int] = {}
+    for token in tx.all("SELECT key, state, amount FROM tokens WHERE board = :board", board=board):
+        if token["state"] != "released":
+            costs[token["key"]] = costs.get(token["key"], 0) + token["amount"]
+        if token["state"] not in {"released", "written-off"}:
+            tokens[token["key"]] = token["state"]
+    rows = tx.all(
+        """SELECT key, task, queue, path, raw_path, made, made_for FROM frames
             WHERE board = :board AND place >= 0 ORDER BY place""",
         board=board,
     )
-    return BoardState(
+    return BoardRecord(
         board=board,
         project=row["project"],
-        out=Path(row["folder"]),
-        frames=tuple(_frame_state(frame, before.get(frame["key"], ())) for frame in frames),
+        folder=Path(row["folder"]),
+        backend=row["backend"],
+        frames={frame["key"]: _frame_record(frame, tokens, costs) for frame in rows},
         spent=decimal(row["spent"]),
         budget=None if row["budget"] is None else decimal(row["budget"]),
         currency=row["currency"],
+        stopped=row["stopped"] and _words(row["stopped"]),
     )
 
 
-def _frame_state(row: Row, waits_for: Sequence[str]) -> FrameState:
-    shot, role, take = parts_of_key(row["key"])
-    return FrameState(
-        task=row["key"],
-        shot=shot,
-        role=role,
-        take=take,
-        state=row["state"],
+def task_text(task: FrameTask) -> str:
+    """A task as it is recorded; equal tasks are equal texts."""
+    return json.dumps(asdict(task), ensure_ascii=False)
+
+
+def task_of(text: str) -> FrameTask:
+    """The task of a recorded text."""
+    described = json.loads(text)
+    references = tuple(ShotReference(**reference) for reference in described.pop("references"))
+    return FrameTask(**{**described, "references": references, "depends_on": tuple(described["depends_on"])})
+
+
+def _frame_record(row: Row, tokens: Mapping[str, TokenState], costs: Mapping[str, int]) -> FrameRecord:
+    key = row["key"]
+    made = json.loads(row["made"]) if row["made"] else {}
+    if not isinstance(made, dict):
+        raise TypeError("made")
+    return FrameRecord(
+        key=key,
+        task=row["task"],
+        queue=row["queue"],
         path=row["path"] and Path(row["path"]),
         raw_path=row["raw_path"] and Path(row["raw_path"]),
-        cost=None if row["cost"] is None else decimal(int(row["cost"])),
-        error=row["error"] and _words(row["error"]),
-        waits_for=tuple(waits_for),
-        worker=row["worker"],
+        made=made,
+        made_for=row["made_for"],
+        payment=tokens.get(key),
+        cost=decimal(costs[key]) if key in costs else None,
     )
 
 
 def _words(text: str) -> dict[str, str]:
     described = json.loads(text)
     if not (isinstance(described, dict) and all(isinstance(words, str) for words in described.values())):
-        raise TypeError("error")
+        raise TypeError("stopped")
     return described
 
 
-def _tick(tx: Tx, board: str) -> int:
-    """The next number of the board's changes."""
-    row = one(tx, "UPDATE purses SET tick = tick + 1 WHERE board = :board RETURNING tick", board=board)
-    return int(row["tick"]) if row else 0
-
-
-def _wait_again(tx: Tx, board: str, tick: int, condition: str) -> int:
-    """Frames of that condition begin a new round; what is queued for the engine is queued anew."""
-    rows = tx.all(
-        f"""UPDATE frames SET state = 'waiting', round = round + 1, error = NULL, changed = :tick
-            WHERE board = :board AND ({condition}) RETURNING key""",  # noqa: S608 - the conditions are above
-        board=board,
-        tick=tick,
-    )
-    return len(rows)
-
-
-def _count_waits(tx: Tx, board: str, tick: int) -> None:
-    tx.all(
-        """UPDATE frames SET queued = NULL, changed = :tick, waits = (
-                SELECT count(*) FROM needs JOIN frames AS earlier
-                    ON earlier.board = needs.board AND earlier.key = needs.before
-                    WHERE needs.board = frames.board AND needs.key = frames.key AND earlier.state <> 'done')
-            WHERE board = :board AND state = 'waiting'""",
-        board=board,
-        tick=tick,
-    )
-
-
-def _send(tx: Tx, token: str, machine: str) -> bool:
-    """The one step after which a POST may leave."""
+def _ready(tx: Tx, board: str, key: str) -> tuple[str, str] | None:
     row = one(
-        tx,
-        """UPDATE tokens SET state = 'sent', machine = :machine
-            WHERE token = :token AND state = 'reserved' AND EXISTS (SELECT 1 FROM frames
-                WHERE frames.board = tokens.board AND frames.key = tokens.key AND frames.state = 'running')
-            RETURNING token""",
-        token=token,
-        machine=machine,
+        tx, "SELECT task, queue FROM frames WHERE board = :board AND key = :key AND place >= 0", board=board, key=key
     )
-    return row is not None
+    if row is None:
+        return None
+    needs = set(json.loads(row["task"])["depends_on"])
+    made = _made(tx, board, needs)
+    return (key, row["queue"]) if needs <= made.keys() else None
+
+
+def _made(tx: Tx, board: str, keys: Iterable[str]) -> dict[str, Path]:
+    rows = (
+        one(tx, "SELECT key, path FROM frames WHERE board = :board AND key = :key", board=board, key=key)
+        for key in keys
+    )
+    return {row["key"]: Path(row["path"]) for row in rows if row and row["path"]}
 
 
 _SETTLES: Mapping[str, str] = {
@@ -624,33 +525,33 @@ def _token(row: Row) -> Token:
     )
 
 
-def _begun(tx: Tx, frame: Ready, task: str) -> Begun:
-    board = one(tx, "SELECT project, folder, backend FROM boards WHERE id = :id", id=frame.board)
-    assert board is not None
-    described = _task(json.loads(task))
-    earlier: Sequence[Row] = ()
-    if described.depends_on:
-        earlier = tx.all(
-            """SELECT frames.key, frames.path FROM needs JOIN frames
-                ON frames.board = needs.board AND frames.key = needs.before
-                WHERE needs.board = :board AND needs.key = :key""",
-            board=frame.board,
-            key=frame.key,
-        )
-    return Begun(
-        task=described,
-        made={row["key"]: Path(row["path"]) for row in earlier if row["path"]},
-        project=board["project"],
-        folder=Path(board["folder"]),
-        backend=board["backend"],
+def _begun(tx: Tx, run: FrameRun) -> Begun | None:
+    row = one(
+        tx,
+        """SELECT task, project, folder, backend FROM frames JOIN boards ON boards.id = frames.board
+            WHERE board = :board AND key = :key AND place >= 0 AND stopped IS NULL""",
+        board=run.board,
+        key=run.key,
     )
+    if row is None:
+        return None
+    task = task_of(row["task"])
+    return Begun(task, _made(tx, run.board, task.depends_on), row["project"], Path(row["folder"]), row["backend"])
 
 
-def _frame_row(board: str, place: int, task: FrameTask) -> dict[str, Any]:
-    described = json.dumps(asdict(task), ensure_ascii=False)
-    return {"board": board, "key": task.key, "place": place, "task": described}
-
-
-def _task(described: dict[str, Any]) -> FrameTask:
-    references = tuple(ShotReference(**reference) for reference in described.pop("references"))
-    return FrameTask(**{**described, "references": references, "depends_on": tuple(described["depends_on"])})
+def _frame_rows(board: str, tasks: Sequence[FrameTask], queues: Mapping[str, str]) -> list[dict[str, Any]]:
+    followers: dict[str, list[str]] = {}
+    for task in tasks:
+        for key in dict.fromkeys(task.depends_on):
+            followers.setdefault(key, []).append(task.key)
+    return [
+        {
+            "board": board,
+            "key": task.key,
+            "place": place,
+            "task": task_text(task),
+            "queue": queues.get(task.key, ""),
+            "followers": json.dumps(followers.get(task.key, [])),
+        }
+        for place, task in enumerate(tasks)
+    ]

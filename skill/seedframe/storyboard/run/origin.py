@@ -25,7 +25,7 @@ from seedframe.storyboard.remote_folder import bring_pictures
 from seedframe.storyboard.run.adoption import Evidence
 from seedframe.storyboard.run.database import database_url, is_postgres, sqlite_path
 from seedframe.storyboard.run.engine_home import BoardHome
-from seedframe.storyboard.run.frame_payments import FramePayments
+from seedframe.storyboard.run.frame_payments import BoardRecord, FramePayments, task_of
 from seedframe.storyboard.run.proof import proven
 from seedframe.storyboard.run.state import BoardState, FrameState
 
@@ -41,14 +41,15 @@ class RecordOrigin:
 
     async def evidence(self, payments: FramePayments, tasks: Sequence[FrameTask]) -> Evidence | None:
         """What the folder proves; None where this machine made the record and every path in it is inside."""
-        state = await payments.state(self.board)
+        record = await payments.record(self.board)
         remote = place_of(self.out, self.settings.object_cache) is not None
-        if state is not None and (remote or self._is_ours(state)):
+        if record is not None and (remote or self._is_ours(record)):
             return None  # of a place, the record alone knows what is done: its pictures need not be here
         if remote:
             await asyncio.to_thread(bring_pictures, self.out, self.settings)
         # A finished frame is proven as what it was made for: a shot that was edited since keeps its picture.
-        finished = await payments.finished(self.board)
+        frames = record.frames.values() if record else ()
+        finished = {frame.key: task_of(frame.made_for) for frame in frames if frame.path and frame.made_for}
         return await asyncio.to_thread(self._looked, [finished.get(task.key, task) for task in tasks])
 
     def remember(self) -> None:
@@ -57,11 +58,10 @@ class RecordOrigin:
         if home is not None and not home.knows(self.board):
             home.remember(self.board)
 
-    def _is_ours(self, state: BoardState) -> bool:
+    def _is_ours(self, record: BoardRecord) -> bool:
         home = self._home()
         known = home is None or home.knows(self.board)
-        paths = (frame.path for frame in state.frames if frame.state == "done")
-        return known and all(path is not None and is_inside(path, self.out) for path in paths)
+        return known and all(frame.path.parent == self.out for frame in record.frames.values() if frame.path)
 
     def _looked(self, tasks: Sequence[FrameTask]) -> Evidence:
         backend = self.settings.backend

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -34,10 +34,15 @@ _FRAME_FILE = re.compile(rf"(?:.*_)?({KEY.pattern})_\d+x\d+(?:-\d+)?\.(?:jpe?g|p
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A picture of a frame that is there: its file and, where it was cut, the service's own bytes."""
+    """A picture of a frame that is there: its file and, where it was cut, the service's own bytes.
+
+    `made` is the file as it is (`{sha256, bytes, mtime_ns}`), `made_for` the task it proves, as it is recorded.
+    """
 
     path: Path
     raw_path: Path | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
+    made_for: str | None = None
 
 
 def proven(tasks: Sequence[FrameTask], out: Path, settings: Settings, backend: str) -> dict[str, Proof]:
@@ -50,9 +55,14 @@ def proven(tasks: Sequence[FrameTask], out: Path, settings: Settings, backend: s
             described = _read(picture.with_name(picture.name + SIDECAR)) or {}
             asked = _asked(task, described.get("model"), settings)
             if asked and _is_same(described, asked, task, backend) and _is_intact(picture, described["picture"]):
-                proofs[task.key] = Proof(picture, _original(described["picture"], out))
+                proofs[task.key] = _proof(picture, described["picture"], task, out)
                 break
     return proofs
+
+
+def _proof(picture: Path, described: Mapping[str, Any], task: FrameTask, out: Path) -> Proof:
+    made = {"sha256": described["sha256"], "bytes": described["bytes"], "mtime_ns": picture.stat().st_mtime_ns}
+    return Proof(picture, _original(described, out), made, json.dumps(asdict(task), ensure_ascii=False))
 
 
 def _sidecars(out: Path) -> dict[str, list[Path]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -32,8 +32,11 @@ class BookRefused(StoreError):
     """The file is no database of ours, or holds more than our tables. Nothing of it was used."""
 
 
-def open_book(path: Path, tables: Sequence[str], *, readonly: bool) -> sqlite3.Connection:
-    """A connection for any thread, without transactions of its own. BookRefused, sqlite3.Error or OSError."""
+def open_book(path: Path, editions: Sequence[Sequence[str]], *, readonly: bool) -> tuple[sqlite3.Connection, bool]:
+    """A connection for any thread, without transactions of its own; and whether the file has an older edition's tables.
+
+    `editions` are the statements that make our tables, the newest first. BookRefused, sqlite3.Error or OSError.
+    """
     if not readonly:
         if not path.parent.exists():
             make_private_folder(path.parent)
@@ -46,11 +49,11 @@ def open_book(path: Path, tables: Sequence[str], *, readonly: bool) -> sqlite3.C
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("PRAGMA cell_size_check = ON")
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        _check_schema(db, path, tables)
+        older = _check_schema(db, path, editions)
     except BaseException:
         db.close()
         raise
-    return db
+    return db, older
 
 
 def _check_files(path: Path) -> None:
@@ -73,12 +76,22 @@ def _end_of(path: Path) -> bytes:
         return file.read()
 
 
-def _check_schema(db: sqlite3.Connection, path: Path, tables: Sequence[str]) -> None:
-    """Every table and index letter by letter as we make them; nothing else is there."""
-    known = _known(tuple(tables))
-    for kind, name, text in db.execute("SELECT type, name, sql FROM sqlite_schema"):
+def _check_schema(db: sqlite3.Connection, path: Path, editions: Sequence[Sequence[str]]) -> bool:
+    """Every table and index letter by letter as one edition makes them, nothing else is there; whether it is older."""
+    found = db.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
+    odd = [_odd(found, _known(tuple(tables))) for tables in editions]
+    if all(odd):
+        everything = {key: text for tables in reversed(editions) for key, text in _known(tuple(tables)).items()}
+        raise _refused(path, _odd(found, everything) or str(odd[0]))
+    return odd[0] is not None
+
+
+def _odd(found: Sequence[tuple[str, str, str | None]], known: Mapping[tuple[str, str], str | None]) -> str | None:
+    """The first thing that is not ours."""
+    for kind, name, text in found:
         if (kind, name) not in known or known[kind, name] != text:
-            raise _refused(path, f"{kind} {name}"[:80])
+            return f"{kind} {name}"[:80]
+    return None
 
 
 @cache

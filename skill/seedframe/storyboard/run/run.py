@@ -1,40 +1,48 @@
-"""A board is run: every frame a durable workflow, paid at most once, on one machine or many.
+"""A board is run: every frame a workflow of the engine, paid at most once, on one machine or many.
 
 In: a Board, a folder, Settings, a database (a SQLite file in the folder unless a PostgreSQL URL is given).
 Out: pictures named by `names`, sidecars, manifest.json, sheet.html, and a `BoardState`; events on the way.
-Never in here: how a frame is paid (worker), the books (spending), a door's format.
+Never in here: how a frame is paid (worker), what the engine does, an entry point's format.
 
-    database   two kinds of SQL as one      engine   DBOS, behind four words     gate     one rate limit for all
-    spending   the book: who may pay        worker   a frame in five steps       machine  who works here
+    database   two kinds of SQL as one     engine   DBOS: queues, limits, order, recovery     worker   makes a frame
+    frame_payments   tasks, pictures, money     states   how it all stands     watch   events     worker_id   who works
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import secrets
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedframe.catalog import Backend, catalog
-from seedframe.errors import InvalidRequest, NotConfigured
+from seedframe.errors import InvalidRequest, NotConfigured, SeedreamError
 from seedframe.messages import Message
-from seedframe.object_places import place_of, portable_folder
+from seedframe.object_places import portable_folder
+from seedframe.payments import Payments
 from seedframe.private_files import make_private_folder
+from seedframe.service.request import check
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board_folder import MANIFEST_FILE, SHEET_FILE, keep_board, publish, results_of
+from seedframe.storyboard.board_plan import arguments_of, pace
 from seedframe.storyboard.folder_links import CARD_FILE, Card, card_in
-from seedframe.storyboard.frames import frames_of
+from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.remote_folder import bring_pictures
-from seedframe.storyboard.run.database import STATE_FOLDER, Database, DatabaseFailed, Row, database_url, read_now
-from seedframe.storyboard.run.frame_payments import FramePayments, state_of
+from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, read_now
+from seedframe.storyboard.run.engine import EngineClient
+from seedframe.storyboard.run.frame_payments import FramePayments, TokenState, record_of
 from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
-from seedframe.storyboard.run.state import BoardState, Event, FrameState, Kind, Sentence, State
+from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
+from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, state_of
+from seedframe.storyboard.run.watch import Watch
+from seedframe.storyboard.run.worker_id import Machine
 from seedframe.storyboard.types import Board
+from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.store import Store
 
 if TYPE_CHECKING:
@@ -48,19 +56,22 @@ __all__ = [
     "cancel_board",
     "check_backend",
     "check_budget",
+    "redo_board",
     "retry_board",
     "run_board",
     "work",
 ]
 
-Tell = Callable[[Event], None]
-
-LOOK_SECONDS = 0.2
-MISSED_LOOKS = 10
-"""A minute without an answer of the database ends the run; what is being made goes on as soon as it answers."""
-
 LEASE_SECONDS = 60.0
-"""A worker on another machine that was silent for so long may be taken for dead, when somebody says so."""
+"""A worker on another machine that was silent for so long is taken for dead."""
+
+MOST_AT_ONCE = 32
+_WRITTEN_OFF: Mapping[State, tuple[TokenState, ...]] = {
+    "unknown": ("unknown",),
+    "lost": ("lost", "paid"),
+    "done": ("paid", "lost"),
+}
+"""What a person's word about a frame in that state writes off; nothing was billed for any other."""
 
 
 async def run_board(
@@ -68,20 +79,21 @@ async def run_board(
     out: Path,
     settings: Settings,
     *,
-    report: Tell,
+    report: Callable[[Event], None],
     database: str | None = None,
     budget: Money | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     workers: bool = True,
-    takeover: bool = False,
+    at_once: int | None = None,
     lease: float = LEASE_SECONDS,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
+    free: Free = free_bytes,
 ) -> BoardState:
     """Start or resume a board and wait for its end; finished frames are never paid again.
 
-    `workers=False` only enqueues and waits: processes of `work` on the same `database` make the frames. `takeover`
-    takes the frames of workers on other machines whose lease ran out. At the end, manifest.json and sheet.html are
-    (re)written. A cancelled task leaves the board resumable. InvalidRequest: the folder holds another board.
+    `workers=False` only enqueues and waits: processes of `work` on the same `database` make the frames. `at_once`:
+    calls under way in one worker; `free`: the bytes a folder's disk has left. At the end, manifest.json and sheet.html
+    are (re)written. A cancelled task leaves the board resumable. InvalidRequest: the folder holds another board.
     NotConfigured: the extra `storyboard` is missing, the database cannot be used, or there is no key.
     """
     out = _absolute(out)
@@ -91,37 +103,23 @@ async def run_board(
         backend.key(settings)  # said once here, instead of by every frame
     id = await asyncio.to_thread(_enter_folder, board, out, backend)
     tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
-    async with await Database.open(database_url(out, database)) as opened, AsyncExitStack() as stack:
+    async with _opened(out, database, settings) as (opened, client):
         payments = FramePayments(opened)
-        origin = RecordOrigin(id, out, opened.url, settings)
         with folder_errors(out):
-            evidence = await origin.evidence(payments, tasks)
-            await payments.start(
-                id,
-                tasks,
-                project=board.project,
-                folder=portable_folder(out, settings.object_cache),
-                backend=backend.name,
-                currency=backend.currency,
-                budget=budget.amount if budget else None,
-                evidence=evidence,
-            )
-        await asyncio.to_thread(origin.remember)
-        watch = _Watch(payments, id, len(tasks), report)
-        await watch.look()
-        report(watch.event("started", None, Message("board_run.event-started", frames=len(tasks), done=watch.done)))
-        if workers and not watch.ended:
-            options = {"transport": transport, "takeover": takeover, "lease": lease, "sleep": sleep}
-            await stack.enter_async_context(_worker(settings, opened, watch.taken_over, **options))
-        while not watch.ended:
-            await asyncio.sleep(LOOK_SECONDS)
-            await watch.look_again()
-        await stack.aclose()
-        state = await payments.state(id)
-    assert state is not None
-    if place_of(out, settings.object_cache):
-        state = in_folder(state, out)  # other machines made frames in folders of their own
-        await asyncio.to_thread(bring_pictures, out, settings)
+            await _enter(payments, RecordOrigin(id, out, opened.url, settings), tasks, board, backend, settings, budget)
+            await _settle_answered(payments, settings, id)
+            state, before = await _start(payments, client, id, out)
+        await asyncio.to_thread(_register, client, tasks, settings, at_once)
+        watch = Watch(client, payments, state, before, report)
+        watch.started()
+        async with AsyncExitStack() as stack:
+            if workers and await watch.is_active():
+                options = {"transport": transport, "lease": lease, "sleep": sleep, "free": free}
+                options["at_once"] = at_once or MOST_AT_ONCE
+                await stack.enter_async_context(_worker(settings, opened, client, watch.taken_over, **options))
+            await watch.until_end(None if workers else lease)
+        state = await _state(payments, client, id, out)
+    await asyncio.to_thread(bring_pictures, out, settings)
     await asyncio.to_thread(publish, board, results_of(state), out, language=settings.language)
     state = _with_files(state, out)
     watch.report_end(state)
@@ -129,16 +127,16 @@ async def run_board(
 
 
 def board_state(out: Path, database: str | None = None, settings: Settings | None = None) -> BoardState:
-    """The frozen picture of the board in `out`; no engine needs to run. InvalidRequest when there is none.
+    """The picture of the board in `out` at one moment. InvalidRequest when there is none.
 
-    With `settings`, a folder without a record of its run tells what its pictures and their sidecars prove.
+    A folder without a record of its run tells what its pictures and their sidecars prove.
     """
     out = _absolute(out)
     card = card_in(out)
     state = None
     if card is not None:
         with suppress(FileNotFoundError), folder_errors(out):
-            state = read_now(database_url(out, database), lambda tx: state_of(tx, card.id))
+            state = _recorded_state(out, database_url(out, database), card.id, settings)
     if state is None and settings is not None:
         state = state_by_files(out, settings)
     if state is None:
@@ -146,41 +144,108 @@ def board_state(out: Path, database: str | None = None, settings: Settings | Non
     return _with_files(in_folder(state, out), out)
 
 
-async def cancel_board(out: Path, database: str | None = None) -> BoardState:
+def _recorded_state(out: Path, url: str, id: str, settings: Settings | None) -> BoardState | None:
+    record = read_now(url, lambda tx: record_of(tx, id))
+    if record is None:
+        return None
+    client = EngineClient.existing(url, _journal(settings))
+    if client is None:
+        return state_of(record, NO_RUNS, out)
+    try:
+        return state_of(record, client.newest(id), out)
+    finally:
+        client.close()
+
+
+async def cancel_board(out: Path, database: str | None = None, settings: Settings | None = None) -> BoardState:
     """Frames that wait or were begun become cancelled, those whose call has left come to their end.
 
     The next run of the board goes on with what was cancelled.
     """
     out = _absolute(out)
     id = await asyncio.to_thread(_identity, out)
-    async with await Database.open(database_url(out, database)) as opened:
+    async with _opened(out, database, settings) as (opened, client):
         with folder_errors(out):
-            await FramePayments(opened).cancel(id)
-    return await asyncio.to_thread(board_state, out, database)
+            payments = FramePayments(opened)
+            await payments.stop(id, described(Message("board_truth.cancelled")))
+            sending = await payments.sending(id)
+            await asyncio.to_thread(client.cancel, id, but=sending, begun=True)
+    return await asyncio.to_thread(board_state, out, database, settings)
 
 
 async def retry_board(
-    out: Path, *, database: str | None = None, failed: bool = False, unknown: bool = False, cancelled: bool = False
+    out: Path,
+    *,
+    database: str | None = None,
+    settings: Settings | None = None,
+    failed: bool = False,
+    unknown: bool = False,
+    lost: bool = False,
+    cancelled: bool = False,
 ) -> BoardState:
-    """Let failed, unknown or cancelled frames wait for the next run (or the workers that are at work).
+    """Queue failed, unknown, lost or cancelled frames for the next run (or the workers that are at work).
 
-    An unknown frame may be paid twice that way, which is why only a person says so.
+    A lost frame was billed and is paid again that way, an unknown one perhaps: only a person says so.
     """
+    wanted: dict[State, bool] = {"failed": failed, "unknown": unknown, "lost": lost, "cancelled": cancelled}
+    states = {state for state, meant in wanted.items() if meant}
+    return await _make_again(out, database, settings, lambda frame: frame.state in states)
+
+
+async def redo_board(
+    out: Path,
+    keys: Collection[str] = (),
+    *,
+    stale: bool = False,
+    database: str | None = None,
+    settings: Settings | None = None,
+) -> BoardState:
+    """Pay for new pictures of frames that are done: those of these keys or shots, or all whose shot was edited since.
+
+    The files that are there stay. InvalidRequest when no such frame is done or lost.
+    """
+
+    def meant(frame: FrameState) -> bool:
+        named = frame.task in keys or frame.shot in keys
+        return frame.state in {"done", "lost"} and (named or (stale and frame.stale))
+
+    state = await asyncio.to_thread(board_state, out, database, settings)
+    if not any(map(meant, state.frames)):
+        raise InvalidRequest(Message("board_truth.redo-nothing"), field="frames", got=sorted(keys), allowed=None)
+    return await _make_again(out, database, settings, meant)
+
+
+async def _make_again(
+    out: Path, database: str | None, settings: Settings | None, meant: Callable[[FrameState], bool]
+) -> BoardState:
+    """Write off what was paid for these frames, and queue the next making of each that waits for nothing."""
     out = _absolute(out)
-    wanted: dict[State, bool] = {"failed": failed, "unknown": unknown, "cancelled": cancelled}
     id = await asyncio.to_thread(_identity, out)
-    async with await Database.open(database_url(out, database)) as opened:
+    async with _opened(out, database, settings) as (opened, client):
         with folder_errors(out):
-            await FramePayments(opened).retry(id, [state for state, meant in wanted.items() if meant])
-    return await asyncio.to_thread(board_state, out, database)
+            payments = FramePayments(opened)
+            record = await payments.record(id)
+            if record is None:
+                raise _no_board(out)
+            runs = await asyncio.to_thread(client.newest, id)
+            chosen = [frame for frame in state_of(record, runs, out).frames if meant(frame)]
+            for state, written_off in _WRITTEN_OFF.items():
+                await payments.write_off(
+                    id, [frame.task for frame in chosen if frame.state == state], states=written_off
+                )
+            for frame in chosen:
+                if not frame.waits_for:
+                    run = next_run(id, frame.task, runs.get(frame.task))
+                    await asyncio.to_thread(client.enqueue, record.frames[frame.task].queue, [run])
+    return await asyncio.to_thread(board_state, out, database, settings)
 
 
 async def work(
     database: str,
     settings: Settings,
     *,
-    report: Tell,
-    takeover: bool = False,
+    report: Callable[[Event], None],
+    at_once: int | None = None,
     lease: float = LEASE_SECONDS,
     transport: httpx.AsyncBaseTransport | None = None,
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
@@ -195,90 +260,147 @@ async def work(
     def taken_over(executor: str, frames: int) -> None:
         report(Event("taken-over", None, Message("board_run.event-taken-over", worker=executor, frames=frames)))
 
-    async with (
-        await Database.open(database) as opened,
-        _worker(
-            settings, opened, taken_over, transport=transport, takeover=takeover, lease=lease, sleep=sleep
-        ) as worker,
-    ):
-        report(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
-        await asyncio.Event().wait()
+    options = {"transport": transport, "lease": lease, "sleep": sleep, "at_once": at_once or MOST_AT_ONCE}
+    async with _opened(None, database, settings) as (opened, client):
+        payments = FramePayments(opened)
+        for board, frames in (await _settle_answered(payments, settings)).items():
+            await _queue_again(payments, client, board, frames)
+        async with _worker(settings, opened, client, taken_over, **options) as worker:
+            report(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
+            await asyncio.Event().wait()
 
 
-def _worker(settings: Settings, opened: Database, taken_over: Callable[[str, int], None], **options: Any) -> Any:
+@asynccontextmanager
+async def _opened(
+    out: Path | None, database: str | None, settings: Settings | None
+) -> AsyncIterator[tuple[Database, EngineClient]]:
+    url = database_url(out, database) if out is not None else str(database)
+    async with await Database.open(url) as opened:
+        client = await asyncio.to_thread(EngineClient.open, opened.url, _journal(settings))
+        try:
+            yield opened, client
+        finally:
+            await asyncio.to_thread(client.close)
+
+
+async def _enter(
+    payments: FramePayments,
+    origin: RecordOrigin,
+    tasks: Sequence[FrameTask],
+    board: Board,
+    backend: Backend,
+    settings: Settings,
+    budget: Money | None,
+) -> None:
+    evidence = await origin.evidence(payments, tasks)
+    await payments.start(
+        origin.board,
+        tasks,
+        project=board.project,
+        folder=portable_folder(origin.out, settings.object_cache),
+        backend=backend.name,
+        currency=backend.currency,
+        budget=budget.amount if budget else None,
+        queues=_queues(tasks, settings),
+        evidence=evidence,
+    )
+    await asyncio.to_thread(origin.remember)
+
+
+async def _start(payments: FramePayments, client: EngineClient, id: str, out: Path) -> tuple[BoardState, Runs]:
+    """Queue what can be made now; what needs other frames is queued by their ends. How it stood before."""
+    record = await payments.record(id)
+    assert record is not None
+    runs = await asyncio.to_thread(client.newest, id)
+    state = await asyncio.to_thread(state_of, record, runs, out)
+    for queue, chosen in next_runs(record, runs, state).items():
+        await asyncio.to_thread(client.enqueue, queue, chosen)
+    return state, runs
+
+
+async def _state(payments: FramePayments, client: EngineClient, id: str, out: Path) -> BoardState:
+    record = await payments.record(id)
+    assert record is not None
+    runs = await asyncio.to_thread(client.newest, id)
+    return await asyncio.to_thread(state_of, record, runs, out)
+
+
+async def _settle_answered(
+    payments: FramePayments, settings: Settings, board: str | None = None
+) -> Mapping[str, Sequence[str]]:
+    """Calls nobody knew the end of, and whose answer this machine's payment record has: board → frames to go on with.
+
+    Its picture is on the disk, or its address is recorded, so that making the frame once more brings it unpaid.
+    """
+    from seedframe.storyboard.run.worker import entry_of
+
+    machine = await asyncio.to_thread(Machine, settings.journal)
+    tokens = await payments.open_questions(machine.name, board)
+    if not tokens:
+        return {}
+    async with await Payments.open(settings.journal, secrets=settings.secrets) as calls:
+        entries = {token: await entry_of(calls, token) for token in tokens}
+    answered = [token for token, entry in entries.items() if entry and (entry.result or entry.state == "undelivered")]
+    frames: dict[str, list[str]] = {}
+    for run in await payments.ask_again(answered):
+        frames.setdefault(run.board, []).append(run.key)
+    return frames
+
+
+async def _queue_again(payments: FramePayments, client: EngineClient, board: str, keys: Collection[str]) -> None:
+    record = await payments.record(board)
+    if record is None:
+        return
+    for key in keys:
+        frame = record.frames.get(key)
+        newest = await asyncio.to_thread(client.newest_of, board, key)
+        if frame is not None and not (newest and newest.active):
+            await asyncio.to_thread(client.enqueue, frame.queue, [next_run(board, key, newest)])
+
+
+def _queues(tasks: Sequence[FrameTask], settings: Settings) -> dict[str, str]:
+    """The engine's queue of each frame: one for each model of the backend, since that is what the service limits."""
+    names: dict[str | None, str] = {}
+    for task in tasks:
+        if task.model not in names:
+            names[task.model] = f"{settings.backend}/{_model_of(task, settings)}"
+    return {task.key: names[task.model] for task in tasks}
+
+
+def _model_of(task: FrameTask, settings: Settings) -> str:
+    tool, arguments = arguments_of(task, made={key: Path(key) for key in task.depends_on})
+    try:
+        return check(tool, arguments, catalog=catalog(), settings=settings).offer.model.name
+    except SeedreamError:  # the frame itself will say what is wrong with it
+        return task.model or settings.model or "default"
+
+
+def _register(client: EngineClient, tasks: Sequence[FrameTask], settings: Settings, at_once: int | None) -> None:
+    backend = catalog().backend(settings.backend)
+    limit = settings.images_per_minute or backend.images_per_minute
+    for queue in sorted(set(_queues(tasks, settings).values())):
+        model = queue.partition("/")[2]
+        client.register(queue, limit, min(MOST_AT_ONCE, at_once or default_at_once(limit, backend.name, model)))
+
+
+def default_at_once(images_per_minute: int, backend: str, model: str) -> int:
+    """Calls under way that use the whole limit while each takes as long as a slow one does; 32 at most."""
+    known = pace()
+    _, slow = known["backends"].get(backend) or known["seconds"].get(model, known["otherwise"])
+    wanted = math.ceil(images_per_minute / 60 * float(slow))
+    return min(MOST_AT_ONCE, max(1, wanted))
+
+
+def _journal(settings: Settings | None) -> Path:
+    return (settings or Settings.read({})).journal
+
+
+def _worker(
+    settings: Settings, opened: Database, client: EngineClient, taken_over: Callable[[str, int], None], **options: Any
+) -> Any:
     from seedframe.storyboard.run.worker import Worker
 
-    return Worker.running(settings, opened, taken_over=taken_over, **options)
-
-
-class _Watch:
-    """Sees what changes in the book, tells it, and notices the end."""
-
-    def __init__(self, payments: FramePayments, board: str, total: int, report: Tell) -> None:
-        self._payments = payments
-        self._board = board
-        self._total = total
-        self._report = report
-        self._seen = -1
-        self._states: dict[str, State] = {}
-        self._open: set[str] = set()
-        self._missed = 0
-        self.done = 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is being made and nothing can be begun: what still waits, waits for what will not come."""
-        return not self._open
-
-    async def look(self) -> None:
-        """Take in what changed since the last look."""
-        first = self._seen < 0
-        for row in await self._payments.changes(self._board, self._seen):
-            self._seen = row["changed"]
-            key, state = row["key"], row["state"]
-            moving = state == "running" or (state == "waiting" and row["waits"] <= 0)
-            (self._open.add if moving else self._open.discard)(key)
-            before = self._states.get(key)
-            self._states[key] = state
-            self.done += (state == "done") - (before == "done")
-            if state not in {before, "waiting"} and not first:
-                self._report(self._event_of(row))
-
-    async def look_again(self) -> None:
-        """Take in what changed; a database that does not answer for a moment is no reason to end a run."""
-        try:
-            await self.look()
-            self._missed = 0
-        except DatabaseFailed:
-            self._missed += 1
-            if self._missed > MISSED_LOOKS:
-                raise
-            await asyncio.sleep(self._missed)
-
-    def taken_over(self, executor: str, frames: int) -> None:
-        """Frames of a dead worker go on here."""
-        message = Message("board_run.event-taken-over", worker=executor, frames=frames)
-        self._report(self.event("taken-over", None, message))
-
-    def report_end(self, state: BoardState) -> None:
-        """The last words: what waits in vain, and the sum."""
-        for frame in state.frames:
-            if frame.state == "waiting":
-                message = Message("board_run.event-blocked", task=frame.task, needs=list(frame.waits_for))
-                self._report(self.event("blocked", frame.task, message))
-        spent = f"{state.spent.normalize():f} {state.currency}"
-        message = Message("board_run.event-ended", done=state.count("done"), frames=len(state.frames), spent=spent)
-        self._report(self.event("ended", None, message))
-
-    def event(self, kind: Kind, task: str | None, message: Message, path: Path | None = None) -> Event:
-        """An event with the count so far."""
-        return Event(kind, task, message, self.done, self._total, path)
-
-    def _event_of(self, row: Row) -> Event:
-        path = Path(row["path"]) if row["path"] else None
-        why = Sentence.of(json.loads(row["error"]) if row["error"] else {})
-        message = Message(f"board_run.event-{row['state']}", task=row["key"], why=why)
-        return self.event(row["state"], row["key"], message, path)
+    return Worker.running(settings, opened, client, taken_over=taken_over, **options)
 
 
 def check_budget(budget: Money | None, backend: Backend) -> None:

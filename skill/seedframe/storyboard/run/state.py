@@ -1,6 +1,7 @@
 """What a run tells: events while it goes on, and the picture of a whole board at one moment.
 
-In: rows of the run's book. Out: frozen values, JSON-ready. Never in here: a database, the engine, wording.
+In: what the engine, the record and the disk say. Out: frozen values, JSON-ready.
+Never in here: a database, the engine, wording.
 """
 
 from __future__ import annotations
@@ -14,9 +15,23 @@ from typing import Any, Literal
 from seedframe.messages import LANGUAGES, Language, Message
 from seedframe.storyboard.types import Role
 
-State = Literal["waiting", "running", "done", "failed", "unknown", "cancelled"]
-Kind = Literal["started", "running", "done", "failed", "unknown", "cancelled", "blocked", "taken-over", "ended"]
-ENDED: frozenset[State] = frozenset({"done", "failed", "unknown", "cancelled"})
+State = Literal["waiting", "running", "done", "failed", "unknown", "lost", "cancelled"]
+"""`lost`: billed, and no picture is there, or not any more."""
+
+Kind = Literal[
+    "started",
+    "running",
+    "done",
+    "failed",
+    "unknown",
+    "lost",
+    "cancelled",
+    "blocked",
+    "stopped",
+    "taken-over",
+    "ended",
+]
+ENDED: frozenset[State] = frozenset({"done", "failed", "unknown", "lost", "cancelled"})
 
 
 class Sentence(Message):
@@ -59,7 +74,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class FrameState:
-    """One frame: `path` is the exact frame, `error` is told by the run (text by language); `cost` in the currency."""
+    """One frame: `path` is the exact frame, `error` says what happened (text by language); `cost` in the currency.
+
+    `stale`: the picture was made for other words than the board asks for now.
+    """
 
     task: str
     shot: str
@@ -72,6 +90,7 @@ class FrameState:
     error: Mapping[str, str] | None = None
     waits_for: tuple[str, ...] = ()
     worker: str | None = None
+    stale: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -87,6 +106,7 @@ class FrameState:
             "error": None if self.error is None else dict(self.error),
             "waits_for": list(self.waits_for),
             "worker": self.worker,
+            "stale": self.stale,
         }
 
 
@@ -95,6 +115,7 @@ class BoardState:
     """All frames in story order. `spent` is booked or held back (unknown calls count), `budget` the most it may be.
 
     `currency` is None until the board was started. `manifest` and `sheet` are files of a run that came to its end.
+    `stopped` says why nothing more of the board is sent, by language.
     """
 
     board: str
@@ -106,6 +127,7 @@ class BoardState:
     currency: str | None = None
     manifest: Path | None = None
     sheet: Path | None = None
+    stopped: Mapping[str, str] | None = None
 
     def count(self, state: State) -> int:
         """How many frames are in a state."""
@@ -130,5 +152,7 @@ class BoardState:
             "currency": self.currency,
             "manifest": None if self.manifest is None else str(self.manifest),
             "sheet": None if self.sheet is None else str(self.sheet),
+            "stopped": None if self.stopped is None else dict(self.stopped),
+            "stale": [frame.task for frame in self.frames if frame.stale],
             "frames": [frame.as_json() for frame in self.frames],
         }

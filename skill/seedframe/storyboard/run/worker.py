@@ -1,16 +1,15 @@
-"""A worker: makes frames for as long as it lives, each a durable workflow of five steps.
+"""A worker: makes frames for as long as it lives, each a workflow of the engine.
 
-    style    task → tool, arguments, price; nothing is sent          kept nowhere: the same task gives the same words
-    intent   the price is held back, a token is given                kept in the book: a frame has one token
-    pay      the token's one POST, through the corridor              kept by the engine, the book and the journal
+    style    task → tool, arguments, price; nothing is sent          the same task gives the same words
+    reserve  the price is held back, a token is given                kept in the record: a frame has one token
+    pay      the token's one POST, through the studio                a step of the engine; kept in the record as well
     save     the file has the name of its frame                      kept by the disk
-    report   what became of the frame, and who may go on             kept in the book
+    end      the picture is recorded, who waited for it is queued    ids make that harmless to repeat
 
-In: frames from the engine's queue. Out: pictures, and the book kept. After a crash a frame begins again at `style`;
-what a step left behind is found, not done twice. `pay` never posts again what may have been sent: it finds the answer
-(engine, book, then this machine's journal) or says that it is unknown. Only `pay` is a step of the engine: what the
-others leave is kept elsewhere already, and to keep it twice would double what a frame costs the machine.
-Never in here: SQL, the engine's own words, a second payment that nobody asked for.
+In: frames from the engine's queues. Out: pictures, and what became of each frame as its workflow's result. After a
+crash a frame begins again at `style`; what was left behind is found, not done twice. `pay` never posts again what may
+have been sent: it finds the answer (engine, record, then this machine's payment record) or says that it is unknown.
+Never in here: SQL, the library of the engine, a second payment that nobody asked for.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import json
 import logging
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from decimal import Decimal
@@ -31,8 +30,15 @@ from weakref import WeakValueDictionary
 
 import httpx
 
-from seedframe.catalog import Price, catalog
-from seedframe.errors import ApiError, ConnectionFailed, SeedreamError, StoreError
+from seedframe.catalog import Offer, Price, catalog
+from seedframe.errors import (
+    ApiError,
+    BudgetExceeded,
+    ConnectionFailed,
+    NotConfigured,
+    SeedreamError,
+    StoreError,
+)
 from seedframe.geometry import Size
 from seedframe.messages import LANGUAGES, Message
 from seedframe.payments import Entry, Payments
@@ -41,39 +47,57 @@ from seedframe.redaction import redact
 from seedframe.service.request import check
 from seedframe.settings import Settings
 from seedframe.storyboard.board_plan import arguments_of
+from seedframe.storyboard.folder_links import card_in
+from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import file_name
 from seedframe.storyboard.remote_folder import SharedFolders
 from seedframe.storyboard.run.database import Database, DatabaseFailed
-from seedframe.storyboard.run.engine import Engine
-from seedframe.storyboard.run.frame_payments import Begun, Ending, FramePayments, Ready, Token
-from seedframe.storyboard.run.rate_limit import Fenced, RateLimit, Stopped
+from seedframe.storyboard.run.engine import Engine, EngineClient, FrameRun
+from seedframe.storyboard.run.frame_payments import Begun, FramePayments, Token
 from seedframe.storyboard.run.state import State
+from seedframe.storyboard.run.states import described, made_of, next_run
 from seedframe.storyboard.run.worker_id import Machine, WorkerId
 from seedframe.studio.pipeline import Studio
 from seedframe.studio.plan import fingerprint_of_key
+from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.store import Store
 from seedframe.studio.types import Result
 
-AT_ONCE = 256
-"""Frames one worker makes at once: what 500 images a minute need while each takes half a minute."""
+AT_ONCE = 32
+"""The most frames one worker makes at once, and so the most calls that a crash can leave in doubt."""
 
-FEED_SECONDS = 0.5
-FEED = 100
 BEATS = 6
-"""In one lease a living worker is heard so often."""
+BEAT_SECONDS = 3.0
+"""In one lease a living worker is heard `BEATS` times, and at least so often."""
+
+STRANDED_SECONDS = 10.0
+"""A frame that the engine says is under way here needs so long at most to begin, or to be noted as ended."""
+
+DROPS = 3
+"""So often a frame that never began is queued again, before it is taken for one that cannot begin."""
 
 PAUSES = (5.0, 15.0, 45.0)
 """Before another try of what certainly was not billed and may pass by itself: no connection, no capacity."""
 
 DATABASE_PAUSE = 2.0
+BREAKING = frozenset({"key", "account", "quota"})
+"""Classes of the service's refusals that the next frame would meet as well."""
 
-Told = Mapping[str, Any]
+Outcome = Mapping[str, Any]
 """What a step came to, JSON-ready; with `end` when the frame ends there."""
 
-OVER: Told = {"end": "over"}
-"""This round of the frame is nobody's business any more: it was cancelled, or begun anew."""
+OVER: Outcome = {"end": "cancelled"}
+"""The board is stopped, or does not have this frame any more."""
 
 log = logging.getLogger(__name__)
+
+
+class Fenced(SeedreamError):
+    """The token may not be spent: its board was stopped, or somebody else has sent it."""
+
+
+class Stopped(SeedreamError):
+    """The worker stops; the token stays reserved for whoever goes on."""
 
 
 class Worker:
@@ -83,39 +107,42 @@ class Worker:
         self,
         settings: Settings,
         database: Database,
+        client: EngineClient,
         machine: Machine,
         worker_id: WorkerId,
         *,
         transport: httpx.AsyncBaseTransport | None,
         sleep: Callable[[float], Awaitable[Any]],
         taken_over: Callable[[str, int], None],
-        takeover: bool,
         lease: float,
         at_once: int,
+        free: Free,
     ) -> None:
         self._settings = settings
-        self._database = database
         self._payments = FramePayments(database)
+        self._client = client
         self._machine = machine
-        self._seat = worker_id
+        self._id = worker_id
         self._transport = transport
         self._sleep = sleep
         self._folders = SharedFolders(settings, sleep)
         self._taken_over = taken_over
-        self._takeover = takeover
         self._lease = lease
-        self._at_once = at_once
-        self._rate_limit = RateLimit(self._payments, worker_id.machine, limit=settings.images_per_minute)
+        self._free = free
+        self._at_once = asyncio.Semaphore(at_once)
+        self._connections = at_once
         self._studios: dict[tuple[Path, str], Studio] = {}
         self._open = AsyncExitStack()
-        self._making: set[asyncio.Task[Any]] = set()
-        self._frames: Counter[Ready] = Counter()
-        self._free = asyncio.Event()
+        self._making: dict[asyncio.Task[Any], FrameRun] = {}
+        self._sent: set[str] = set()
+        self._dropped: Counter[str] = Counter()
+        self._left: dict[str, float] = {}
         self._opening = asyncio.Lock()
         self._tokens: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
+        self._stopping = False
         self._engine: Engine
-        self._call_payments: Payments
+        self._calls: Payments
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -123,158 +150,143 @@ class Worker:
         cls,
         settings: Settings,
         database: Database,
+        client: EngineClient,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         taken_over: Callable[[str, int], None] = lambda _executor, _frames: None,
-        takeover: bool = False,
         lease: float,
         at_once: int = AT_ONCE,
+        free: Free = free_bytes,
     ) -> AsyncIterator[Worker]:
         """A worker at work until the block ends. What has been sent by then is waited for, what has not is left."""
         machine = await asyncio.to_thread(Machine, settings.journal)
+        given: dict[str, Any] = {"transport": transport, "sleep": sleep, "taken_over": taken_over, "lease": lease}
         with machine.worker_id() as worker_id:
             worker = cls(
-                settings,
-                database,
-                machine,
-                worker_id,
-                transport=transport,
-                sleep=sleep,
-                taken_over=taken_over,
-                takeover=takeover,
-                lease=lease,
-                at_once=at_once,
+                settings, database, client, machine, worker_id, at_once=min(at_once, AT_ONCE), free=free, **given
             )
-            await worker._payments.forget(worker_id.executor)
-            await worker._payments.beat(worker_id.executor, worker_id.machine, worker_id.slot)
-            async with (
-                await Payments.open(settings.journal, secrets=settings.secrets) as worker._call_payments,
-                Engine.open(
-                    database.url, worker_id.executor, worker._make, at_once, call_payments=settings.journal
-                ) as worker._engine,
-            ):
-                await worker._answer_open_questions()
-                chores = [asyncio.create_task(worker._feed()), asyncio.create_task(worker._watch_over())]
-                try:
+            await worker._payments.beat(worker.name, worker_id.machine, worker_id.slot)
+            try:
+                async with worker._at_work(settings, database):
                     yield worker
-                finally:
-                    for chore in chores:
-                        chore.cancel()
-                    await asyncio.gather(*chores, return_exceptions=True)
-                    await worker._caller_left()
+            finally:
+                # Where it fails, the others find out that this one is gone.
+                with contextlib.suppress(DatabaseFailed):
+                    await asyncio.to_thread(worker._hand_back)
+                    await worker._payments.forget(worker.name)
+
+    @contextlib.asynccontextmanager
+    async def _at_work(self, settings: Settings, database: Database) -> AsyncIterator[None]:
+        async with (
+            await Payments.open(settings.journal, secrets=settings.secrets) as self._calls,
+            Engine.running(database.url, self.name, self._make, call_payments=settings.journal) as self._engine,
+        ):
+            watching = asyncio.create_task(self._watch_over())
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                await self._stop()
 
     @property
     def name(self) -> str:
-        """What it is called in the book."""
-        return self._seat.executor
+        """What the engine calls it."""
+        return self._id.executor
 
-    async def _caller_left(self) -> None:
+    async def _stop(self) -> None:
         """Frames that were not sent stay begun and are gone on with later; paid calls are awaited by their studio."""
-        await self._rate_limit.close()
-        for task in self._making:
-            task.cancel()
-        await asyncio.gather(*self._making, return_exceptions=True)
+        self._stopping = True
+        await self._engine.take_no_more()
+        while self._making:
+            for task in self._making:
+                task.cancel()
+            await asyncio.gather(*self._making, return_exceptions=True)
         await self._open.aclose()
 
-    # Chores
+    def _hand_back(self) -> None:
+        """What was begun and not ended is for whoever comes next."""
+        for status in self._client.of_worker(self.name):
+            self._client.queue_again(status.run.id, self.name)
 
-    async def _feed(self) -> None:
-        """Hand frames that wait for nothing to the engine, soon after the frame they waited for."""
-        while True:
-            try:
-                ready: Sequence[Ready] = await self._payments.ready(FEED)
-                await self._engine.enqueue(ready)
-            except SeedreamError as error:
-                log.warning("no frames could be queued: %s", error)
-                ready = []
-            if len(ready) < FEED:
-                self._free.clear()
-                # Not `wait_for`: Python 3.11's loses a cancellation that comes together with the event.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FEED_SECONDS):
-                        await self._free.wait()
+    # Other workers
 
     async def _watch_over(self) -> None:
-        """Tell the others that this one lives, take over from those that do not, and see that nothing got stuck."""
-        stranded: frozenset[Ready] = frozenset()
+        """Tell the others that this one lives, and go on with what the dead have left."""
         while True:
             try:
-                await self._payments.beat(self._seat.executor, self._seat.machine, self._seat.slot)
+                await self._payments.beat(self.name, self._id.machine, self._id.slot)
                 await self._take_over()
-                stranded = await self._begin_stranded_anew(stranded)
-            except SeedreamError as error:
+                await self._resume_own()
+            except Exception as error:
+                # Whatever it is, a worker that is no longer heard of would be taken for dead.
                 log.warning("the other workers could not be seen: %s", error)
-            await asyncio.sleep(self._lease / BEATS)
+            await asyncio.sleep(min(self._lease / BEATS, BEAT_SECONDS))
 
     async def _take_over(self) -> None:
-        """On this machine a free seat proves a death; elsewhere a long silence does, where somebody allowed that."""
+        """On this machine a free slot proves a death; anywhere a silence longer than the lease is taken for one.
+
+        A slot may have been taken since by a run of another database.
+        """
         for other in await self._payments.workers():
-            if other["executor"] == self._seat.executor:
+            if other["executor"] == self.name:
                 continue
             with contextlib.ExitStack() as held:
-                here = other["machine"] == self._seat.machine
-                if here:
-                    dead = held.enter_context(self._machine.empty(other["slot"]))
-                else:
-                    dead = self._takeover and other["silent"] > self._lease
-                if dead:
-                    frames = await self._engine.take_over(other["executor"])
+                here = other["machine"] == self._id.machine
+                gone = here and held.enter_context(self._machine.empty(other["slot"]))
+                if gone or other["silent"] > self._lease:
+                    frames = await self._engine.recover(other["executor"])
                     await self._payments.forget(other["executor"])
                     if frames:
                         self._taken_over(other["executor"], frames)
 
-    async def _begin_stranded_anew(self, before: frozenset[Ready]) -> frozenset[Ready]:
-        """Frames the engine dropped with an error of its own would stay under way for ever; gives those seen now.
+    async def _resume_own(self) -> None:
+        """What the engine says is made here and is not, for a while: queued again.
 
-        Twice seen is stuck: after a start the engine needs a moment to come back to what it had begun.
+        The engine drops a frame when its database fails at the moment the frame begins or ends, and whenever it cannot
+        read the frame's row: one that was dropped again and again and never began is cancelled.
         """
-        known = await self._payments.made_by(self._seat.executor)
-        now = frozenset(frame for frame in known if frame not in self._frames)
-        await self._payments.begin_anew([*(now & before)])
-        return now - before
-
-    async def _answer_open_questions(self) -> None:
-        """Calls whose end nobody knew, because another machine took over: this one's journal may know it."""
-        for token in await self._payments.open_questions(self._seat.machine):
-            entry = await self._entry(token)
-            if entry is not None and entry.result is not None:
-                result = Result.from_dict(entry.result)
-                await self._payments.paid(token, _kept(result), result.cost.amount)
+        now, making = asyncio.get_running_loop().time(), {run.id for run in self._making.values()}
+        begun = await asyncio.to_thread(self._client.of_worker, self.name)
+        left = {status.run.id: status for status in begun if status.run.id not in making}
+        self._left = {id: self._left.get(id, now) for id in left}
+        for id in [id for id, since in self._left.items() if now - since >= STRANDED_SECONDS]:
+            del self._left[id]
+            self._dropped[id] += 1
+            if self._dropped[id] > DROPS:
+                await asyncio.to_thread(self._client.give_up, [left[id]])
+            else:
+                await asyncio.to_thread(self._client.queue_again, id, self.name)
 
     # A frame
 
-    async def _make(self, frame: Ready) -> str:
-        """One frame, from its task to its end; gives the state it came to."""
+    async def _make(self, run: FrameRun) -> Outcome:
+        """One frame, from its task to its end: `{end, path, raw_path, error}`."""
         task = asyncio.current_task()
-        assert task is not None
-        self._making.add(task)
-        self._frames[frame] += 1
+        if self._stopping or task is None:
+            raise asyncio.CancelledError
+        self._making[task] = run
+        self._dropped.pop(run.id, None)
         try:
-            return await self._steps(frame)
+            outcome = await self._made(run)
+            return {name: outcome.get(name) for name in ("end", "path", "raw_path", "error")}
         finally:
-            self._making.discard(task)
-            self._frames -= Counter([frame])
-            self._free.set()
+            del self._making[task]
 
-    async def _steps(self, frame: Ready) -> str:
-        format_money = await self._made(frame)
-        await self._safely(self._report, frame, format_money)
-        return str(format_money["end"])
-
-    async def _made(self, frame: Ready) -> Told:
-        arguments = await self._safely(self._style, frame)
+    async def _made(self, run: FrameRun) -> Outcome:
+        arguments = await self._safely(self._style, run)
         if "end" in arguments:
             return arguments
-        token = await self._safely(self._intent, frame, arguments)
+        token = await self._safely(self._reserve, run, arguments)
         if "end" in token:
             return token
-        paid = await self._engine.step("pay", self._safely, self._pay, arguments, token["token"])
+        paid = await self._engine.step("pay", self._safely, self._pay, run, arguments, token["token"])
         if "end" in paid:
             return paid
-        return await self._safely(self._save, frame, arguments, paid)
+        return await self._safely(self._save, run, arguments, paid)
 
-    async def _safely(self, work: Callable[..., Awaitable[Told]], *values: Any) -> Told:
+    async def _safely(self, work: Callable[..., Awaitable[Outcome]], *values: Any) -> Outcome:
         """A step's end in words. What only says "not now" is no end: the engine would keep an error for ever."""
         while True:
             try:
@@ -287,23 +299,30 @@ class Worker:
             except SeedreamError as error:
                 return self._failed(error)
             except Exception as error:
+                if self._stopping:
+                    raise asyncio.CancelledError from error
                 # A defect of ours ends one frame, not the board; an open token stays as it is, and can be asked again.
                 log.exception("a frame failed")
                 why = f"{type(error).__name__}: {error}"[:200]
                 return _ended("failed", Message("board_run.defect", why=why))
 
-    async def _style(self, frame: Ready) -> Told:
+    async def _style(self, run: FrameRun) -> Outcome:
         """What will be asked, with its price; the frames it needs are there by now."""
-        begun = await self._payments.begin(frame, self._seat.executor)
+        begun = await self._payments.begin(run)
         if begun is None:
             return OVER
-        folder = self._folders.local(begun.folder)
-        task, made = await self._folders.inputs(begun.task, begun.made, folder)
+        folder, asked = self._folders.local(begun.folder), begun.task
+        task, made = await self._folders.inputs(asked, begun.made, folder)
         begun = replace(begun, task=task, made=made, folder=folder)
+        if not self._folders.is_remote(folder) and not await asyncio.to_thread(_is_here, begun.folder, run.board):
+            why = Message("board_truth.folder-not-here", folder=begun.folder, worker=self.name)
+            await self._break(run.board, why)
+            return _ended("cancelled", why)
         tool, arguments = arguments_of(begun.task, made=begun.made)
         size, price = self._measured(begun, tool, arguments)
-        name = file_name(begun.project, frame.key, (size.width, size.height), "jpg") if size else frame.key
+        name = file_name(begun.project, run.key, (size.width, size.height), "jpg") if size else run.key
         return {
+            "task": asked,
             "tool": tool,
             "arguments": {**arguments, "save_as": name, "confirm_cost": True},
             "price": None if price.amount is None else f"{price.amount:f}",
@@ -322,24 +341,28 @@ class Worker:
             self._kinds[kind] = request.frame.frame or request.frame.expected, request.price
         return self._kinds[kind]
 
-    async def _intent(self, frame: Ready, arguments: Told) -> Told:
+    async def _reserve(self, run: FrameRun, arguments: Outcome) -> Outcome:
         """The money is held back before anything is sent."""
         price = None if arguments["price"] is None else Decimal(arguments["price"])
-        token = await self._payments.reserve(frame, uuid.uuid4().hex, price, self._seat.machine)
+        token = await self._payments.reserve(run, uuid.uuid4().hex, price, self._id.machine)
         if token is not None:
             return {"token": token.token}
-        return _ended("cancelled", Message("board_run.over-budget", price=format_money(price, arguments["currency"])))
+        if await self._payments.begin(run) is None:
+            return OVER
+        cost = format_money(price, arguments["currency"])
+        await self._break(run.board, Message("board_truth.over-budget", price=cost), finish=True)
+        return _ended("cancelled", Message("board_run.over-budget", price=cost))
 
-    async def _pay(self, arguments: Told, token: str) -> Told:
+    async def _pay(self, run: FrameRun, arguments: Outcome, token: str) -> Outcome:
         """The picture of this token: made now, or found. At most one POST that is billed, however often it is asked."""
         # Two who make the same frame in one process would take each other's sending for their own.
-        async with self._tokens.setdefault(token, asyncio.Lock()):
+        async with self._tokens.setdefault(token, asyncio.Lock()), self._at_once:
             try:
-                return await self._paid(arguments, token)
+                return await self._paid(run, arguments, token)
             finally:
-                self._rate_limit.done(token)
+                self._sent.discard(token)
 
-    async def _paid(self, arguments: Told, token: str) -> Told:
+    async def _paid(self, run: FrameRun, arguments: Outcome, token: str) -> Outcome:
         for pause in (*PAUSES, None):
             known = await self._payments.token(token)
             if known.state == "sent":
@@ -351,39 +374,73 @@ class Worker:
             try:
                 return await self._bought(arguments, token)
             except Fenced:
-                continue  # somebody else has it: look again
+                continue  # somebody else has it, or the board was stopped: look again
             except (Stopped, DatabaseFailed):
                 raise
             except SeedreamError as error:
-                entry = await self._entry(token)
-                unbilled = entry is None or entry.state == "failed"
-                if unbilled and self._rate_limit.sent_here(token):
-                    await self._payments.give_back(known)
-                    self._rate_limit.done(token)
-                if not (unbilled and pause is not None and _passing(error, entry)):
-                    return await self._settled(token, entry, error)
-                await self._sleep(pause)
+                end = await self._refused(run, known, error, last=pause is None)
+                if end is not None:
+                    return end
+                await self._sleep(pause or 0.0)
         return OVER
 
-    async def _bought(self, arguments: Told, token: str) -> Told:
+    async def _refused(self, run: FrameRun, token: Token, error: SeedreamError, *, last: bool) -> Outcome | None:
+        """What a call that brought no picture came to; None when it was not billed and may be tried again."""
+        entry = await self._entry(token.token)
+        # Without an entry nothing was asked for, unless the call was let out: then nobody knows.
+        unbilled = entry.state == "failed" if entry else token.token not in self._sent
+        if _breaks(error):
+            await self._break(run.board, Message("board_truth.broken", why=error.message))
+        if unbilled:
+            await self._give_back(token)
+        if unbilled and not last and not _breaks(error) and _passing(error, entry):
+            return None
+        return await self._settled(token.token, entry, error, unbilled=unbilled)
+
+    async def _give_back(self, token: Token) -> None:
+        """Nothing was billed: the token may be spent once more."""
+        if token.token in self._sent:
+            await self._payments.give_back(token)
+            self._sent.discard(token.token)
+
+    async def _bought(self, arguments: Outcome, token: str) -> Outcome:
         studio = await self._studio(Path(arguments["folder"]), arguments["backend"])
         async with studio.make(arguments["tool"], arguments["arguments"], key=token) as result:
             kept = _kept(result)
             await self._payments.paid(token, kept, result.cost.amount)
             return kept
 
-    async def _after_sending(self, arguments: Told, token: Token) -> Token:
-        """A token that was sent by somebody who may be dead: what the journal of this machine knows about it."""
-        entry = await self._entry(token.token) if token.machine == self._seat.machine else None
+    async def _admit(self, key: str | None, _offer: Offer, _outputs: int) -> None:
+        """Asked by the studio before each POST: the token of the frame may be spent, once."""
+        assert key is not None
+        if self._stopping:
+            raise Stopped(Message("board_run.stopped"))
+        if key in self._sent:
+            return
+        if not await self._payments.send(key, self._id.machine):
+            raise Fenced(Message("board_run.fenced"))
+        self._sent.add(key)
+
+    async def _break(self, board: str, why: Message, *, finish: bool = False) -> None:
+        """What stops one frame would stop them all: nothing more of this board is sent, what has left goes on.
+
+        With `finish` what has its money reserved goes on as well.
+        """
+        told = redact(described(why), self._settings.secrets, long_words=True)
+        if await self._payments.stop(board, told, finish=finish):
+            await asyncio.to_thread(self._client.cancel, board)
+
+    async def _after_sending(self, arguments: Outcome, token: Token) -> Token:
+        """A token that was sent by somebody who may be dead: what this machine's payment record knows about it."""
+        entry = await self._entry(token.token) if token.machine == self._id.machine else None
         if entry is not None and not entry.finished:
-            entry = await self._call_payments.finished(entry.id)
-        if entry is None:  # sent from another machine, whose journal knows more
+            entry = await self._calls.finished(entry.id)
+        if entry is None:  # sent from another machine, whose record knows more
             await self._payments.settle(token.token, "unknown")
         elif entry.state == "failed":
             await self._payments.give_back(token)
-        elif entry.state == "saved":
-            # Paid, and nobody took it: to ask again hands it over, without a POST.
-            await self._bought(arguments, token.token)
+        elif entry.state in {"saved", "undelivered"}:
+            await self._brought(arguments, token.token)
         elif entry.result is not None:
             result = Result.from_dict(entry.result)
             await self._payments.paid(token.token, _kept(result), result.cost.amount)
@@ -393,54 +450,61 @@ class Worker:
             await self._payments.settle(token.token, "unknown")
         return await self._payments.token(token.token)
 
-    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError) -> Told:
-        """What became of the money is for the journal to say."""
-        if entry is None or entry.state == "failed":
-            await self._payments.settle(token, "released")
-        elif entry.state == "lost":
-            await self._payments.settle(token, "lost", entry.booked)
-        else:
-            await self._payments.settle(token, "unknown")
-            return {**self._failed(error), "end": "unknown"}
-        return self._failed(error)
+    async def _brought(self, arguments: Outcome, token: str) -> None:
+        """Paid, and nobody took it, or its picture still lies at the service: to ask again brings it, unbilled."""
+        try:
+            await self._bought(arguments, token)
+        except (Stopped, DatabaseFailed):
+            raise
+        except SeedreamError as error:
+            await self._settled(token, await self._entry(token), error, unbilled=False)
 
-    async def _save(self, frame: Ready, arguments: Told, paid: Told) -> Told:
-        """The file under the name that tells its size, also where another size came than was asked for."""
-        path = _in_folder(Path(paid["path"]), Path(arguments["folder"]))
-        wanted = path.with_name(file_name(arguments["project"], frame.key, tuple(paid["size"]), path.suffix))
+    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError, *, unbilled: bool) -> Outcome:
+        """What became of the money is for the payment record to say."""
+        if unbilled:
+            await self._payments.settle(token, "released")
+            return self._failed(error)
+        if entry is not None and entry.state == "lost":
+            await self._payments.settle(token, "lost", entry.booked)
+            return {**self._failed(error), "end": "lost"}
+        await self._payments.settle(token, "unknown")
+        return {**self._failed(error), "end": "unknown"}
+
+    async def _save(self, run: FrameRun, arguments: Outcome, paid: Outcome) -> Outcome:
+        """The file under the name that tells its size; recorded, and the frames that waited for it are queued."""
+        folder = Path(arguments["folder"])
+        path = _in_folder(Path(paid["path"]), folder)
+        wanted = path.with_name(file_name(arguments["project"], run.key, tuple(paid["size"]), path.suffix))
         if path != wanted:
             path = await asyncio.to_thread(_renamed, path, wanted)
-        raw = paid["raw_path"] and _in_folder(Path(paid["raw_path"]), Path(arguments["folder"]))
-        await self._folders.stored(path, [raw] if raw else [], Path(arguments["folder"]))
-        return {"end": "done", "path": str(path), "raw_path": raw and str(raw)}
+        raw = paid["raw_path"] and str(_in_folder(Path(paid["raw_path"]), folder))
+        await self._folders.stored(path, [Path(raw)] if raw else [], folder)
+        picture = {"path": str(path), "raw_path": raw, **await asyncio.to_thread(_file_made, path, paid)}
+        task: FrameTask = arguments["task"]
+        await self._payments.made(run, task, picture)
+        for key, queue in (await self._payments.ready_after(run)).items():
+            await asyncio.to_thread(self._enqueue, queue, run.board, key)
+        return {"end": "done", "path": str(path), "raw_path": raw}
 
-    async def _report(self, frame: Ready, format_money: Told) -> Told:
-        if format_money["end"] != "over":
-            await self._payments.end(
-                frame,
-                Ending(
-                    format_money["end"],
-                    format_money.get("path"),
-                    format_money.get("raw_path"),
-                    format_money.get("error"),
-                ),
-            )
-        return {}
+    def _enqueue(self, queue: str, board: str, key: str) -> None:
+        """Queue a frame that waits for nothing any more; what failed or is in doubt waits for a person."""
+        newest = self._client.newest_of(board, key)
+        if newest is None or newest.status == "CANCELLED" or newest.outcome.get("end") == "cancelled":
+            self._client.enqueue(queue, [next_run(board, key, newest)])
 
-    def _failed(self, error: SeedreamError) -> Told:
-        """The end of a frame as it is kept in the board's database: without keys."""
+    def _failed(self, error: SeedreamError) -> Outcome:
+        """The end of a frame as it is kept in the engine: without keys."""
         words = {language: error.text(language) for language in LANGUAGES}
         return {"end": "failed", "error": redact(words, self._settings.secrets, long_words=True)}
 
     # What frames share
 
     async def _entry(self, token: str) -> Entry | None:
-        """What this machine's journal knows of a token: the call that may have been billed, if there is one."""
-        entries = await self._call_payments.entries(fingerprint=fingerprint_of_key(token))
-        return next((entry for entry in entries if entry.state != "failed"), entries[0] if entries else None)
+        """What this machine's payment record knows of a token: the call that may have been billed, if there is one."""
+        return await entry_of(self._calls, token)
 
     async def _studio(self, folder: Path, backend: str) -> Studio:
-        """The corridor that saves into this folder, opened once."""
+        """The studio that saves into this folder, opened once."""
         async with self._opening:
             key = (folder, backend)
             if key not in self._studios:
@@ -449,8 +513,9 @@ class Worker:
                     settings,
                     transport=self._transport,
                     sleep=self._sleep,
-                    admit=self._rate_limit.admit,
-                    connections=self._at_once,
+                    admit=self._admit,
+                    connections=self._connections,
+                    free=self._free,
                     uploads=False,
                 )
                 self._studios[key] = await self._open.enter_async_context(studio)
@@ -460,36 +525,66 @@ class Worker:
         return replace(self._settings, output_dir=folder, backend=backend)
 
 
+async def entry_of(calls: Payments, token: str) -> Entry | None:
+    """The call of a token in this machine's payment record."""
+    entries = await calls.entries(fingerprint=fingerprint_of_key(token))
+    return next((entry for entry in entries if entry.state != "failed"), entries[0] if entries else None)
+
+
 def _passing(error: SeedreamError, entry: Entry | None) -> bool:
     """Whether the same call may well succeed a little later; also where another process died before it sent it."""
     died = entry is not None and entry.error is not None and entry.error.get("kind") == ConnectionFailed.__name__
     return died or isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.retry == "later")
 
 
-def _spent(token: Token) -> Told:
+def _breaks(error: SeedreamError) -> bool:
+    """Whether the next frame would meet the same: a full disk, a refused key, a budget or a record that is closed."""
+    if isinstance(error, ApiError):
+        return error.error_class in BREAKING
+    return isinstance(error, StoreError | BudgetExceeded | NotConfigured)
+
+
+def _spent(token: Token) -> Outcome:
     """What a token that is no longer reserved came to."""
     if token.state == "paid":
         assert token.facts is not None
         return token.facts
     if token.state == "unknown":
         return _ended("unknown", Message("board_run.unknown"))
-    return _ended("failed", Message("board_run.lost")) if token.state == "lost" else OVER
+    return _ended("lost", Message("board_run.lost")) if token.state == "lost" else OVER
 
 
-def _ended(state: State, why: Message) -> Told:
-    return {"end": state, "error": {language: why.text(language) for language in LANGUAGES}}
+def _is_here(folder: Path, board: str) -> bool:
+    """Whether the board's folder is what this machine sees at that place, and not an empty place of that name."""
+    card = card_in(folder)
+    return card is not None and card.id == board
 
 
-def _kept(result: Result) -> Told:
+def _ended(state: State, why: Message) -> Outcome:
+    return {"end": state, "error": described(why)}
+
+
+def _kept(result: Result) -> Outcome:
     """What later steps need of a result; the rest is in the sidecar."""
     picture = result.pictures[0]
-    raw = picture.original and str(picture.original)
-    return {"path": str(picture.path), "raw_path": raw, "size": [picture.width, picture.height]}
+    return {
+        "path": str(picture.path),
+        "raw_path": picture.original and str(picture.original),
+        "size": [picture.width, picture.height],
+        "sha256": picture.sha256,
+    }
 
 
 def _in_folder(path: Path, folder: Path) -> Path:
     """The file of that name in the board's folder: records are shared, and may have come with the folder."""
     return path if path.parent == folder else folder / PureWindowsPath(path).name
+
+
+def _file_made(path: Path, paid: Outcome) -> dict[str, Any]:
+    try:
+        return made_of(path, str(paid.get("sha256", "")))
+    except OSError:
+        raise StoreError(Message("board_run.picture-gone", path=path), facts={"path": str(path)}) from None
 
 
 def _renamed(path: Path, wanted: Path) -> Path:
@@ -502,9 +597,9 @@ def _renamed(path: Path, wanted: Path) -> Path:
         return path
     sidecar = path.with_name(f"{path.name}.json")
     with contextlib.suppress(FileNotFoundError):
-        format_money = json.loads(sidecar.read_text(encoding="utf-8"))
-        format_money["picture"]["path"] = str(wanted)
-        Store(path.parent).write_sidecar(wanted, format_money)
+        record = json.loads(sidecar.read_text(encoding="utf-8"))
+        record["picture"]["path"] = str(wanted)
+        Store(path.parent).write_sidecar(wanted, record)
         sidecar.unlink()
     path.replace(wanted)
     return wanted
