@@ -66,6 +66,9 @@ LEASE_SECONDS = 60.0
 """A worker on another machine that was silent for so long is taken for dead."""
 
 MOST_AT_ONCE = 32
+FINISHES = 3
+"""How often a run goes on with calls that were sent and whose workers died before they came to an end."""
+
 _WRITTEN_OFF: Mapping[State, tuple[TokenState, ...]] = {
     "unknown": ("unknown",),
     "lost": ("lost", "paid"),
@@ -118,6 +121,10 @@ async def run_board(
                 options["at_once"] = at_once or MOST_AT_ONCE
                 await stack.enter_async_context(_worker(settings, opened, client, watch.taken_over, **options))
             await watch.until_end(None if workers else lease)
+            for _ in range(FINISHES):
+                if not await _queue_sent(payments, client, id, out):
+                    break
+                await watch.until_end(None if workers else lease)
         state = await _state(payments, client, id, out)
     await asyncio.to_thread(bring_pictures, out, settings)
     await asyncio.to_thread(publish, board, results_of(state), out, language=settings.language)
@@ -316,6 +323,23 @@ async def _start(payments: FramePayments, client: EngineClient, id: str, out: Pa
     for queue, chosen in next_runs(record, runs, state).items():
         await asyncio.to_thread(client.enqueue, queue, chosen)
     return state, runs
+
+
+async def _queue_sent(payments: FramePayments, client: EngineClient, id: str, out: Path) -> bool:
+    """Queue what was sent or paid and came to no end; to bring it there costs nothing more. Whether there was any."""
+    record = await payments.record(id)
+    assert record is not None
+    if record.stopped:
+        return False
+    runs = await asyncio.to_thread(client.newest, id)
+    state = await asyncio.to_thread(state_of, record, runs, out)
+    sent = {key for key, frame in record.frames.items() if frame.payment in {"sent", "paid"}}
+    found = False
+    for queue, chosen in next_runs(record, runs, state).items():
+        if open_calls := [run for run in chosen if run.key in sent]:
+            await asyncio.to_thread(client.enqueue, queue, open_calls)
+            found = True
+    return found
 
 
 async def _state(payments: FramePayments, client: EngineClient, id: str, out: Path) -> BoardState:
