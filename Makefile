@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.seedframe-installed
 DEV := $(VENV)/.seedframe-dev
 DOCS := $(VENV)/.seedframe-docs
-EXTRAS := .[storyboard,fast,heif,xlsx]
+EXTRAS := .[storyboard,fast,heif,xlsx,objects]
 
 .PHONY: demo test check slow bench bench-storyboard docs lock audit dist release evidence install
 .DEFAULT_GOAL := demo

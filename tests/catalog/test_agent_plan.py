@@ -114,6 +114,7 @@ async def test_what_is_in_its_place_is_not_remarked_upon(open_studio: OpenStudio
         assert result.as_dict()["warnings"] == []
 
 
+@pytest.mark.slow
 def test_doctor_looks_at_the_plan_without_a_list_of_models(environ: dict[str, str]) -> None:
     app = emulator(profile="agentplan", keys=[KEY], paint="instant")
     with running(app) as base:

@@ -114,6 +114,7 @@ def test_a_ratio_without_a_legal_multiple_gets_the_closest_pixels() -> None:
     assert 0 < mismatch(size, ratio) < 1e-5
 
 
+@pytest.mark.slow
 @LIMITS
 @given(ratio=ratios, near=st.integers(1, 30_000_000))
 def test_every_legal_ratio_has_a_legal_size(limits: Limits, ratio: Fraction, near: int) -> None:
@@ -124,6 +125,7 @@ def test_every_legal_ratio_has_a_legal_size(limits: Limits, ratio: Fraction, nea
     assert mismatch(size, ratio) <= 2e-2 * float(max(ratio, 1))
 
 
+@pytest.mark.slow
 @LIMITS
 @given(ratio=ratios, pixels=st.integers(4_000_000, 4_600_000))
 def test_where_a_legal_multiple_exists_the_ratio_is_exact(limits: Limits, ratio: Fraction, pixels: int) -> None:
@@ -167,6 +169,7 @@ def test_a_size_outside_the_limits_is_moved_inside(wanted: str, legal: str) -> N
     assert fit_limits(Size.parse(wanted), LITE) == Size.parse(legal)
 
 
+@pytest.mark.slow
 @LIMITS
 @given(size=sizes)
 def test_a_moved_size_is_legal_and_keeps_its_ratio(limits: Limits, size: Size) -> None:
@@ -179,6 +182,7 @@ def test_a_moved_size_is_legal_and_keeps_its_ratio(limits: Limits, size: Size) -
     assert moved == size or not limits.allow(size)
 
 
+@pytest.mark.slow
 def test_no_size_of_a_sweep_lands_under_the_minimum() -> None:
     for width, height in product(range(256, 2048, 17), range(256, 2048, 19)):
         moved = fit_limits(Size(width, height), LITE)
@@ -232,6 +236,7 @@ def test_every_size_of_the_tables_is_cut_exactly_at_full_height_or_width(ratio: 
             assert pixels < max(mcu)
 
 
+@pytest.mark.slow
 @given(size=sizes, ratio=ratios, x=st.floats(0, 1), y=st.floats(0, 1))
 def test_a_cut_lies_inside_and_never_is_the_whole_picture(size: Size, ratio: Fraction, x: float, y: float) -> None:
     box = crop_box(size, ratio, Anchor(x, y))

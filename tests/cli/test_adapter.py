@@ -97,6 +97,7 @@ def alone(environ: dict[str, str], tmp_path: Path) -> Tool:
     return Tool({**environ, "SEEDFRAME_EMULATOR_BASE": "http://127.0.0.1:9"}, tmp_path, Starlette())
 
 
+@pytest.mark.slow
 def test_a_job_gets_its_picture_in_the_staging_folder_under_its_own_format(tool: Tool):
     done = tool.run(tool.job())
 
@@ -160,11 +161,13 @@ def test_collect_of_a_picture_that_was_changed_since_is_an_error(tool: Tool, tmp
     assert (done.exit_code, json.loads(done.stdout)["error"]["category"]) == (1, "contract")
 
 
+@pytest.mark.slow
 def test_collect_of_a_payment_nobody_made_is_refused(tool: Tool):
     done = tool.run(tool.collecting("d1zyfnaw6tt3"))
     assert (done.exit_code, json.loads(done.stdout)["error"]["category"], tool.posts) == (2, "invalid_request", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "expected"),
     [
@@ -186,6 +189,7 @@ def test_a_refusal_that_billed_nothing_leaves_nothing_to_collect(tool: Tool, exp
     assert (done.exit_code, tool.handle, tool.posts) == (1, None, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", [["drop-before-answer"]], indirect=True)
 def test_a_call_whose_end_is_unknown_keeps_its_handle_and_is_never_repeated(tool: Tool):
     done = tool.run(tool.job())
@@ -202,6 +206,7 @@ def test_a_call_whose_end_is_unknown_keeps_its_handle_and_is_never_repeated(tool
     assert tool.posts == 1
 
 
+@pytest.mark.slow
 def test_without_a_key_the_error_says_configuration(tool: Tool):
     done = tool.run(tool.job(), SEEDFRAME_BACKEND="ark")
     assert json.loads(done.stdout) == {

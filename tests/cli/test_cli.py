@@ -104,6 +104,7 @@ def test_every_command_has_help_in_the_users_language(language: Language):
     assert {path for path, found in chinese.items() if found} == (set(commands) if language == "zh" else set())
 
 
+@pytest.mark.slow
 def test_every_command_that_answers_can_answer_in_json():
     talking = {path for path, command in walked(program("en")) if not isinstance(command, click.Group)}
     silent = {path for path in talking if not any("--json" in p.opts for p in dict(walked(program("en")))[path].params)}
@@ -112,6 +113,7 @@ def test_every_command_that_answers_can_answer_in_json():
     assert silent <= {*endless, ("adapter", "drama-skills")}, "they run until stopped, print a script, or speak JSON"
 
 
+@pytest.mark.slow
 def test_help_of_every_command_works(shell: Shell):
     for path, _ in walked(program("en")):
         done = shell(*path, "--help")
@@ -150,6 +152,7 @@ def test_the_same_picture_for_a_machine_is_one_json_document(shell: Shell, tmp_p
     assert [picture["path"] for picture in facts["pictures"]] == [str(tmp_path / "pictures" / "film" / "alley.jpg")]
 
 
+@pytest.mark.slow
 def test_an_edit_takes_pictures_in_the_order_they_are_typed(shell: Shell, alley: Any, tmp_path: Path):
     other = tmp_path / "other.png"
     Image.linear_gradient("L").resize((300, 400)).convert("RGB").save(other)
@@ -309,6 +312,7 @@ def test_the_books_list_and_sum_what_was_paid(shell: Shell, alley: Any):
     assert shell.json("costs", "--until", "2020-01-01") == []
 
 
+@pytest.mark.slow
 def test_words_are_checked_for_free(shell: Shell):
     answer, facts = shell("style", ALLEY, "--ratio", "9:16"), shell.json("style", ALLEY, "--ratio", "9:16")
 
@@ -362,6 +366,7 @@ def test_schemas_are_printed_as_advertised_or_strict(shell: Shell):
     assert json.loads(shell("schema").stdout)["name"] == "generate_image"
 
 
+@pytest.mark.slow
 def test_the_doctor_asks_every_model_without_paying_and_shows_the_settings(shell: Shell):
     found = shell.json("doctor")
     answer = shell("doctor")
@@ -375,6 +380,7 @@ def test_the_doctor_asks_every_model_without_paying_and_shows_the_settings(shell
     assert answer.exit_code == 0
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_a_model_that_is_not_activated(environ: dict[str, str]):
     with running(emulator(paint="instant", not_activated=["5.0-lite"])) as base:
         shell = Shell({**environ, "SEEDFRAME_EMULATOR_BASE": base}, emulator())
@@ -385,6 +391,7 @@ def test_the_doctor_tells_a_model_that_is_not_activated(environ: dict[str, str])
     assert "has not activated the model" in lite["message"]
 
 
+@pytest.mark.slow
 def test_the_doctor_says_which_key_is_missing_and_never_shows_one(shell: Shell):
     without = shell("doctor", SEEDFRAME_BACKEND="ark")
     key = "0123456789abcdef-secret"
@@ -424,12 +431,14 @@ def run(*words: str, environ: dict[str, str], **options: Any) -> subprocess.Comp
     )
 
 
+@pytest.mark.slow
 def test_the_program_tells_its_version(environ: dict[str, str]):
     done = run("--version", environ=environ)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, f"seedframe {__version__}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "says"), [("en", "expected"), ("zh", "应为")])
 def test_a_setting_that_cannot_be_read_is_named_in_the_users_language(
     language: str, says: str, environ: dict[str, str]

@@ -99,6 +99,7 @@ def test_who_leaves_finds_the_picture_by_the_same_command(leave: str, home: Home
     assert home.service.state.request_log.posts == 1
 
 
+@pytest.mark.slow
 def test_ctrl_c_before_anything_was_sent_ends_the_command(environ: dict[str, str]):
     silent = {**environ, "SEEDFRAME_BACKEND": "ark", "ARK_API_KEY": "k" * 20, "ARK_API_BASE": "http://127.0.0.1:9"}
     process = subprocess.Popen(

@@ -78,6 +78,7 @@ async def test_what_an_edit_does_not_name_stays_pixel_for_pixel():
     assert ImageChops.difference(*pictures).getbbox() is not None
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_somebody_elses_picture_is_shown_as_it_is_with_the_change_on_it():
     out = io.BytesIO()

@@ -138,6 +138,7 @@ async def test_pictures_are_real_files_of_exactly_the_said_size(
     assert opened(content).size == size
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_jpeg_carries_a_manifest_whose_thumbnail_has_its_own_frame_header() -> None:
     async with client(paint="scene") as http:
@@ -560,6 +561,7 @@ async def test_a_parameter_error_answers_a_stream_request_with_plain_json() -> N
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, "output_format")
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("row", api_errors(), ids=lambda row: row.name)
 async def test_every_row_of_the_error_table_can_be_scripted_by_name(row: ApiErrorRow) -> None:
@@ -667,6 +669,7 @@ async def test_damaged_inline_pictures_do_not_decode(damage: str) -> None:
         opened(base64.b64decode(text, validate=True))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_pictures_can_have_another_size_format_or_far_too_many_pixels() -> None:
     async with client(script=["wrong-size 512x512", "wrong-format", "pixel-bomb"]) as http:
@@ -843,6 +846,7 @@ async def test_over_a_socket_connections_really_break(base: str) -> None:
         assert (await generate(http)).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_over_a_socket_a_hang_lasts_until_the_caller_leaves(base: str) -> None:
     async with httpx.AsyncClient(base_url=base) as http:
@@ -852,6 +856,7 @@ async def test_over_a_socket_a_hang_lasts_until_the_caller_leaves(base: str) -> 
         assert (await generate(http)).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_references_on_this_machine_are_fetched_and_judged(base: str) -> None:
     async with httpx.AsyncClient(base_url=base) as http:

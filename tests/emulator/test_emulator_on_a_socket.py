@@ -187,6 +187,7 @@ def test_a_port_that_cannot_be_is_a_sentence_and_nothing_is_announced():
     assert set(ends.values()) == {(2, "", True, False)}
 
 
+@pytest.mark.slow
 def test_a_port_is_announced_once_it_is_open():
     process = emulate("--port", "0", "--profile", "emulator")
     try:

@@ -76,6 +76,7 @@ def questions(version: str) -> list[dict[str, Any]]:
     return [{"id": n, "method": method, "params": params} for n, method in enumerate(("server/discover", *LISTS))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [*(pytest.param(version, marks=pytest.mark.slow) for version in OLD), *NEW])
 def test_what_the_front_answers_is_what_the_server_says_byte_for_byte(
     version: str,
@@ -125,6 +126,7 @@ def test_kept_answers_that_cannot_be_read_are_asked_again(warm: dict[str, str], 
     assert host.greet()["result"]["serverInfo"]["name"] == "seedframe"
 
 
+@pytest.mark.slow
 def test_the_folders_are_those_that_platformdirs_names(tmp_path: Path):
     names = "import platformdirs; print(platformdirs.user_cache_dir('seedframe', appauthor=False))\n"
     names += "print(platformdirs.user_config_dir('seedframe', appauthor=False))"

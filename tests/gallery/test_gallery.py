@@ -179,6 +179,7 @@ async def test_a_picture_that_became_a_link_out_of_the_folder_is_not_served(tmp_
     assert (await get(f"/preview/{picture['id']}/480")).status_code == 404
 
 
+@pytest.mark.slow
 async def test_files_are_served_as_they_are_and_small(tmp_path: Path, get: Get):
     path = put(tmp_path, "one.png", size=(3000, 2000))
     [picture] = (await get("/pictures")).json()["pictures"]
@@ -287,6 +288,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_loopback_address_with_a_secret_and_serves(tmp_path: Path, started: Any):
     put(tmp_path / "out", "one.png")
     process = started(str(tmp_path / "out"))
@@ -298,6 +300,7 @@ def test_the_command_prints_a_loopback_address_with_a_secret_and_serves(tmp_path
     assert [picture["name"] for picture in answer.json()["pictures"]] == ["one.png"]
 
 
+@pytest.mark.slow
 def test_the_command_says_which_folder_is_missing(tmp_path: Path, started: Any):
     process = started(str(tmp_path / "nowhere"))
     _, complaint = process.communicate(timeout=30)

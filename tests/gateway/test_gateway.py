@@ -106,6 +106,7 @@ async def test_a_prompt_leaves_as_it_came_unless_styling_is_asked_for(
     assert "橘猫" in bodies[3]["prompt"]
 
 
+@pytest.mark.slow
 async def test_the_setting_styles_every_prompt(environ: dict[str, str], service: InProcess) -> None:
     related = {"sequential_image_generation": "auto", "sequential_image_generation_options": {"max_images": 3}}
     async with served({**environ, "SEEDFRAME_GATEWAY_STYLE": "1"}, service) as door:
@@ -114,6 +115,7 @@ async def test_the_setting_styles_every_prompt(environ: dict[str, str], service:
     assert sent(service)[0]["prompt"].startswith("海边的灯塔。")
 
 
+@pytest.mark.slow
 async def test_an_answer_has_exactly_arks_shape(environ: dict[str, str], service: InProcess) -> None:
     body = {"model": LITE, "prompt": "x", "size": "2048x2048"}
     async with served(environ, service) as door:
@@ -130,6 +132,7 @@ async def test_an_answer_has_exactly_arks_shape(environ: dict[str, str], service
     assert through.headers["x-seedframe-cost"] == "0.22 CNY"
 
 
+@pytest.mark.slow
 async def test_what_was_cut_is_served_by_the_gateway_under_an_address_only_its_caller_knows(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -152,6 +155,7 @@ async def test_what_was_cut_is_served_by_the_gateway_under_an_address_only_its_c
     assert environ["SEEDFRAME_OUTPUT_DIR"].encode() not in base64.urlsafe_b64decode(parts[4] + "==")
 
 
+@pytest.mark.slow
 async def test_n_pictures_are_n_pictures(environ: dict[str, str], service: InProcess) -> None:
     async with served(environ, service) as door:
         answer = await door.ask({"model": FOUR_FIVE, "prompt": "x", "n": 2, "response_format": "b64_json"})
@@ -187,6 +191,7 @@ async def test_references_arrive_in_every_usual_spelling(
     assert not list(Path(environ["SEEDFRAME_OUTPUT_DIR"]).glob(".seedframe/gateway-*")), "nothing is left behind"
 
 
+@pytest.mark.slow
 async def test_a_form_with_files_is_an_edit(environ: dict[str, str], service: InProcess) -> None:
     files = [("image[]", (f"{name}.png", picture(), "image/png")) for name in "ab"]
     fields = {"model": LITE, "prompt": "图1坐在图2旁边", "size": "1024x1024", "n": "1", "response_format": "b64_json"}
@@ -257,6 +262,7 @@ async def test_a_refusal_names_the_field_in_arks_envelope(
     assert posts(service) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 async def test_a_body_that_is_no_object_is_refused(environ: dict[str, str], service: InProcess, content: bytes) -> None:
     async with served(environ, service) as door:
@@ -265,6 +271,7 @@ async def test_a_body_that_is_no_object_is_refused(environ: dict[str, str], serv
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidParameter")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [{"sequential_image_generation": "disabled"}, {"layer_decomposition": False}])
 async def test_what_newer_models_refuse_to_hear_is_not_repeated_to_them(
     environ: dict[str, str], service: InProcess, option: dict[str, Any]
@@ -277,6 +284,7 @@ async def test_what_newer_models_refuse_to_hear_is_not_repeated_to_them(
     assert answer.json()["usage"]["input_images"] == 0
 
 
+@pytest.mark.slow
 async def test_a_stream_is_arks(environ: dict[str, str], service: InProcess) -> None:
     related = {"sequential_image_generation": "auto", "sequential_image_generation_options": {"max_images": 2}}
     async with served(environ, service) as door:
@@ -292,6 +300,7 @@ async def test_a_stream_is_arks(environ: dict[str, str], service: InProcess) -> 
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "prompt")
 
 
+@pytest.mark.slow
 async def test_a_caller_who_leaves_and_asks_again_shares_the_call_it_began(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -309,6 +318,7 @@ async def test_a_caller_who_leaves_and_asks_again_shares_the_call_it_began(
     assert posts(service) == 1
 
 
+@pytest.mark.slow
 async def test_a_caller_who_left_before_the_end_finds_its_picture_later(
     environ: dict[str, str], service: InProcess
 ) -> None:
@@ -329,6 +339,7 @@ async def test_a_caller_who_left_before_the_end_finds_its_picture_later(
     assert posts(service) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "second", "calls"),
     [
@@ -349,6 +360,7 @@ async def test_a_repetition_that_says_so_is_not_paid_twice(
     assert posts(service) == calls
 
 
+@pytest.mark.slow
 async def test_identical_requests_at_once_are_one_call(environ: dict[str, str], service: InProcess) -> None:
     async with served(environ, service) as door:
         answers = await asyncio.gather(*(door.ask({"model": LITE, "prompt": "x"}) for _ in range(5)))
@@ -368,6 +380,7 @@ async def test_sixty_four_callers_at_once_all_get_their_own_picture(environ: dic
     assert posts(service) == 64
 
 
+@pytest.mark.slow
 async def test_the_budget_holds_for_all_callers(environ: dict[str, str], service: InProcess) -> None:
     async with served({**environ, "SEEDFRAME_BUDGET": "0.50 CNY"}, service) as door:
         answers = await asyncio.gather(*(door.ask({"model": LITE, "prompt": f"cat {n}"}) for n in range(4)))
@@ -380,6 +393,7 @@ def ark(environ: dict[str, str], **variables: str) -> dict[str, str]:
     return {**environ, "SEEDFRAME_BACKEND": "ark", "ARK_API_BASE": "http://emulator.invalid", **variables}
 
 
+@pytest.mark.slow
 async def test_callers_bring_their_own_key_where_none_is_set(environ: dict[str, str]) -> None:
     service = transport(profile="ark", paint="instant", keys=["alice", "bob"])
     async with served(ark(environ), service) as door:
@@ -394,6 +408,7 @@ async def test_callers_bring_their_own_key_where_none_is_set(environ: dict[str, 
     assert posts(service) == 3, "each caller's account pays for its own picture"
 
 
+@pytest.mark.slow
 async def test_the_installations_key_serves_all_where_it_is_set(environ: dict[str, str]) -> None:
     service = transport(profile="ark", paint="instant", keys=["ours"])
     async with served(ark(environ, ARK_API_KEY="ours"), service) as door:
@@ -402,6 +417,7 @@ async def test_the_installations_key_serves_all_where_it_is_set(environ: dict[st
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.slow
 async def test_a_token_is_asked_for_where_one_is_set(environ: dict[str, str], service: InProcess) -> None:
     async with served({**environ, "SEEDFRAME_GATEWAY_TOKEN": "s3cret"}, service) as door:
         body = {"model": LITE, "prompt": "x"}
@@ -415,6 +431,7 @@ async def test_a_token_is_asked_for_where_one_is_set(environ: dict[str, str], se
     assert pages == [401, 401, 200]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -434,6 +451,7 @@ async def test_web_pages_and_rebound_names_are_refused(
     assert answer.status_code == status
 
 
+@pytest.mark.slow
 async def test_health_models_and_metrics_are_told(environ: dict[str, str], service: InProcess) -> None:
     async with served({**environ, "SEEDFRAME_ENDPOINTS": "ep-20260101000000-abcde=4.5"}, service) as door:
         await door.ask({"model": LITE, "prompt": "x"})
@@ -451,6 +469,7 @@ async def test_health_models_and_metrics_are_told(environ: dict[str, str], servi
     assert "seedframe_gateway_request_seconds_count 2\n" in metrics
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_stopped(environ: dict[str, str]) -> None:
     command = [sys.executable, "-m", "seedframe", "gateway", "--port", "0"]
     with subprocess.Popen(

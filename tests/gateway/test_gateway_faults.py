@@ -40,7 +40,7 @@ async def answered(door: Door, fault: Fault) -> httpx.Response:
     return await door.ask(body_of(fault.arguments))
 
 
-@pytest.mark.parametrize("fault", sampled(FAULTS, 12), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", sampled(FAULTS, 30), ids=lambda fault: fault.name)
 async def test_a_fault_is_one_paid_post_behind_the_gateway_too(environ: dict[str, str], fault: Fault) -> None:
     data = Path(environ["SEEDFRAME_JOURNAL"]).parent / "data"
     data.mkdir()
@@ -111,6 +111,7 @@ async def test_a_fault_is_told_in_arks_words(
     assert told == (status, code, again)
 
 
+@pytest.mark.slow
 async def test_a_caller_who_gave_up_gets_the_paid_picture_when_it_asks_again(environ: dict[str, str]) -> None:
     fault = BY_NAME["read timeout"]
     carrier = fault.carrier(lambda: None)
@@ -122,6 +123,7 @@ async def test_a_caller_who_gave_up_gets_the_paid_picture_when_it_asks_again(env
     assert carrier.app.state.request_log.posts == 1
 
 
+@pytest.mark.slow
 async def test_a_stream_with_a_failed_slot_says_so_and_goes_on(environ: dict[str, str]) -> None:
     fault = BY_NAME["one picture of three moderated"]
     async with served(environ, fault.carrier(lambda: None)) as door:

@@ -166,6 +166,7 @@ def test_every_size_of_the_tables_is_cut_to_every_ratio_at_every_anchor(
             assert max(abs(one - other) for one, other in zip(seen, expected, strict=True)) <= 4
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_pillow() -> None:
     code = "import sys, seedframe.images; sys.exit('PIL' in sys.modules)"
     assert (

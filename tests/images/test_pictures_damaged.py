@@ -205,6 +205,7 @@ def saving_trial(folder: Path, count: int, seed: int) -> int:
         return sum(lands(folder, data, asked[n % 3]) for n, data in enumerate(damaged_files(count, seed)))
 
 
+@pytest.mark.slow
 def test_every_kind_of_good_file_takes_every_way(tmp_path: Path) -> None:
     assert [survives(tmp_path, data) for data in originals()] == [6] * len(originals())
 
@@ -220,6 +221,7 @@ def test_ten_thousand_damaged_files_give_a_result_or_a_clear_error(tmp_path: Pat
     assert trial(tmp_path, 10_000, seed=2) > 0
 
 
+@pytest.mark.slow
 def test_every_kind_of_good_file_is_saved_in_every_shape(tmp_path: Path) -> None:
     assert all(lands(tmp_path, data, request) for data in originals() for request in requests())
 

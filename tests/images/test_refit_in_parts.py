@@ -83,6 +83,7 @@ def test_what_can_only_be_decoded_whole_is_refused_with_the_way_out(name: str, t
     assert not (tmp_path / "fitted").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["L.bmp", "P.bmp", "RGB.bmp", "L.tiff", "P.tiff", "RGB.tiff", "RGBA.tiff"])
 def test_rows_that_are_not_compressed_are_read_as_pillow_reads_them(name: str, tmp_path: Path):
     mode = name.partition(".")[0]

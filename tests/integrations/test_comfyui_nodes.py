@@ -119,6 +119,7 @@ def test_an_edit_takes_the_batches_it_is_given(nodes: ModuleType, home: Path):
     assert Path(paths).is_file()
 
 
+@pytest.mark.slow
 def test_a_node_that_runs_inside_an_event_loop_makes_its_picture_all_the_same(nodes: ModuleType, home: Path):
     node = without_torch(nodes.NODE_CLASS_MAPPINGS["SeedframeGenerate"])
 

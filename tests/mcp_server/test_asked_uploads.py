@@ -102,6 +102,7 @@ async def test_a_picture_that_nobody_can_read_is_asked_for_and_the_edit_goes_on(
     assert [status for status, _ in person.saw][:3] == [200, 415, 201]
 
 
+@pytest.mark.slow
 async def test_the_page_speaks_both_languages_and_lets_nothing_else_run(tmp_path: Path):
     page = UploadPage(PASTED, tmp_path, "zh")
     async with httpx.AsyncClient() as browser:
@@ -112,6 +113,7 @@ async def test_the_page_speaks_both_languages_and_lets_nothing_else_run(tmp_path
     assert shown.headers["content-security-policy"].startswith("default-src 'none'; img-src data:; style-src 'sha256-")
 
 
+@pytest.mark.slow
 async def test_who_declines_gets_the_refusal_and_nothing_is_paid(era: str, open_studio: OpenStudio, service: InProcess):
     person = Person(agrees=False)
     async with host(era, open_studio, person) as client:
@@ -133,6 +135,7 @@ async def test_a_host_that_cannot_ask_gets_the_refusal_as_ever(era: str, open_st
     assert "sandbox" in texts(result)[0]
 
 
+@pytest.mark.slow
 async def test_consent_to_the_price_asks_for_the_picture_only_once(
     era: str, open_studio: OpenStudio, service: InProcess
 ):
@@ -155,6 +158,7 @@ async def answer_to_declared(url: str, length: int) -> int:
     return int(status)
 
 
+@pytest.mark.slow
 async def test_the_page_is_for_this_machine_its_own_origin_one_secret_and_one_picture(tmp_path: Path):
     page = UploadPage("x.png", tmp_path, "zh")
     base = f"http://{urlsplit(page.url).netloc}"

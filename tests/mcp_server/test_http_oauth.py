@@ -90,6 +90,7 @@ def test_its_token_is_taken(base: str, issuer: Issuer):
     assert call(base, issuer.token()).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

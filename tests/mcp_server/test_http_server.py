@@ -74,6 +74,7 @@ async def test_both_eras_get_a_link_that_gives_the_very_bytes_and_no_path_of_the
     assert not any(str(remote.home) in message for message in said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "headers"),
     [
@@ -90,6 +91,7 @@ async def test_who_is_not_known_is_refused(status: int, headers: dict[str, str],
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
 
+@pytest.mark.slow
 async def test_a_page_that_is_allowed_may_call_and_read_the_answer(remote: Remote):
     asked = {"origin": PAGE, "access-control-request-method": "POST", "access-control-request-headers": "mcp-method"}
     preflight = await asyncio.to_thread(httpx.options, f"{remote.base}/mcp", headers=asked)
@@ -112,6 +114,7 @@ async def test_a_get_has_nothing_to_stream(remote: Remote):
     assert answer.status_code == 405
 
 
+@pytest.mark.slow
 async def test_callers_share_neither_pictures_nor_payments_nor_links(remote: Remote):
     words = {"prompt": "一只纸船漂在池塘上，晨雾", "ratio": "1:1"}
     async with remote.client("alice") as alice, remote.client("bob") as bob:
@@ -168,6 +171,7 @@ async def test_no_path_of_the_server_is_taken_or_told(tool: str, arguments: dict
     assert str(remote.home) not in described + json.dumps(facts)
 
 
+@pytest.mark.slow
 async def test_a_board_names_no_file_outside_its_callers_folder(remote: Remote):
     board = {
         "project": "spy",
@@ -184,6 +188,7 @@ async def test_a_board_names_no_file_outside_its_callers_folder(remote: Remote):
     assert str(remote.home) not in str(report(there))
 
 
+@pytest.mark.slow
 async def test_an_upload_becomes_a_reference_of_its_caller_only(remote: Remote):
     sent = posted(f"{remote.base}/uploads", remote.bearer("alice"), content=picture("teal"))
     id = sent.raise_for_status().json()["id"]
@@ -197,6 +202,7 @@ async def test_an_upload_becomes_a_reference_of_its_caller_only(remote: Remote):
     assert str(remote.home) not in described
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "name", "content"),
     [(401, None, b""), (415, "alice", b"no picture"), (413, "alice", b"\0" * 30_000_001)],

@@ -113,6 +113,7 @@ async def test_a_user_whose_model_takes_no_pictures_gets_none_whatever_is_asked(
     assert "none" in tools["generate_image"].input_schema["properties"]["preview"]["description"]
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_previews_have_the_size_that_is_set_where_a_call_names_none(environ: dict[str, str], service: InProcess):
     settings = Settings.read({**environ, "SEEDFRAME_PREVIEW": "large"})

@@ -198,6 +198,7 @@ async def test_an_edit_takes_an_earlier_result_by_its_id_and_by_its_path(
     assert len(json.dumps(facts)) < 4_000
 
 
+@pytest.mark.slow
 async def test_many_pictures_share_one_contact_strip_within_the_hosts_budget(era: str, open_studio: OpenStudio):
     async with host(era, open_studio) as client:
         result = await client.call_tool("generate_image", {"prompt": ALLEY, "ratio": "9:16", "count": 6})
@@ -637,6 +638,7 @@ async def test_arguments_of_prompts_complete_from_the_data(
     assert found.completion.values == completed
 
 
+@pytest.mark.slow
 async def test_a_call_cut_short_by_the_hosts_patience_leaves_the_server_answering(era: str, open_studio: OpenStudio):
     gate = Gate()
     service = transport(paint="instant", sleep=gate, always="latency 9")

@@ -67,6 +67,7 @@ def test_it_starts_without_key_and_network_and_says_what_is_missing_when_asked_f
     assert "Traceback" not in described
 
 
+@pytest.mark.slow
 def test_a_setting_that_cannot_be_read_ends_the_start_with_its_name_on_stderr(environ: dict[str, str]):
     done = subprocess.run(
         [sys.executable, "-m", "seedframe", "serve"],

@@ -44,6 +44,7 @@ async def opened(link: str | None) -> httpx.Response:
         return await browser.get(str(link))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_picture_is_stored_before_its_sidecar_and_the_result_has_its_address(
     open_studio: OpenStudio, s3: S3Server, places: dict[str, str], tmp_path: Path
@@ -63,6 +64,7 @@ async def test_a_picture_is_stored_before_its_sidecar_and_the_result_has_its_add
     assert "X-Amz" not in json.dumps(result.as_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_host_gets_a_link_that_opens_and_the_model_gets_no_signature(
     open_studio: OpenStudio, s3: S3Server, places: dict[str, str]
@@ -100,6 +102,7 @@ async def test_what_the_store_did_not_take_stays_here_and_the_same_call_uploads_
     assert (str(picture.path), s3.puts[-2:]) == (kept, [f"film/{picture.path.name}", f"film/{picture.path.name}.json"])
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_slow_store_is_waited_for(
     open_studio: OpenStudio, service: InProcess, s3: S3Server, places: dict[str, str]
@@ -110,6 +113,7 @@ async def test_a_slow_store_is_waited_for(
     assert (service.app.state.request_log.posts, len(s3.puts)) == (1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_another_machines_picture_of_the_same_name_is_never_overwritten(
     open_studio: OpenStudio, s3: S3Server, places: dict[str, str]
@@ -125,6 +129,7 @@ async def test_another_machines_picture_of_the_same_name_is_never_overwritten(
     assert (await opened(picture.link)).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_cache_is_bounded_and_what_left_it_is_brought_back_when_it_is_needed(
     open_studio: OpenStudio, s3: S3Server, places: dict[str, str]
@@ -144,6 +149,7 @@ async def test_the_cache_is_bounded_and_what_left_it_is_brought_back_when_it_is_
             assert result.status == "done"
 
 
+@pytest.mark.slow
 def test_a_store_that_is_down_costs_nothing_twice_and_fetch_uploads_later(
     s3: S3Server, places: dict[str, str], environ: dict[str, str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_every_locked_file_has_a_hash_and_comes_from_pypi():
     assert PACKAGES["seedframe"]["source"] == {"editable": "."}
 
 
+@pytest.mark.slow
 def test_the_page_of_licences_has_every_package_and_no_gap():
     page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     checked = subprocess.run([sys.executable, str(ROOT / "scripts" / "licences.py"), "--check"], timeout=60)
@@ -58,6 +59,7 @@ def test_the_page_of_licences_has_every_package_and_no_gap():
     assert "| ? |" not in page
 
 
+@pytest.mark.slow
 def test_an_audit_ends_in_a_table_or_in_a_sentence():
     """The index may not answer from here: then that is said, and nothing is claimed."""
     done = subprocess.run(

@@ -149,6 +149,7 @@ def old_python() -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_an_old_python_gets_one_sentence():
     python = old_python()
     if python is None:

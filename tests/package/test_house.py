@@ -192,6 +192,7 @@ def test_nothing_below_the_doors_prints_or_reads_the_clock_by_chance():
     assert calls <= CLOCKS_OF_OTHERS
 
 
+@pytest.mark.slow
 def test_no_model_is_named_in_code():
     names = {json.loads(path.read_text(encoding="utf-8"))["name"] for path in (CODE / "data" / "models").glob("*.json")}
     choices = [(module, node) for module, node in nodes() if isinstance(node, (ast.Compare, ast.Match))]
@@ -325,6 +326,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded("import seedframe") == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["--help", "--version", "models"])
 def test_asking_for_help_loads_nothing_heavy(words: str):
     assert loaded(COMMAND.format(words=words)) == set()

@@ -467,6 +467,7 @@ def test_a_name_that_no_other_file_knows_is_refused_in_a_sentence(copy: Copy, pl
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_model_file_that_lacks_a_fact_is_refused_with_the_facts_name(copy: Copy):
     model = copy.read("models/4.5.json")
     del model["prompt_style"]

@@ -139,6 +139,7 @@ def test_every_text_file_is_utf_8():
     assert {name: lines for name, tree in modules() if (lines := list(unnamed_encodings(tree)))} == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
 def test_chinese_is_written_where_the_system_has_a_code_page_without_it(encoding: str, environ: dict[str, str]):
     kept = system()

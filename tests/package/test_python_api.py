@@ -86,6 +86,7 @@ def settings_of(environ: dict[str, str]) -> seedframe.Settings:
     return seedframe.Settings.read(environ)
 
 
+@pytest.mark.slow
 def test_the_same_call_after_an_interrupted_one_is_not_paid_again(environ: dict[str, str]):
     def interrupt(sentence: str) -> None:
         if "alley" in sentence:
@@ -118,6 +119,7 @@ def test_inside_an_event_loop_it_refuses_with_the_way_to_go(environ: dict[str, s
     assert not Path(environ["SEEDFRAME_JOURNAL"]).exists()
 
 
+@pytest.mark.slow
 def test_the_advice_for_async_code_works(environ: dict[str, str]):
     settings = settings_of(environ)
 

@@ -229,6 +229,7 @@ def test_the_services_own_list_of_models_says_that_it_is_no_entitlement(environ:
     assert listed.stdout.splitlines()[-1] == Message("cli.not-an-entitlement").text()
 
 
+@pytest.mark.slow
 def test_a_command_line_above_the_limit_leaves_with_its_own_code(environ: dict[str, str]) -> None:
     settings = Settings.read({**environ, "SEEDFRAME_CONFIRM_ABOVE": "0.10"})
     refused = command(settings, "generate", CAT["prompt"], "--json")

@@ -31,6 +31,7 @@ def service(*script: object) -> Starlette:
     return emulator(profile="ark", paint="instant", script=script)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", ["", "/api/v3"])
 async def test_a_call_to_an_emulator_by_the_backends_address_is_recorded_as_emulated(
@@ -50,6 +51,7 @@ async def test_a_call_to_an_emulator_by_the_backends_address_is_recorded_as_emul
     assert "nothing was charged" in costs.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_an_emulated_call_without_an_answer_holds_nothing_of_the_real_budget(open_studio: OpenStudio) -> None:
     with running(service("drop-before-answer")) as base:
@@ -61,6 +63,7 @@ async def test_an_emulated_call_without_an_answer_holds_nothing_of_the_real_budg
     assert (cost.backend, cost.unknown) == ("emulator", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_what_was_rehearsed_is_not_handed_over_for_the_real_call(open_studio: OpenStudio) -> None:
     with running(service("drop-before-answer")) as base:

@@ -56,6 +56,7 @@ def entry(typed: Type, id: str) -> dict[str, Any]:
     return dict(json.loads(typed("history", "show", id, "--json").stdout))
 
 
+@pytest.mark.slow
 def test_what_was_forgotten_is_in_no_file_of_the_record_and_its_cost_still_counts(typed: Type, tmp_path: Path):
     ids = [made(typed, number) for number in (1, 2)]
     before, costs = [entry(typed, id) for id in ids], typed("costs", "--json").stdout
@@ -69,6 +70,7 @@ def test_what_was_forgotten_is_in_no_file_of_the_record_and_its_cost_still_count
     assert typed("history", "forget", "--all").stdout.startswith("0 entries cleared.")
 
 
+@pytest.mark.slow
 def test_one_entry_is_forgotten_by_its_id(typed: Type):
     first, second = made(typed, 1), made(typed, 2)
     assert json.loads(typed("journal", "forget", first, "--json").stdout) == {"cleared": 1, "kept": []}
@@ -76,6 +78,7 @@ def test_one_entry_is_forgotten_by_its_id(typed: Type):
     assert CANARY in entry(typed, second)["request"]["prompt"]
 
 
+@pytest.mark.slow
 def test_an_age_spares_what_is_younger(typed: Type):
     id = made(typed)
     for age in ("1h", "30d", " 8W "):
@@ -85,6 +88,7 @@ def test_an_age_spares_what_is_younger(typed: Type):
     assert entry(typed, id)["request"] == {}
 
 
+@pytest.mark.slow
 def test_a_setting_forgets_what_is_older_at_every_start(typed: Type, tmp_path: Path):
     id = made(typed)
     typed("generate", "一盏灯", SEEDFRAME_KEEP_HISTORY="30")
@@ -98,6 +102,7 @@ def test_a_setting_forgets_what_is_older_at_every_start(typed: Type, tmp_path: P
         typed("history", "list", **odd)
 
 
+@pytest.mark.slow
 def test_a_forgotten_unknown_call_is_still_refused_and_can_still_be_settled(environ: dict[str, str], tmp_path: Path):
     app = emulator(paint="instant", script=["drop-before-answer"])
     with running(app) as base:

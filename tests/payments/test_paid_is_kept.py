@@ -99,6 +99,7 @@ async def test_the_same_tool_call_fetches_what_the_first_one_could_not_and_pays_
     assert (third.is_error, carrier.posts) == (False, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_another_process_can_fetch_it_and_writes_the_same_record_beside_it(environ: dict[str, str]) -> None:
     arguments = {**CAT, "save_as": "cats/cat", "size": "1920x1920", "frame": "900x1600"}
@@ -269,6 +270,7 @@ def typed(environ: dict[str, str], *words: str) -> Result:
     return CliRunner().invoke(program("en"), list(words), obj=Settings.read(environ))
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_explains_and_fetches(
     environ: dict[str, str], flaky: tuple[Flaky, str], tmp_path: Path
 ) -> None:
@@ -333,6 +335,7 @@ async def test_a_replay_needs_no_room(environ: dict[str, str], service: InProces
         assert (await made(studio))["replayed"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_shutdown_in_the_middle_of_a_download_leaves_the_picture_fetchable(environ: dict[str, str]) -> None:
     reached, never = asyncio.Event(), asyncio.Event()

@@ -350,6 +350,7 @@ async def test_a_shutdown_does_not_wait_for_ever(environ: dict[str, str]) -> Non
     assert (entry.state, str(entry.reserved)) == ("unknown", "0.22")
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_clients_own_rate_limit_waits_and_says_so_instead_of_being_refused(open_studio: OpenStudio) -> None:
     said: list[Message] = []

@@ -70,6 +70,7 @@ async def test_kill_9_leaves_the_truth_for_the_next_process(
     assert (entry.state, entry.reserved, entry.booked) == (state, Decimal(reserved), Decimal(booked))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_living_process_finds_out_when_it_claims_what_a_killed_one_left(path: Path):
     async with await Payments.open(path) as journal:
@@ -80,6 +81,7 @@ async def test_a_living_process_finds_out_when_it_claims_what_a_killed_one_left(
             await claim(journal, arguments="a cat")
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_what_was_killed_before_it_was_sent_may_be_sent_by_the_next(path: Path):
     process = Process(path)
@@ -89,6 +91,7 @@ async def test_what_was_killed_before_it_was_sent_may_be_sent_by_the_next(path: 
         assert isinstance(await claim(journal, arguments="a cat"), Begin)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_picture_saved_by_a_killed_process_is_handed_to_the_next_identical_request(path: Path):
     process = Process(path)
@@ -100,6 +103,7 @@ async def test_a_picture_saved_by_a_killed_process_is_handed_to_the_next_identic
     assert (claimed.entry.id, claimed.entry.result) == (id, {"files": ["cat.jpg"]})
 
 
+@pytest.mark.slow
 def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path):
     with Process(path) as payer, Process(path) as other:
         id = drive(payer, SENT)
@@ -110,6 +114,7 @@ def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path):
         assert payer.do("delivered", id) == other.do("delivered", id) == {}
 
 
+@pytest.mark.slow
 def test_a_process_that_joined_learns_of_the_payers_death(path: Path):
     with Process(path) as payer, Process(path) as other:
         id = drive(payer, SENT)
@@ -120,6 +125,7 @@ def test_a_process_that_joined_learns_of_the_payers_death(path: Path):
         assert other.answer() == {"state": "unknown", "result": None, "error": error}
 
 
+@pytest.mark.slow
 def test_a_process_that_joined_gets_the_same_error(path: Path):
     with Process(path) as payer, Process(path) as other:
         id = drive(payer, SENT)
@@ -147,6 +153,7 @@ def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path)
     assert sorted(answer["claim"] for answer in answers) == ["Begin", "Join", "Join", "Replay"]
 
 
+@pytest.mark.slow
 def test_a_result_handed_to_a_process_that_dies_is_handed_out_again(path: Path):
     with Process(path) as payer, Process(path) as taker, Process(path) as next_taker:
         id = drive(payer, SENT, SAVED, ("undelivered", {}))

@@ -89,6 +89,7 @@ async def test_the_facts_wait_beside_the_record_and_are_entered_once_by_the_next
     assert carrier.posts == 0
 
 
+@pytest.mark.slow
 async def test_the_record_is_brought_up_to_date_by_the_same_process_as_soon_as_it_takes_it(
     environ: dict[str, str],
 ) -> None:
@@ -107,6 +108,7 @@ async def test_the_record_is_brought_up_to_date_by_the_same_process_as_soon_as_i
     assert carrier.posts == 1
 
 
+@pytest.mark.slow
 async def test_a_short_lock_is_waited_for(environ: dict[str, str]) -> None:
     other = Locking(environ)
 
@@ -119,6 +121,7 @@ async def test_a_short_lock_is_waited_for(environ: dict[str, str]) -> None:
     assert spool(environ) == []
 
 
+@pytest.mark.slow
 async def test_nobody_waits_for_a_call_of_this_very_process_whose_end_could_not_be_written(
     environ: dict[str, str],
 ) -> None:
@@ -135,6 +138,7 @@ async def test_nobody_waits_for_a_call_of_this_very_process_whose_end_could_not_
     assert lost.posts == 1
 
 
+@pytest.mark.slow
 async def test_where_the_records_folder_takes_no_file_either_the_facts_wait_in_the_temporary_folder(
     environ: dict[str, str],
 ) -> None:

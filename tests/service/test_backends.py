@@ -198,6 +198,7 @@ async def test_a_model_that_only_keeps_a_background_wants_one_that_is_transparen
     assert "5.5" in str(refused.value)
 
 
+@pytest.mark.slow
 async def test_layers_are_saved_with_a_manifest_of_their_order_and_places(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -285,6 +286,7 @@ async def test_a_heic_reference_says_what_to_install(environ: dict[str, str], tm
     assert carrier.app.state.request_log.posts == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HEIF, reason="pillow-heif is not installed")
 async def test_a_heic_reference_is_converted_and_that_is_told(environ: dict[str, str], tmp_path: Path) -> None:
     import pillow_heif

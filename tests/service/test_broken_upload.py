@@ -56,6 +56,7 @@ async def breaking(base: str, times: int) -> AsyncIterator[tuple[str, list[int]]
         yield f"http://127.0.0.1:{port}{split.path}", passed
 
 
+@pytest.mark.slow
 async def test_a_request_cut_off_before_its_end_is_sent_again_and_paid_once(environ: dict[str, str], tmp_path: Path):
     source = tmp_path / "picture.png"
     Image.frombytes("RGB", (SIDE, SIDE), random.Random(1).randbytes(SIDE * SIDE * 3)).save(source)

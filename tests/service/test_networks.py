@@ -103,6 +103,7 @@ def test_a_socks_proxy_carries_the_call_and_the_download(
     assert proxy.asked == [f"{SERVICE}:443", f"{PICTURES}:443"]
 
 
+@pytest.mark.slow
 def test_references_go_through_the_proxy_with_the_certificate_checked_by_name(user: User, service: Site, bundle: str):
     variables = {"ARK_API_BASE": f"https://{SERVICE}", "SSL_CERT_FILE": bundle}
     with http_proxy(everywhere(service)) as proxy:

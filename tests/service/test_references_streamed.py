@@ -168,6 +168,7 @@ async def test_equal_contents_are_the_same_call_and_other_contents_another(
     assert len(set(fingerprints)) == 2
 
 
+@pytest.mark.slow
 async def test_what_is_shown_names_a_picture_by_type_size_and_digest(environ: dict[str, str], tmp_path: Path) -> None:
     source = saved(tmp_path / "picture.png")
     inline = "data:image/png;base64," + base64.b64encode(source.read_bytes()).decode()

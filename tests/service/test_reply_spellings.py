@@ -61,7 +61,7 @@ SPELLINGS = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("size", [7, 65_536])
-@pytest.mark.parametrize("spelling", sampled(SPELLINGS, 3))
+@pytest.mark.parametrize("spelling", sampled(SPELLINGS, 6))
 async def test_a_picture_arrives_however_its_reply_is_spelled(
     open_studio: OpenStudio, spelling: str, size: int
 ) -> None:
@@ -100,6 +100,7 @@ async def asked_for_portrait(open_studio: OpenStudio, width: int, height: int, *
     return await asked(open_studio, "generate_image", arguments, transport=Sized(width, height))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("width", "height", "status"),
@@ -123,6 +124,7 @@ async def test_a_picture_far_from_the_asked_size_is_saved_billed_and_told(
     assert ("not of the size that was asked for; the bill stands" in heard.text) is (status == "wrong_size")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "code"), [("wrong-size 512x512", 3), (None, 0)])
 def test_the_exit_code_says_that_the_size_is_wrong(environ: dict[str, str], fault: str | None, code: int) -> None:
     with running(emulator(paint="instant", script=[fault])) as base:

@@ -88,6 +88,7 @@ def test_what_is_no_workbook_is_refused(content: bytes, tmp_path: Path):
         read_board(path)
 
 
+@pytest.mark.slow
 def test_a_workbook_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path):
     path = tmp_path / "bomb.xlsx"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/sheet1.xml", "w") as entry:

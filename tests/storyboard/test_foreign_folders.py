@@ -47,6 +47,7 @@ def states(machine: Machine, folder: Path) -> dict[str, str]:
 # Code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -107,6 +108,7 @@ def test_rows_that_name_no_form_are_read_as_json_or_not_at_all(machine: Machine)
     assert (states(machine, folder)[SECOND], machine.billed) == ("done", 2)
 
 
+@pytest.mark.slow
 def test_every_reader_of_the_engine_refuses_a_pickled_row(tmp_path: Path):
     from dbos import _serialization as rows
 
@@ -323,6 +325,7 @@ def only_pictures(folder: Path) -> None:
         (folder / name).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", sampled([without_hidden_folders, whole, only_pictures], 3))
 def test_a_copied_folder_opens_shows_its_pictures_and_pays_for_none_of_them_again(
     machine: Machine, lost: Callable[[Path], None]

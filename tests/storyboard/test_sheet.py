@@ -106,6 +106,7 @@ def read(html: str) -> Page:
     return page
 
 
+@pytest.mark.slow
 def test_frames_stand_in_story_order():
     assert read(sheet()).all("data-key") == [task.key for task in frames_of(story())]
 
@@ -155,6 +156,7 @@ def test_the_policy_lets_only_this_style_and_this_script_run():
     assert policy.startswith("default-src 'none'; img-src data:")
 
 
+@pytest.mark.slow
 def test_prompts_and_board_texts_are_told_and_never_run():
     board = story()
     shot = replace(
@@ -217,6 +219,7 @@ def test_a_long_board_has_several_pages_that_lead_to_each_other_and_loads_no_mor
     ]
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_sheet_has_every_frame_in_a_grid():
     board = story()
     found = results(board)

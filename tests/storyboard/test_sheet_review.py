@@ -242,6 +242,7 @@ def folder(tmp_path: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_pick_is_taken_away_with_none(folder: Path):
     pick(folder, f"{TAKES}_v02", f"{FIRST}_v01")
     answer = pick(folder, "E01_SC01_SH040", "none")
@@ -251,6 +252,7 @@ def test_a_pick_is_taken_away_with_none(folder: Path):
     assert read_picks(folder) == {FIRST: f"{FIRST}_v01"}
 
 
+@pytest.mark.slow
 def test_approvals_of_the_sheet_become_the_picks_of_the_folder(folder: Path, tmp_path: Path):
     pick(folder, f"{TAKES}_v02")
     approvals = tmp_path / "picks.json"
@@ -272,6 +274,7 @@ def test_another_file_is_no_approvals(folder: Path, tmp_path: Path, text: str):
     assert read_picks(folder) == {}
 
 
+@pytest.mark.slow
 def test_a_picture_made_for_an_older_board_is_marked_stale(folder: Path):
     board = story()
     picture = next(folder.glob(f"*{FIRST}_v01*.jpg"))

@@ -160,6 +160,7 @@ def test_a_board_may_come_through_a_pipe(shell: Shell):
     assert json.loads(done.stdout)["totals"]["shots"] == 2
 
 
+@pytest.mark.slow
 def test_a_plan_that_cannot_be_run_ends_with_code_two_and_marks_the_frames(shell: Shell, board: Path):
     board.write_text(SMALL.replace("takes: 2", 'model: "4.5"\nstrict: true'), encoding="utf-8")
     done = shell("plan", board)

@@ -99,6 +99,7 @@ async def test_the_tool_is_advertised_small_flat_and_closed(era: str, open_studi
     assert tool.annotations.open_world_hint is True
 
 
+@pytest.mark.slow
 async def test_a_plan_tells_price_time_and_every_prompt_and_pays_nothing(
     era: str, open_studio: OpenStudio, service: Any
 ):

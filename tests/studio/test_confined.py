@@ -103,6 +103,7 @@ async def test_a_link_that_stays_inside_is_followed(open_studio: OpenStudio, all
         assert (await edited(client, tmp_path / "allowed" / "link.png"))[0] is False
 
 
+@pytest.mark.slow
 @needs_links
 async def test_a_folder_that_keeps_changing_into_a_link_never_lends_a_foreign_file(tmp_path: Path):
     """The race that a check of names loses: between looking and opening."""

@@ -156,7 +156,7 @@ async def at_once(_seconds: float) -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("fault", sampled(MEASURED, 5), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", sampled(MEASURED, 8), ids=lambda fault: fault.name)
 async def test_a_fault_costs_says_and_leaves_what_the_table_says(environ: dict[str, str], fault: Fault) -> None:
     data = Path(environ["SEEDFRAME_JOURNAL"]).parent / "data"
     data.mkdir()

@@ -43,6 +43,7 @@ def photo(path: Path, size: tuple[int, int], *, orientation: int | None = None) 
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "stored", "orientation", "size"),
     [
@@ -149,6 +150,7 @@ async def test_hosts_that_must_fill_every_property_ask_for_the_same_picture(mode
     assert filled["warnings"] == plain["warnings"]
 
 
+@pytest.mark.slow
 async def test_a_transparent_background_is_a_png_unasked(open_studio: OpenStudio):
     async with host(open_studio) as client:
         arguments = {"prompt": "一只白瓷咖啡杯的贴纸", "model": "5.5", "background": "transparent"}
@@ -174,6 +176,7 @@ async def test_a_relative_path_is_looked_up_where_we_stand_and_then_where_pictur
     assert [fact["frame"]["asked"] for fact in facts] == ["1440x2560", "2560x1440"]
 
 
+@pytest.mark.slow
 async def test_latest_is_the_last_picture_made(open_studio: OpenStudio, tmp_path: Path):
     async with host(open_studio) as client:
         none = await client.call_tool("edit_image", {"prompt": CHANGE, "images": ["latest"]})
