@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -28,8 +28,9 @@ from mcp.server.stdio import stdio_server
 from seedframe.errors import ConfirmationNeeded, InvalidRequest, SeedreamError
 from seedframe.mcp_server.asked_uploads import (
     WAIT_SECONDS,
+    Once,
     UploadDesk,
-    in_place_of,
+    WithUpload,
     picture_handed_over,
     upload_state,
     with_uploads,
@@ -193,7 +194,6 @@ class _Lister:
         return t.ListToolsResult(tools=self._tools)
 
 
-_Once = Callable[[dict[str, Any], tuple[Path, ...]], Awaitable[t.CallToolResult]]
 """One attempt of a call: its arguments, and the folders its host granted."""
 
 
@@ -261,8 +261,7 @@ class _Caller:
 
         began = asyncio.get_running_loop().time()
         limit = seconds_to_answer(ctx, studio.settings)
-
-        folder = studio.settings.output_dir
+        folder, uploads = studio.settings.output_dir, ctx.lifespan_context.uploads
 
         async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
             claimed: list[str] = []
@@ -270,33 +269,12 @@ class _Caller:
             making = self._hand_over(ctx, studio, params.name, named, progress, roots, claimed)
             return await making if limit is None else await self._in_time(making, claimed, began, limit)
 
-        handed: list[tuple[InvalidRequest, str]] = []
-
-        async def once_or_uploaded(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
-            for error, picture in handed:
-                given = in_place_of(error, picture, given)
-            try:
-                result = await once(given, roots)
-            except InvalidRequest as error:
-                patience = WAIT_SECONDS if limit is None else min(WAIT_SECONDS, limit / 2)
-                desk = ctx.lifespan_context.uploads
-                came = (
-                    None
-                    if handed
-                    else await picture_handed_over(ctx, params, desk, error, folder, self._language, patience)
-                )
-                if came is None:
-                    raise
-                handed.append((error, came))
-                result = await once(in_place_of(error, came, given), roots)
-            if not handed:
-                return result
-            picture = handed[0][1]
-            said = t.TextContent(type="text", text=Message("upload.kept", id=picture).text(self._language))
-            return result.model_copy(update={"content": [*result.content, said]})
+        async def upload(error: InvalidRequest) -> str | None:
+            patience = WAIT_SECONDS if limit is None else min(WAIT_SECONDS, limit / 2)
+            return await picture_handed_over(ctx, params, uploads, error, folder, self._language, patience)
 
         async with progress.beating():
-            return await self._asking(ctx, params, arguments, once_or_uploaded)
+            return await self._asking(ctx, params, arguments, WithUpload(once, upload, self._language))
 
     async def _board(
         self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any]
@@ -318,7 +296,7 @@ class _Caller:
             return await self._asking(ctx, params, arguments, once)
 
     async def _asking(
-        self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any], once: _Once
+        self, ctx: Context, params: t.CallToolRequestParams, arguments: dict[str, Any], once: Once
     ) -> t.CallToolResult:
         """Call; where the host can resolve a refusal (a folder, the user's consent), ask it and call again.
 

@@ -8,7 +8,7 @@ machine: a page on loopback reaches nobody else. Never in here: the page itself,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ from seedframe.messages import Language, Message
 
 if TYPE_CHECKING:
     from seedframe.mcp_server.upload_page import UploadPage
+
+Once = Callable[[dict[str, Any], tuple[Path, ...]], Awaitable[t.CallToolResult]]
+"""A tool's call, with its arguments and the folders that were granted for it."""
 
 UPLOAD = "upload"
 UNREADABLE = frozenset({"references.no-file", "shapes.sandbox"})
@@ -99,6 +102,34 @@ async def picture_handed_over(
     if picture:
         await ctx.session.send_elicit_complete(page.id, related_request_id=ctx.request_id)
     return picture
+
+
+class WithUpload:
+    """A tool's call that goes on with a picture its user uploads for one that cannot be read, once.
+
+    `call` makes the call; `ask` asks for the picture: its id, None where nobody uploads one.
+    """
+
+    def __init__(self, call: Once, ask: Callable[[InvalidRequest], Awaitable[str | None]], language: Language) -> None:
+        self._call = call
+        self._ask = ask
+        self._language = language
+        self._refused: InvalidRequest | None = None
+        self._picture: str | None = None
+
+    async def __call__(self, arguments: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
+        """The call's result; it names the id of what was uploaded. InvalidRequest when nobody did."""
+        if self._picture is None:
+            try:
+                return await self._call(arguments, roots)
+            except InvalidRequest as error:
+                self._refused, self._picture = error, await self._ask(error)
+                if self._picture is None:
+                    raise
+        assert self._refused is not None
+        result = await self._call(in_place_of(self._refused, self._picture, arguments), roots)
+        words = Message("upload.kept", id=self._picture).text(self._language)
+        return result.model_copy(update={"content": [*result.content, t.TextContent(type="text", text=words)]})
 
 
 def in_place_of(error: InvalidRequest, picture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
