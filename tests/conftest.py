@@ -40,7 +40,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def service() -> InProcess:
-    """The emulated service, with pictures that cost no time. `service.app.state.ledger` has the bills."""
+    """The emulated service, with pictures that cost no time. `service.app.state.request_log` has the bills."""
     return transport(paint="instant")
 
 

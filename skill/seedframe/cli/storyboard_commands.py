@@ -231,7 +231,7 @@ def _go(
     as_json: bool,
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
-    """Plan, run, tell; the exit code says how it ended. `first` is done once nothing can be refused any more."""
+    """Plan, run and report; the exit code says how it ended. `first` runs once nothing can be refused any more."""
     from seedframe.storyboard.actions import budget_of, check_can_run, done_in, handoff_trouble, plan_of
     from seedframe.storyboard.folder_links import leftovers
     from seedframe.storyboard.remote_folder import send_board, with_references

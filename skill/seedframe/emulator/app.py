@@ -90,9 +90,9 @@ def emulator(
     "emulator" needs none) · endpoints: `ep-…` id → model name · not_activated: model names answered with ModelNotOpen ·
     strict_unknown: refuse keys the vendor ignores (not real behaviour) · style: how InvalidParameter fills `param` and
     `type` · gzip: compress JSON for callers who accept it · paint: "instant" gives one cached picture per size ·
-    scale: shrinks every picture, told truly in `size` · preset_shape: ratio of a preset when the prompt names none ·
+    scale: shrinks every picture, as `size` says · preset_shape: ratio of a preset when the prompt names none ·
     follow_reference: presets take the first reference's shape · fetch: "loopback" really gets references from this
-    machine · script, always: faults (see `faults.py`). `app.state.ledger` has the books, `app.state.service` the rest.
+    machine · script, always: faults (see `faults.py`). `app.state.request_log` has the bills, `app.state.service` the rest.
     """
     backend = catalog().backend(profile)
     options = Options(

@@ -58,15 +58,15 @@ def scene_in(text: str) -> DrawnScene | None:
     if not text.startswith(MARK) or len(text) > MOST_TEXT:
         return None
     try:
-        told = json.loads(text.removeprefix(MARK))
-        things = tuple(_thing(number, entry) for number, entry in enumerate(told["things"][:MOST_THINGS]))
+        stored = json.loads(text.removeprefix(MARK))
+        things = tuple(_thing(number, entry) for number, entry in enumerate(stored["things"][:MOST_THINGS]))
         scene = DrawnScene(
-            str(told["mood"]),
-            str(told["land"]),
+            str(stored["mood"]),
+            str(stored["land"]),
             things,
-            int(told["seed"]),
-            str(told["letters"])[:MOST_LETTERS],
-            bool(told["colourless"]),
+            int(stored["seed"]),
+            str(stored["letters"])[:MOST_LETTERS],
+            bool(stored["colourless"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None

@@ -1,6 +1,6 @@
 """What the UniAll gateway accepts, as its page documents it; where the page is silent the code says "assumed".
 
-In: the body of `POST /v1/images/generations` or `/edits`. Out: `Wish`. Never in here: Ark's rules.
+In: the body of `POST /v1/images/generations` or `/edits`. Out: `GenerationRequest`. Never in here: Ark's rules.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a service makes of a wish: the pictures it will try, which of them fail, what that costs.
+"""What a service makes of a request: the pictures it will try, which of them fail, what that costs.
 
-In: a `Wish` and the POST's faults. Out: slots in order. Never in here: painting, HTTP.
+In: a `GenerationRequest` and the POST's faults. Out: slots in order. Never in here: painting, HTTP.
 """
 
 from __future__ import annotations

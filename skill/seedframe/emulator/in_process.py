@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class InProcess(httpx.AsyncBaseTransport):
-    """Carries requests to `app`; `app.state.ledger` tells what arrived."""
+    """Carries requests to `app`; `app.state.request_log` has what arrived."""
 
     def __init__(self, app: Starlette) -> None:
         self.app = app

@@ -134,8 +134,8 @@ def _paste_references(picture: Image.Image, prints: Sequence[tuple[int, bytes | 
     """Lay the input pictures as small numbered prints along the right edge, in their order."""
     if not prints:
         return
-    room = min(picture.width * 0.2, picture.height * 0.74 / len(prints))
-    side, edge = round(room * 0.88), round(room * 0.06) + 2
+    space = min(picture.width * 0.2, picture.height * 0.74 / len(prints))
+    side, edge = round(space * 0.88), round(space * 0.06) + 2
     pen = ImageDraw.Draw(picture)
     letters, _ = text_drawing.font(max(8, side // 7))
     top = round(min(picture.size) * 0.036)

@@ -13,7 +13,7 @@ from typing import Any
 
 DEEPEST = 20
 SHOWN = 200
-"""Longer texts (inline pictures above all) are told by their beginning and their length."""
+"""Longer texts (inline pictures above all) are described by their beginning and their length."""
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ EVENT = "image_generation."
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A wish with everything decided about it. `created` is in seconds since 1970."""
+    """A request with everything decided about it. `created` is in seconds since 1970."""
 
     generation: GenerationRequest
     slots: tuple[PlannedImage, ...]
@@ -84,7 +84,7 @@ def event(work: Generated, slot: PlannedImage, entry: Mapping[str, Any]) -> byte
 
 
 def completed(work: Generated) -> bytes:
-    """Write the frame that ends a stream and alone tells the usage."""
+    """Write the frame that ends a stream and alone has the usage."""
     kind = f"{EVENT}completed"
     head = {"type": kind, "model": work.model, "created": work.created}
     tools = {"tools": [{"type": "web_search"}]} if work.generation.web_search else {}

@@ -1,6 +1,7 @@
-"""What Ark accepts: a JSON body becomes a `Wish`, or the first thing wrong with it a `Refusal`.
+"""What Ark accepts: a JSON body becomes a `GenerationRequest`, or the first thing wrong with it a `Refusal`.
 
-In: the body of `POST /images/generations` and the emulator's options. Out: `Wish`. Never in here: HTTP, faults.
+In: the body of `POST /images/generations` and the emulator's options. Out: a request.
+Never in here: HTTP, faults.
 The order is the recorded one, coarsely: model, prompt, parameters the model does not take, values, input pictures.
 """
 
@@ -127,7 +128,7 @@ def _seed(body: Body) -> int | None:
 
 
 def _count(body: Body, prompt: str, references: int, together: int) -> int:
-    """How many pictures the model decides to make: `max_images` is a ceiling, the prompt's number is the wish."""
+    """How many pictures the model decides to make: `max_images` is a ceiling, the prompt says how many."""
     if body.get("sequential_image_generation", "disabled") == "disabled":
         return 1
     ceiling = int(present(body.get(GROUP_OPTIONS, {})).get("max_images", MOST_IN_GROUP))

@@ -112,18 +112,18 @@ def write_watermark(picture: Image.Image) -> None:
     ImageDraw.Draw(picture).text(place, "AI生成" if cjk else "AI", font=letters, fill=(255, 255, 255), anchor="rs")
 
 
-def wrap(text: str, letters: Font, room: float, *, most: int) -> list[str]:
+def wrap(text: str, letters: Font, width: float, *, most: int) -> list[str]:
     """Break text into lines that fit; Chinese may break anywhere, the rest between words. The last may be shortened."""
     lines: list[str] = []
     line = ""
     for piece in _pieces(text):
-        if line and letters.getlength(line + piece) > room:
+        if line and letters.getlength(line + piece) > width:
             kept, moved = _broken(line, piece)
             lines.append(kept.rstrip())
             line = moved
         line = (line + piece).lstrip()
         if len(lines) == most:
-            return [*lines[:-1], _shortened(lines[-1], letters, room)]
+            return [*lines[:-1], _shortened(lines[-1], letters, width)]
     return [*lines, line.rstrip()] if line.strip() else lines
 
 
@@ -163,8 +163,8 @@ def _halved(piece: str) -> list[str]:
     return [piece[start : start + 24] for start in range(0, len(piece), 24)]
 
 
-def _shortened(line: str, letters: Font, room: float) -> str:
-    while line and letters.getlength(line + "…") > room:
+def _shortened(line: str, letters: Font, width: float) -> str:
+    while line and letters.getlength(line + "…") > width:
         line = line[:-1]
     return line + "…"
 

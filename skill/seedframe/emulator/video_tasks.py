@@ -105,7 +105,7 @@ class VideoTasks:
 
 
 def _content(content: object, limits: Mapping[str, Any]) -> bool:
-    """Check texts, roles and pictures; tell whether frames, not references, are given."""
+    """Check texts, roles and pictures; return whether frames, not references, are given."""
     if content is None:
         raise Refusal("missing-parameter", param="content")
     if not isinstance(content, list) or not content:

@@ -30,7 +30,7 @@ HANDLE = "seedframe:"
 VIEW_SIDE = 1024
 VIEW_TYPE = "image/jpeg"
 MOST_LISTED = 60
-"""Pictures told to a host at once; its message must stay small."""
+"""Pictures announced to a host at once; its message must stay small."""
 
 
 class ImageResources:
@@ -59,7 +59,7 @@ class ImageResources:
         ]
 
     async def add(self, ctx: Context, pictures: Sequence[Picture]) -> None:
-        """Note what was made and tell the host that the list has changed; a host that has left is told nothing."""
+        """Note what was made and notify the host that the list has changed; a host that has left is told nothing."""
         if came_over_http(ctx):
             return
         known = {picture.id for picture in self._made}

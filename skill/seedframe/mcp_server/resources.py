@@ -54,8 +54,8 @@ def references() -> tuple[tuple[str, str], ...]:
 @cache
 def pages() -> dict[str, tuple[str, str]]:
     """Every resource by its address: name and text."""
-    shelves = (("references", references()), ("prompts", tuple(_pages("prompts"))), ("prompts/rules", _rules()))
-    return {_uri(object_store, name): (name, text) for object_store, texts in shelves for name, text in texts}
+    groups = (("references", references()), ("prompts", tuple(_pages("prompts"))), ("prompts/rules", _rules()))
+    return {_uri(group, name): (name, text) for group, texts in groups for name, text in texts}
 
 
 async def list_prompts(_ctx: Any, _params: t.PaginatedRequestParams | None) -> t.ListPromptsResult:
@@ -164,8 +164,8 @@ def _choices(argument: str) -> list[str]:
     return known.get(argument, [])
 
 
-def _uri(object_store: str, name: str) -> str:
-    return f"{SCHEME}{object_store}/{name}"
+def _uri(group: str, name: str) -> str:
+    return f"{SCHEME}{group}/{name}"
 
 
 def _title(text: str) -> str:

@@ -232,8 +232,8 @@ def _stale(frame: FrameState, cost: Mapping[str, Any] | None) -> Iterator[dict[s
     if frame.stale:
         price = f"{cost['amount']:g} {cost['currency']}" if cost else "?"
         words = Message("board_truth.stale", task=frame.task, price=price)
-        told = {language: words.text(language) for language in LANGUAGES}
-        yield {"code": "STALE", "severity": "warning", "message": told}
+        sentences = {language: words.text(language) for language in LANGUAGES}
+        yield {"code": "STALE", "severity": "warning", "message": sentences}
 
 
 def _sidecar(picture: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ TOOLS = {tool.name: tool for tool in (VIMAX, ARCREEL, DRAMA_SKILLS, OPENMONTAGE)
 
 
 def project_at(path: Path) -> Project | None:
-    """The project of another tool that a file or folder belongs to, told by its content; None for anything else.
+    """The project of another tool that a file or folder belongs to, recognised by its content; None for anything else.
 
     InvalidRequest when it is one of theirs and cannot be read as a board.
     """

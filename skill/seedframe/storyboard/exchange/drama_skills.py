@@ -153,7 +153,7 @@ def _shot(
     insert = ord(match["insert"]) - INSERT_BASE if match["insert"] else 0
     seconds = SECONDS.match(fields.get("时长", ""))
     number = int(match["number"]) * 10 + insert
-    told = [f"{name}：{fields[name]}" for name in ("目的", "景别/机位", "起点", "终点", "声音") if name in fields]
+    lines = [f"{name}：{fields[name]}" for name in ("目的", "景别/机位", "起点", "终点", "声音") if name in fields]
     return known(
         id=f"E{int(match['episode'] or 1):02}_SC{int(scene[1]) if scene else 1:02}_SH{number:03}",
         title=match["title"],
@@ -161,7 +161,7 @@ def _shot(
         action=prompt,
         motion=motion,
         duration=float(seconds[1]) if seconds else None,
-        notes="\n".join(told),
+        notes="\n".join(lines),
     )
 
 

@@ -203,7 +203,7 @@ class Database:
     def __init__(self, connection: _Sqlite | _Postgres, url: str) -> None:
         self.url = url
         self._connection = connection
-        self._scribe: CommitQueue[Tx] = CommitQueue("seedframe-book", lambda: connection)
+        self._commits: CommitQueue[Tx] = CommitQueue("seedframe-book", lambda: connection)
 
     @classmethod
     async def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Database:
@@ -220,12 +220,12 @@ class Database:
     async def run(self, work: Callable[[Tx], T]) -> T:
         """What `work` gives, once it is on the disk. Asked-for work is done also when the asker is cancelled."""
         with translate_errors(self.url):
-            return await self._scribe.ask(work)
+            return await self._commits.ask(work)
 
     async def close(self) -> None:
         """Finish what was asked for and disconnect."""
-        await self._scribe.ask_alone(self._connection.close)
-        self._scribe.close()
+        await self._commits.ask_alone(self._connection.close)
+        self._commits.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -279,13 +279,13 @@ def is_postgres(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> Path:
-    """The file of a `sqlite:///` URL, or of a plain path; a folder means the book of the board in it."""
+    """The file of a `sqlite:///` URL, or of a plain path; a folder means the record of the board in it."""
     path = Path(url.removeprefix("sqlite:///"))
     return path / STATE_FOLDER / BOOK if path.is_dir() else path
 
 
 def shown(url: str) -> str:
-    """A URL fit to be told: no user, no password, no options."""
+    """A URL fit to be shown: no user, no password, no options."""
     if not is_postgres(url):
         return str(sqlite_path(url))
     scheme, _, rest = url.partition("://")

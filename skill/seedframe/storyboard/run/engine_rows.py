@@ -45,7 +45,7 @@ def json_only() -> Any:
 def check_rows(engine: Any, schema: str | None, shown: str) -> None:
     """See that every row of the engine's tables is JSON; NotConfigured names the tables that hold anything else.
 
-    `engine` is an SQLAlchemy engine, `shown` the database as it may be told.
+    `engine` is an SQLAlchemy engine, `shown` the database as it may be shown.
     """
     import sqlalchemy as sa
 

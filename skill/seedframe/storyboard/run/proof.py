@@ -92,7 +92,7 @@ def _asked(task: FrameTask, model: Any, settings: Settings) -> ImageRequest | No
 
 
 def _is_same(described: Mapping[str, Any], asked: ImageRequest, task: FrameTask, backend: str) -> bool:
-    """Whether the sidecar tells of this task: same tool, words, model, frame, seed, references, backend."""
+    """Whether the sidecar is of this task: same tool, words, model, frame, seed, references, backend."""
     try:
         return bool(
             described["tool"] == asked.tool

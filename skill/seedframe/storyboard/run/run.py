@@ -136,7 +136,7 @@ async def run_board(
 def board_state(out: Path, database: str | None = None, settings: Settings | None = None) -> BoardState:
     """The picture of the board in `out` at one moment. InvalidRequest when there is none.
 
-    A folder without a record of its run tells what its pictures and their sidecars prove.
+    A folder without a record of its run is described by what its pictures and their sidecars prove.
     """
     out = _absolute(out)
     card = card_in(out)
@@ -452,7 +452,7 @@ def check_backend(out: Path, backend: Backend) -> None:
 
 
 def _enter_folder(board: Board, out: Path, backend: Backend) -> str:
-    """The board's name in the book, made once for a folder; the board itself is kept beside the pictures."""
+    """The board's name in the record, made once for a folder; the board itself is kept beside the pictures."""
     check_backend(out, backend)
     card = card_in(out)
     if card is None:

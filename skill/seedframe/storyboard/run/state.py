@@ -1,4 +1,4 @@
-"""What a run tells: events while it goes on, and the picture of a whole board at one moment.
+"""What a run reports: events while it goes on, and the picture of a whole board at one moment.
 
 In: what the engine, the record and the disk say. Out: frozen values, JSON-ready.
 Never in here: a database, the engine, wording.
@@ -35,7 +35,7 @@ ENDED: frozenset[State] = frozenset({"done", "failed", "unknown", "lost", "cance
 
 
 class Sentence(Message):
-    """A sentence that was told before, in every language, and is kept like that."""
+    """A sentence that was rendered earlier, in every language, and is kept as it is."""
 
     __slots__ = ()
 
@@ -45,7 +45,7 @@ class Sentence(Message):
         return cls("", **described)
 
     def text(self, language: Language = "en") -> str:
-        """As it was told; empty when it was not."""
+        """As it was rendered; empty when it was not."""
         return str(self.values.get(language, ""))
 
 

@@ -114,18 +114,18 @@ def _stands(
         return "done", None
     if frame.path is not None:
         return "lost", described(_lost_picture(frame, record, out))
-    told = _told_error(status)
+    kept = _kept_error(status)
     if frame.payment == "unknown":
-        return "unknown", told or described(Message("board_folder.was-unknown"))
+        return "unknown", kept or described(Message("board_folder.was-unknown"))
     if frame.payment == "lost":
-        return "lost", told or described(Message("board_folder.not-proven"))
+        return "lost", kept or described(Message("board_folder.not-proven"))
     end = _end(status)
     # Paid meanwhile, or begun and never sent: it only has to be gone on with.
     if frame.payment in {"paid", "sent", "reserved"} and end != "failed":
         return "waiting", None
     if end == "cancelled":
-        return "cancelled", told or record.stopped
-    return (end, told) if end == "failed" else ("waiting", None)
+        return "cancelled", kept or record.stopped
+    return (end, kept) if end == "failed" else ("waiting", None)
 
 
 def _end(status: RunStatus | None) -> State | None:
@@ -138,7 +138,7 @@ def _end(status: RunStatus | None) -> State | None:
     return "cancelled" if status.status == "CANCELLED" else "failed"
 
 
-def _told_error(status: RunStatus | None) -> Mapping[str, str] | None:
+def _kept_error(status: RunStatus | None) -> Mapping[str, str] | None:
     error = status.outcome.get("error") if status else None
     if isinstance(error, dict) and all(isinstance(words, str) for words in error.values()):
         return error

@@ -426,8 +426,8 @@ class Worker:
 
         With `finish` what has its money reserved goes on as well.
         """
-        told = redact(described(why), self._settings.secrets, long_words=True)
-        if await self._payments.stop(board, told, finish=finish):
+        reason = redact(described(why), self._settings.secrets, long_words=True)
+        if await self._payments.stop(board, reason, finish=finish):
             await asyncio.to_thread(self._client.cancel, board)
 
     async def _after_sending(self, arguments: Outcome, token: Token) -> Token:
