@@ -92,7 +92,7 @@ def emulator(
     `type` · gzip: compress JSON for callers who accept it · paint: "instant" gives one cached picture per size ·
     scale: shrinks every picture, as `size` says · preset_shape: ratio of a preset when the prompt names none ·
     follow_reference: presets take the first reference's shape · fetch: "loopback" really gets references from this
-    machine · script, always: faults (see `faults.py`). `app.state.request_log` has the bills, `app.state.service` the rest.
+    machine · script, always: faults (see `faults.py`). `app.state.request_log` has the bills.
     """
     backend = catalog().backend(profile)
     options = Options(
@@ -120,7 +120,7 @@ def emulator(
 
 
 def transport(**options: Unpack[Choices]) -> InProcess:
-    """Build an httpx transport onto a new emulator in this process; `transport.app.state.ledger` has its books."""
+    """Build an httpx transport onto a new emulator in this process; `transport.app.state.request_log` has its bills."""
     return InProcess(emulator(**options))
 
 
