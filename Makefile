@@ -24,7 +24,7 @@ check: $(DEV)  ## lint, format, types
 slow: $(DEV)  ## every test: what is reached is counted, also in child processes; what is timed runs alone
 	mkdir -p .cache/coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 -m "not timed" -p no:randomly
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not timed" -p no:randomly
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest -q -m timed -p no:randomly
