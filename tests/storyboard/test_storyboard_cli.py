@@ -469,3 +469,18 @@ def test_a_terminal_gets_a_bar(shell: Shell, board: Path, tmp_path: Path):
     described = shown.decode()
     assert "[####################################]  100%" in described
     assert "E01_SC01_SH020_ff_v02 is done." in described
+
+
+@pytest.mark.slow
+def test_a_shot_made_again_makes_its_last_frame_from_its_new_first_frame(shell: Shell, tmp_path: Path):
+    board, out = tmp_path / "board.yaml", tmp_path / "out"
+    assert shell.run("init", board)[0] == 0
+    assert shell.run("run", board, "--out", out)[0] == 0
+    billed = shell.billed
+
+    code, described, _ = shell.run("redo", out, "E01_SC01_SH040")
+
+    states = {frame["task"]: frame["state"] for frame in shell.json("status", out)["frames"]}
+    assert code == 0, described
+    assert set(states.values()) == {"done"}
+    assert shell.billed - billed == sum(task.startswith("E01_SC01_SH040_") for task in states) == 4

@@ -468,7 +468,10 @@ def _words(text: str) -> dict[str, str]:
 
 def _ready(tx: Tx, board: str, key: str) -> tuple[str, str] | None:
     row = one(
-        tx, "SELECT task, queue FROM frames WHERE board = :board AND key = :key AND place >= 0", board=board, key=key
+        tx,
+        "SELECT task, queue FROM frames WHERE board = :board AND key = :key AND place >= 0 AND path IS NULL",
+        board=board,
+        key=key,
     )
     if row is None:
         return None

@@ -240,8 +240,10 @@ async def _make_again(
                 await payments.write_off(
                     id, [frame.task for frame in chosen if frame.state == state], states=written_off
                 )
-            for frame in chosen:
-                if not frame.waits_for:
+            meant_keys = {frame.task for frame in chosen}
+            record = await payments.record(id) or record  # a frame made again makes those wait that need it
+            for frame in state_of(record, runs, out).frames:
+                if frame.task in meant_keys and not frame.waits_for:
                     run = next_run(id, frame.task, runs.get(frame.task))
                     await asyncio.to_thread(client.enqueue, record.frames[frame.task].queue, [run])
     return await asyncio.to_thread(board_state, out, database, settings)

@@ -487,9 +487,12 @@ class Worker:
         return {"end": "done", "path": str(path), "raw_path": raw}
 
     def _enqueue(self, queue: str, board: str, key: str) -> None:
-        """Queue a frame that waits for nothing any more; what failed or is in doubt waits for a person."""
+        """Queue a frame that waits for nothing any more; what failed or is in doubt waits for a person.
+
+        One whose newest making ended well has no picture where a person asked for a new one.
+        """
         newest = self._client.newest_of(board, key)
-        if newest is None or newest.status == "CANCELLED" or newest.outcome.get("end") == "cancelled":
+        if newest is None or newest.status == "CANCELLED" or newest.outcome.get("end") in {"cancelled", "done"}:
             self._client.enqueue(queue, [next_run(board, key, newest)])
 
     def _failed(self, error: SeedreamError) -> Outcome:
