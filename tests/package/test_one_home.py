@@ -19,7 +19,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", "SKILL.md", "prompts", "references", "scripts", "pyproject.toml")
 WHOLE = (*PAGES, "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.zh-CN.md")
-WHOLE = (*WHOLE, "SECURITY.md", "bench", "docs", "hatch_build.py", "tests", "uv.lock", ".ci", ".github", ".gitignore")
+WHOLE = (
+    *WHOLE,
+    "SECURITY.md",
+    "bench",
+    "docs",
+    "hatch_build.py",
+    "integrations",
+    "mkdocs.yml",
+    "tests",
+    "uv.lock",
+    ".ci",
+    ".github",
+    ".gitignore",
+)
 PROMPT = "雨后的江南小巷，灯笼的暖光映在积水里。"
 SLOW_SUITE_SECONDS = 3600
 

@@ -215,6 +215,7 @@ def until(read: Callable[[], str], words: str) -> Any:
     assert words in line
 
 
+@pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.anyio
 @pytest.mark.parametrize("room", ROOMS)
