@@ -20,10 +20,11 @@ from typing import Any, ClassVar
 from PIL import Image
 
 import seedframe
+from seedframe.catalog import catalog
 
 from .tensors import Shape, pixels_of, tensor_of
 
-MODELS = ("default", "5.5", "5.0-pro", "5.0-flash", "5.0-lite", "4.5", "4.0")
+MODELS = ("default", *(model.name for model in catalog().models))
 RATIOS = ("9:16", "16:9", "1:1", "3:4", "4:3", "2:3", "3:2", "21:9")
 OWN_RATIO = "as image 1"
 ROLES = ("first_frame", "last_frame", "reference_image")
