@@ -36,20 +36,23 @@ class ObjectPlace:
 
 def is_place(text: str | Path) -> bool:
     """Whether that is meant as a place in an object store. A `Path` of one has lost a slash, which does not matter."""
-    return f"{_spelled(text)}/".startswith("s3:/")
+    return f"{spelled(text)}/".startswith("s3:/")
 
 
 def read_place(text: str | Path) -> ObjectPlace:
     """The place of `s3://bucket/prefix`. ValueError for a bucket or a prefix that no store takes."""
-    match = _PLACE.fullmatch(_spelled(text).rstrip("/"))
+    match = _PLACE.fullmatch(spelled(text).rstrip("/"))
     parts = [part for part in match["prefix"].split("/") if part] if match else []
     if match is None or not all(_PART.fullmatch(part) and part not in {".", ".."} for part in parts):
         raise ValueError(f"{text} is no s3://bucket/prefix")
     return ObjectPlace(match["bucket"], "/".join(parts))
 
 
-def _spelled(text: str | Path) -> str:
-    return text.as_posix() if isinstance(text, Path) else text
+def spelled(text: str | Path) -> str:
+    """As a person writes it: a `Path` of a place has lost one slash."""
+    if not isinstance(text, Path):
+        return text
+    return re.sub("^s3:/(?!/)", "s3://", text.as_posix())
 
 
 def local_folder(path: Path, cache: Path) -> Path:

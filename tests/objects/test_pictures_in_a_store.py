@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -189,9 +191,51 @@ def test_a_place_that_is_none_is_refused_with_an_example(wrong: str) -> None:
 def test_addresses_are_those_of_the_store(endpoint: str | None, expected: str, tmp_path: Path) -> None:
     from seedframe.objects.mirror import Mirror
 
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
     given = {"SEEDFRAME_OUTPUT_DIR": "s3://boards/film", "SEEDFRAME_S3_CACHE": str(tmp_path)}
-    settings = Settings.read({**given, **({"SEEDFRAME_S3_ENDPOINT": endpoint} if endpoint else {})})
+    settings = Settings.read({**given, **keys, **({"SEEDFRAME_S3_ENDPOINT": endpoint} if endpoint else {})})
     mirror = Mirror.of(settings.output_dir, settings)
 
     assert mirror is not None
     assert mirror.address(settings.output_dir / "a b.jpg") == expected
+
+
+@pytest.mark.anyio
+async def test_without_a_key_for_the_store_nothing_is_sent_and_no_machine_role_is_asked(
+    open_studio: OpenStudio, service: InProcess, places: dict[str, str]
+) -> None:
+    keyless = {name: value for name, value in places.items() if not name.startswith("AWS_")}
+    with pytest.raises(NotConfigured) as refused:
+        async with open_studio(**keyless) as studio, studio.make("generate_image", ALLEY):
+            pass
+
+    assert "AWS_ACCESS_KEY_ID" in refused.value.text("en")
+    assert service.app.state.request_log.posts == 0
+
+
+COME_AND_GO = """
+import os, sys
+while True:
+    os.makedirs(sys.argv[1] + "/take/shot")
+    os.removedirs(sys.argv[1] + "/take/shot")
+"""
+
+
+def test_a_full_cache_is_trimmed_while_another_worker_makes_and_removes_folders_in_it(
+    places: dict[str, str], tmp_path: Path
+) -> None:
+    from seedframe.objects.mirror import Mirror
+
+    settings = Settings.read(places)
+    mirror = Mirror.of(settings.output_dir, settings)
+    assert mirror is not None
+    (mirror.folder / "kept").mkdir(parents=True)
+    with subprocess.Popen([sys.executable, "-c", COME_AND_GO, str(mirror.folder)]) as other:
+        while not (mirror.folder / "take").exists():
+            pass
+        for _ in range(1000):
+            mirror.trim()
+        running = other.poll() is None
+        other.kill()
+
+    assert running

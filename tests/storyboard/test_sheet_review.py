@@ -121,7 +121,7 @@ async def test_a_picture_opens_at_full_size_and_takes_stand_side_by_side(sheet: 
         await page.goto(sheet.as_uri())
         await page.keyboard.press("ArrowDown")
         await page.keyboard.press("Enter")
-        await page.locator(".stage img[src^='file:']").wait_for()
+        await page.wait_for_function("document.querySelector('.stage img').naturalWidth === 900")
         await page.keyboard.press("z")
         drawn = await page.evaluate("document.querySelector('.stage img').getBoundingClientRect().width")
         for _step in range(3):

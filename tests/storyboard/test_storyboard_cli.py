@@ -484,3 +484,11 @@ def test_a_shot_made_again_makes_its_last_frame_from_its_new_first_frame(shell: 
     assert code == 0, described
     assert set(states.values()) == {"done"}
     assert shell.billed - billed == sum(task.startswith("E01_SC01_SH040_") for task in states) == 4
+
+
+def test_a_place_that_is_none_is_refused_as_it_was_given(shell: Shell, board: Path):
+    done = shell("run", board, "--out", "s3://X/y")
+
+    assert done.exit_code == 2
+    assert "'s3://X/y' is no place" in done.stderr
+    assert "s3://bucket/prefix" in done.stderr

@@ -36,6 +36,14 @@ _NAMES = {
 }
 """The standard variables of S3's own tools; TOS's after them."""
 
+_ROLES = (
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+)
+"""Where a machine that has a role gets its keys. None of them is asked unless it is named."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
@@ -173,6 +181,8 @@ def _open(place: ObjectPlace, settings: Settings, endpoint: str | None) -> Any:
 
     facts = _facts()
     config: Any = {name: value for name, names in _NAMES.items() if (value := settings.first(names))}
+    if not {"access_key_id", "secret_access_key"} <= config.keys() and settings.first(_ROLES) is None:
+        raise NotConfigured(Message("objects.no-key", place=place), advice=Message("objects.no-key-advice"))
     config.setdefault("region", _region(endpoint))
     if endpoint is not None:
         inside = _in_host(endpoint)

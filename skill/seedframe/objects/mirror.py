@@ -9,8 +9,10 @@ Never in here: a payment, which names a picture gets.
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -147,13 +149,16 @@ def _is_inside(name: str) -> bool:
 
 
 def _pictures(cache: Path) -> list[tuple[float, int, Path]]:
-    """Age, length and path of every picture in the cache; none of what is still being made."""
+    """Age, length and path of every picture in the cache; none of what is still being made.
+
+    Other workers make and remove files and folders meanwhile: what is gone when it is reached is left out.
+    """
     found = []
-    for path in cache.rglob("*"):
-        if path.suffix.lower() in PICTURES and HIDDEN not in path.parts and not path.is_symlink():
-            try:
-                status = path.stat()
-            except OSError:  # another process removed it
-                continue
-            found.append((status.st_mtime, status.st_size, path))
+    for folder, folders, names in os.walk(cache):
+        folders[:] = [name for name in folders if name != HIDDEN]
+        for path in (Path(folder, name) for name in names):
+            if path.suffix.lower() in PICTURES and not path.is_symlink():
+                with suppress(OSError):
+                    status = path.stat()
+                    found.append((status.st_mtime, status.st_size, path))
     return found

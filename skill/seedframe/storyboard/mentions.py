@@ -204,7 +204,7 @@ def _bound(shot: Shot, names: Mapping[str, Sequence[Name]], found: list[BoardFin
     if both:
         late: list[BoardFinding] = []
         _listed(bound, list(_texts(shot.last)), names, late)
-        found += [replace(each, message=_late(each.message)) for each in late if not _told(found, each)]
+        found += [replace(each, message=_late(each.message)) for each in late if not _is_found(found, each)]
     return bound
 
 
@@ -213,7 +213,7 @@ def _late(message: Message) -> Message:
     return Message("naming.bound-last", **message.values) if message.key == "naming.bound" else message
 
 
-def _told(found: Sequence[BoardFinding], late: BoardFinding) -> bool:
+def _is_found(found: Sequence[BoardFinding], late: BoardFinding) -> bool:
     return any(each.shot == late.shot and each.message == late.message for each in found)
 
 

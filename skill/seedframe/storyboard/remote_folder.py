@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from seedframe.errors import InvalidRequest, StoreError
 from seedframe.messages import Message
-from seedframe.object_places import ObjectPlace, local_folder, place_of
+from seedframe.object_places import ObjectPlace, local_folder, place_of, spelled
 from seedframe.objects.mirror import PICTURES, SIDECAR, Mirror
 from seedframe.private_files import make_private_folder
 from seedframe.settings import Settings
@@ -56,9 +56,9 @@ def opened_folder(out: Path, settings: Settings, *, whole: bool = False) -> Path
     try:
         folder = local_folder(out, settings.object_cache).absolute()
     except ValueError:
-        example = "s3://bucket/prefix"
+        got, example = spelled(out), "s3://bucket/prefix"
         raise InvalidRequest(
-            Message("objects.no-place", got=str(out)), field="out", got=str(out), allowed=example
+            Message("objects.no-place", got=got, allowed=example), field="out", got=got, allowed=example
         ) from None
     mirror = Mirror.of(folder, settings)
     if mirror is not None:

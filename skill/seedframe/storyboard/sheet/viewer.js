@@ -38,22 +38,25 @@ const show = (figure = looking.figure) => {
   looking.figure = figure;
   one(".missing", viewer).hidden = true;
   const side = looking.compare ? slots.get(figure.dataset.slot).filter((other) => one("img", other)) : [figure];
-  stage.className = `stage${looking.full ? " full" : ""}`;
   stage.replaceChildren(...side.map(shown));
   one("#viewer-title").textContent = looking.compare ? figure.dataset.slot : figure.dataset.key;
   const article = figure.closest("article");
   const texts = [one(".action", figure.closest(".slot")), one(".dialogue", article), one(".prompt", figure)];
   one(".texts", viewer).replaceChildren(...texts.filter(Boolean).map((part) => part.cloneNode(true)));
-  one("[data-do=full]", viewer).setAttribute("aria-pressed", String(looking.full));
   one("[data-do=compare]", viewer).setAttribute("aria-pressed", String(looking.compare));
 };
-const setFull = (on) => { looking.full = on; show(); };
+const setFull = (on) => {
+  looking.full = on;
+  stage.classList.toggle("full", on);
+  one("[data-do=full]", viewer).setAttribute("aria-pressed", String(on));
+};
 const setCompare = (on) => { looking.compare = on; show(); };
 
 const enlarge = (take, compare = false) => {
   const figure = take.closest("figure");
   if (!one("img", figure)) { announce("missing"); return; }
-  Object.assign(looking, { compare, full: false });
+  looking.compare = compare;
+  setFull(false);
   show(figure);
   viewer.showModal();
   stage.focus();
