@@ -231,11 +231,11 @@ def test_a_full_cache_is_trimmed_while_another_worker_makes_and_removes_folders_
     assert mirror is not None
     (mirror.folder / "kept").mkdir(parents=True)
     with subprocess.Popen([sys.executable, "-c", COME_AND_GO, str(mirror.folder)]) as other:
-        while not (mirror.folder / "take").exists():
-            pass
-        for _ in range(1000):
-            mirror.trim()
-        running = other.poll() is None
-        other.kill()
-
-    assert running
+        try:
+            while not (mirror.folder / "take").exists():
+                assert other.poll() is None
+            for _ in range(1000):
+                mirror.trim()
+            assert other.poll() is None
+        finally:
+            other.kill()
