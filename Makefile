@@ -7,6 +7,9 @@ DEV := $(VENV)/.seedframe-dev
 DOCS := $(VENV)/.seedframe-docs
 EXTRAS := .[storyboard,fast,heif,xlsx,objects]
 
+# A test that failed beside others, or at a busy moment, is run once more by itself. What fails twice has failed.
+OR_ALONE = || { [ $$? = 1 ] && $(BIN)/python -m pytest -q -m "slow or not slow" -p no:randomly --last-failed; }
+
 .PHONY: demo test check slow bench bench-storyboard docs lock audit dist release evidence install
 .DEFAULT_GOAL := demo
 
@@ -24,10 +27,10 @@ check: $(DEV)  ## lint, format, types
 slow: $(DEV)  ## every test: what is reached is counted, also in child processes; what is timed runs alone
 	mkdir -p .cache/coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not timed" -p no:randomly
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not timed" -p no:randomly $(OR_ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest -q -m timed -p no:randomly
+	$(BIN)/python -m pytest -q -m timed -p no:randomly $(OR_ALONE)
 
 bench: $(DEV)  ## the numbers behind every claim
 	$(BIN)/python -m bench.prompts
