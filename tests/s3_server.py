@@ -24,6 +24,8 @@ from starlette.routing import Route
 from seedframe.emulator import running
 
 BUCKET = "boards"
+CHECK = "/.seedframe/writable"
+"""What is stored to find out whether the store can be written to: taken, and not counted among `puts`."""
 
 
 @dataclass
@@ -64,6 +66,8 @@ class S3Server:
         return _error("NoSuchKey", 404) if content is None else Response(content, headers=_headers(content))
 
     async def _put(self, request: Request, key: str) -> Response:
+        if key.endswith(CHECK):
+            return Response(headers={"etag": _headers(await request.body())["etag"]})
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "half":
             async for _ in request.stream():

@@ -128,8 +128,7 @@ def test_a_frame_waits_for_a_store_that_is_away_and_is_never_paid_again(
     file.write_text(BOARD, encoding="utf-8")
     with s3_server() as s3:
         variables = machine(tmp_path, environ, s3.url)
-        # The test of the store and the board's own files go through; then two pictures are refused.
-        s3.faults = ["", "refuse", "refuse"]
+        s3.faults = ["refuse", "refuse"]
         ran = typed(variables, "storyboard", "run", str(file), "--out", PLACE)
 
         assert ran.exit_code == 0, ran.output
@@ -143,7 +142,7 @@ def test_a_store_that_refuses_is_told_before_anything_is_paid(
     file = tmp_path / "board.yaml"
     file.write_text(BOARD, encoding="utf-8")
     with s3_server() as s3:
-        s3.faults = ["refuse"]
+        s3.refuses = True
         ran = typed(machine(tmp_path, environ, s3.url), "storyboard", "run", str(file), "--out", PLACE)
 
     assert (ran.exit_code, "object store" in ran.output) == (1, True), ran.output

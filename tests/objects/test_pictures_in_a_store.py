@@ -152,7 +152,7 @@ async def test_the_cache_is_bounded_and_what_left_it_is_brought_back_when_it_is_
 
 
 @pytest.mark.slow
-def test_a_store_that_is_down_costs_nothing_twice_and_fetch_uploads_later(
+def test_a_store_that_refuses_is_found_before_paying_and_one_that_fails_later_costs_nothing_twice(
     s3: S3Server, places: dict[str, str], environ: dict[str, str]
 ) -> None:
     service = emulator(paint="instant")
@@ -165,8 +165,13 @@ def test_a_store_that_is_down_costs_nothing_twice_and_fetch_uploads_later(
 
         s3.refuses = True
         code, said = typed("generate", "雨后的江南小巷", "--ratio", "9:16")
-        assert (code, "paid and saved as" in said, "AccessDenied" in said or "403" in said) == (1, True, True), said
+        assert (code, "paid and saved as" in said, "AccessDenied" in said or "403" in said) == (1, False, True), said
+        assert service.state.request_log.posts == 0
         s3.refuses = False
+        s3.faults = ["refuse"] * 9
+        code, said = typed("generate", "雨后的江南小巷", "--ratio", "9:16")
+        assert (code, "paid and saved as" in said, "AccessDenied" in said or "403" in said) == (1, True, True), said
+        s3.faults = []
         code, said = typed("fetch", "--all")
 
     assert (code, f"Link: {s3.url}/boards/film/" in said) == (0, True), said

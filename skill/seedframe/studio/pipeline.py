@@ -223,6 +223,8 @@ class Studio:
             if request.dry_run:
                 yield await self._dry_run_result(prepared)
                 return
+            if self._remote is not None:
+                await asyncio.to_thread(self._remote.check)
             prepared = replace(prepared, emulated=await self._is_emulated())
             result = self._claimed_result(prepared, arguments, report, claimed)
             async with self._handed_over(result) as given:

@@ -28,12 +28,19 @@ class RemoteCopies:
 
     def __init__(self, mirror: Mirror) -> None:
         self._mirror = mirror
+        self._writable = False
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
         """None where pictures stay on this disk. NotConfigured where the store's library is missing."""
         mirror = Mirror.of(settings.output_dir, settings)
         return None if mirror is None else cls(mirror)
+
+    def check(self) -> None:
+        """StoreError before anything is paid where the store cannot be written to; asked until it could be once."""
+        if not self._writable:
+            self._mirror.check()
+            self._writable = True
 
     def send(self, entry: str, result: Result) -> Result:
         """Store every picture of a result; what is there already is not sent again."""
