@@ -3,6 +3,7 @@
     cost     100, 2,000 and 20,000 shots by one process into SQLite: time, processor time and memory for each shot
     limit    one and three workers on PostgreSQL against an emulator that enforces the vendor's limit, and ten times it
     kills    three workers, eight rounds of 60 shots with kill -9 at random moments: what was billed, what is there
+    rows     100,000 frames of twenty boards queued in one PostgreSQL: what entering, making and keeping one costs
 
 Pictures are small and come at once, so that what is measured is ours. Every part runs in processes of its own; the
 emulator shares the machine with them. Never in here: a real service, a number that was not measured in this run.
@@ -42,6 +43,9 @@ CARRIED = 0.6
 """The share of what a machine makes without any limit that it carries evenly; a higher limit is not what holds it."""
 
 WORKERS = 3
+BOARD_SHOTS = 5_000
+BOARDS = 20
+MADE_OF_THEM = 600
 ROUNDS = 8
 KILLED_SHOTS = 60
 BETWEEN_KILLS = (0.5, 2.5)
@@ -52,12 +56,12 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     options = argparse.ArgumentParser(prog="python -m bench.storyboard", description=__doc__.partition("\n")[0])
-    options.add_argument("parts", nargs="*", metavar="PART", help="cost, limit, kills; all by default")
+    options.add_argument("parts", nargs="*", metavar="PART", help="cost, limit, kills, rows; all by default")
     options.add_argument("--quick", action="store_true", help="2,000 shots at most, one round of kills")
     given = options.parse_args()
     report, begun = Report(), time.perf_counter()
     print(f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    parts = {"cost": _cost, "limit": _limit, "kills": _kills}
+    parts = {"cost": _cost, "limit": _limit, "kills": _kills, "rows": _rows}
     with tempfile.TemporaryDirectory(prefix="seedframe-bench-") as folder:
         for name in given.parts or parts:
             parts[name](report, Path(folder), given.quick)
@@ -211,6 +215,33 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
         )
 
 
+def _rows(report: Report, folder: Path, quick: bool) -> None:
+    report.title(f"Rows: boards of {BOARD_SHOTS:,} shots queued in one PostgreSQL, then one worker")
+    processor: dict[int, float] = {}
+    for boards in (1, 4 if quick else BOARDS):
+        with _place(folder / f"rows-{boards}", UNLIMITED) as place:
+            entered = [place.enter(BOARD_SHOTS, number) / BOARD_SHOTS * 1000 for number in range(boards)]
+            kilobytes = place.database_bytes() / (boards * BOARD_SHOTS * 1000)
+            processor[boards] = _making(place)
+        report.line(
+            f"{boards * BOARD_SHOTS:,} frames",
+            f"entered in {entered[0]:.1f} ms each at first, {entered[-1]:.1f} at last; {kilobytes:.1f} KB of database "
+            f"each; {processor[boards]:.1f} ms of the worker's processor to make one",
+        )
+    least, most = min(processor), max(processor)
+    of = f"{most * BOARD_SHOTS:,} rows against {least * BOARD_SHOTS:,}"
+    report.target(f"processor of a frame among {of}", processor[most] / processor[least], 1.2)
+
+
+def _making(place: Place) -> float:
+    """Milliseconds of processor that a worker needs for a frame, its own start included."""
+    used = -_children_seconds()
+    with place.worker() as worker:
+        made = place.until_made(MADE_OF_THEM)
+    worker.wait()
+    return (used + _children_seconds()) / made * 1000
+
+
 def _share(log: Mapping[str, Any], limit: int) -> tuple[float, int]:
     """Pictures of every full minute between the first and the last second, against the limit; and refusals."""
     made, refused = _posts(log)
@@ -247,6 +278,29 @@ class Place:
         """Enter a board and wait for its end."""
         with self.watcher(shots) as process:
             process.wait(RUN_SECONDS)
+
+    def enter(self, shots: int, number: int) -> float:
+        """Enter a board of its own folder and leave it queued: the seconds that took."""
+        common = ("--home", str(self.home), "--database", self.database, "--emulator", self.emulator)
+        what = ("enter", "--shots", str(shots), "--ipm", str(self.ipm), "--board", str(number))
+        command = [sys.executable, "-m", "bench.storyboard_process", *what, *common]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS)
+        return float(done.stdout.splitlines()[-1])
+
+    def database_bytes(self) -> int:
+        """What the database takes of the disk, indexes included."""
+        import psycopg
+
+        with psycopg.connect(self.database) as connection:
+            row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+        return int(row[0]) if row else 0
+
+    def until_made(self, count: int) -> int:
+        """Wait until the service has made so many pictures; how many it has made then."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while (made := int(self.request_log()["bills"]["images"])) < count and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return made
 
     def request_log(self) -> dict[str, Any]:
         """The emulator's record of requests and bills."""

@@ -1,7 +1,8 @@
-"""One process of the storyboard bench: `python -m bench.storyboard_process run | work | watch | emulate`.
+"""One process of the storyboard bench: `python -m bench.storyboard_process run | work | watch | enter | emulate`.
 
-In: where its home is, how many shots, how fast. Out: for `run` one line of figures, for `emulate` its address; the
-others work until they are killed or their board has come to its end. Never in here: a comparison.
+In: where its home is, how many shots, how fast. Out: for `run` one line of figures, for `enter` its seconds, for
+`emulate` its address; the others work until they are killed or their board has come to its end. Never in here: a
+comparison.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import resource
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +27,16 @@ from seedframe.storyboard.run.state import Event
 
 def main() -> None:
     options = argparse.ArgumentParser()
-    options.add_argument("what", choices=("run", "work", "watch", "emulate"))
+    options.add_argument("what", choices=("run", "work", "watch", "enter", "emulate"))
     options.add_argument("--home", type=Path)
     options.add_argument("--database")
     options.add_argument("--emulator")
     options.add_argument("--ipm", type=int, required=True)
     options.add_argument("--shots", type=int)
+    options.add_argument("--board", type=int, default=0)
     options.add_argument("--latency", type=float, default=0.0)
     given = options.parse_args()
-    processes = {"run": _run, "work": _work, "watch": _watch, "emulate": _emulate}
+    processes = {"run": _run, "work": _work, "watch": _watch, "enter": _enter, "emulate": _emulate}
     processes[given.what](given)
 
 
@@ -86,6 +89,25 @@ def _watch(given: argparse.Namespace) -> None:
     asyncio.run(
         run_board(board_of(given.shots), out, _settings(given), report=_quiet, database=given.database, workers=False)
     )
+
+
+def _enter(given: argparse.Namespace) -> None:
+    """Enter a board and leave once it is queued, as a director does who closes the terminal."""
+    out, begun = given.home / f"out-{given.board}", time.perf_counter()
+
+    async def enter() -> None:
+        def report(event: Event) -> None:
+            if event.kind == "started":
+                entering.cancel()
+
+        board, settings = board_of(given.shots), _settings(given)
+        running = run_board(board, out, settings, report=report, database=given.database, workers=False)
+        entering = asyncio.create_task(running)
+        with suppress(asyncio.CancelledError):
+            await entering
+
+    asyncio.run(enter())
+    print(time.perf_counter() - begun)
 
 
 def _emulate(given: argparse.Namespace) -> None:
