@@ -166,12 +166,12 @@ def stale_frames(board: Board, results: Mapping[str, FrameResult], out: Path) ->
 
     A picture without a sidecar is not judged.
     """
-    made = {
-        task.key: (task, sidecar)
+    made = (
+        (task, sidecar)
         for task in frames_of(board, read_picks(out))
         if (result := results.get(task.key)) and result.path and (sidecar := _sidecar(out / result.path))
-    }
-    return frozenset(key for key, (task, sidecar) in made.items() if not made_for(sidecar, task))
+    )
+    return frozenset(task.key for task, sidecar in made if not made_for(sidecar, task))
 
 
 def results_of(state: BoardState) -> dict[str, FrameResult]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seedframe.confined_files import BY_HANDLE, open_folder
@@ -48,16 +48,16 @@ class Folder:
         """Take a name with an empty file; FileExistsError when it is taken."""
         os.close(os.open(self._at(name), _NEW | os.O_EXCL, 0o644, dir_fd=self._handle))
 
-    def write(self, name: str, content: bytes, part: str, mode: int = 0o666) -> None:
+    def write(self, name: str, chunks: Iterable[bytes], part: str, mode: int = 0o666) -> None:
         """Write a file whole, under the name `part` until it is on the disk; an older one of that name is replaced."""
         descriptor = os.open(self._at(part), _NEW | os.O_TRUNC | _STAY, mode, dir_fd=self._handle)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                file.writelines(chunks)
                 file.flush()
                 os.fsync(descriptor)
             os.replace(self._at(part), self._at(name), src_dir_fd=self._handle, dst_dir_fd=self._handle)
-        except OSError:
+        except BaseException:
             self.remove(part)
             raise
 

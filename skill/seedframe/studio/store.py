@@ -14,9 +14,10 @@ import os
 import re
 import shutil
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ _UNSAFE = re.compile(r'[\x00-\x1f<>:"|?*\\/]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 _LONGEST_NAME = 120
 _MOST_FOLDERS = 16
+_JSON = json.JSONEncoder(ensure_ascii=False, indent=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +148,17 @@ class Store:
         return self.write_json(picture.with_suffix(picture.suffix + ".json"), content)
 
     def write_json(self, path: Path, content: Mapping[str, Any]) -> Path:
-        """A JSON file, whole or not at all; an older one of the same name is replaced."""
-        text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
-        return self.write_text(path, text)
+        """A JSON file, whole or not at all; an older one of the same name is replaced. It is encoded while written."""
+        return self._write(path, chain(_JSON.iterencode(content), "\n"))
 
     def write_text(self, path: Path, text: str) -> Path:
         """A text file that only its owner can read, whole or not at all."""
+        return self._write(path, [text])
+
+    def _write(self, path: Path, text: Iterable[str]) -> Path:
         with _translate_errors(path), self._held(path.parent) as folder:
-            folder.write(path.name, text.encode(), f".{path.name}.{os.getpid()}.part", PRIVATE_FILE)
+            chunks = (chunk.encode() for chunk in text)
+            folder.write(path.name, chunks, f".{path.name}.{os.getpid()}.part", PRIVATE_FILE)
             return path
 
     def discard(self, folder: Path) -> None:
