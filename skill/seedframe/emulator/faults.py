@@ -129,7 +129,7 @@ class Faults:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """For the ledger."""
+        """As the record of requests shows them."""
         return tuple(fault.name for fault in self.all)
 
     @property

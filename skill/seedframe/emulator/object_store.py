@@ -1,7 +1,7 @@
 """Result files behind signed, expiring URLs, as the vendor's object store serves them.
 
 In: what to paint and when. Out: a URL, and later the recipe behind it, or why not. Never in here: pixels.
-A shelf keeps recipes, not bytes: thousands of results cost little, and the same URL always gives the same file.
+It keeps recipes, not bytes: thousands of results cost little, and the same URL always gives the same file.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class RequestLog:
 
 
 def shortened(value: object, depth: int = DEEPEST) -> object:
-    """Cut every long text in some JSON, so that a ledger of many inline pictures stays small; what is deeper too."""
+    """Cut every long text in some JSON, so that a record of many inline pictures stays small; what is deeper too."""
     if depth == 0:
         return "…"
     if isinstance(value, str) and len(value) > SHOWN:
