@@ -16,7 +16,7 @@ from seedframe.settings import SETTINGS
 
 FILE = Path(__file__).parents[2] / "docs" / "compose.yaml"
 SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))["services"]
-STORES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DATABASE"}
+STORES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DATABASE", "SOURCE"}
 
 
 def command_of(words: list[str]) -> click.Command:
