@@ -27,7 +27,7 @@ check: $(DEV)  ## lint, format, types
 slow: $(DEV)  ## every test: what is reached is counted, also in child processes; what is timed runs alone
 	mkdir -p .cache/coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not timed" -p no:randomly $(OR_ALONE)
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not timed" -p no:randomly --durations=20 $(OR_ALONE)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest -q -m timed -p no:randomly $(OR_ALONE)
