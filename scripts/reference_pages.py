@@ -16,7 +16,7 @@ from importlib.resources import files
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from seedframe import errors
 from seedframe.catalog import ApiErrorRow, Backend, Model, api_errors, catalog, code_aliases, tool_rows
@@ -44,21 +44,33 @@ _RETRIES = {
 }
 _CHINESE = {
     "model": "模型",
-    "reads best": "最会读",
+    "reads best": "最擅长理解",
     "at most": "最大",
     "input pictures": "输入图",
     "related sets": "组图",
     "yes": "支持",
     "Chinese prose": "连贯的中文",
     "English keywords": "英文关键词",
-    " each (": " 每张（",
+    " each (": "/张（",
     ")": "）",
-    " up to ": "，至 ",
-    " above": "，更大时",
-    " per input picture": " 每张输入图",
-    " after ": "，免费张数 ",
+    " px": " 像素",
 }
 """What the short table of models says, in Chinese."""
+
+_PRICES = {
+    "up_to": "{each} up to {pixels} px",
+    "above": "{each} above",
+    "between": ", ",
+    "input": "; {each} per input picture",
+    "free": " after {free}",
+}
+_CHINESE_PRICES = {
+    "up_to": "{pixels} 像素以内 {each}",
+    "above": "更大 {each}",
+    "between": "，",
+    "input": "；输入图每张另加 {each}",
+    "free": "（前 {free} 张免费）",
+}
 
 _LANGUAGES = {"zh": "Chinese prose", "en": "English keywords"}
 
@@ -230,10 +242,10 @@ def _models_short(words: Mapping[str, str] | None = None) -> str:
             f"**{m.name}**" + (f" (= {m.aliases[0]})" if m.aliases[0][:1].isdigit() else ""),
             say(language := _LANGUAGES[sheet(m.prompt_style).language], language),
             exact_size(parse_ratio("9:16"), m.target_pixels, m.limits),
-            f"{_pixels(m.limits.max_pixels)} px",
+            _worded(f"{_pixels(m.limits.max_pixels)} px", words),
             m.references.count,
             say("yes", "yes") if _state(m, "related") == "sent" else "–",
-            *(_worded(_price(b, m), words) for b in _vendors()),
+            *(_price(b, m, _CHINESE_PRICES if words else _PRICES) for b in _vendors()),
         )
         for m in catalog().models
     ]
@@ -323,19 +335,23 @@ def _prices(models: Sequence[Model]) -> str:
     return _table(head, [(f"**{m.name}**", *names, *each) for m, names, each in zip(models, ids, prices, strict=True)])
 
 
-def _price(backend: Backend, model: Model) -> str:
+def _price(backend: Backend, model: Model, words: Mapping[str, str] = _PRICES) -> str:
     listed = model.prices_on(backend)
     if listed is None:
         return "–"
-    tiers = listed.get("tiers", [listed])
-    price = ", ".join(
-        f"{tier['each']} up to {_pixels(tier['up_to_pixels'])} px" if "up_to_pixels" in tier else tier["each"]
-        for tier in tiers
-    ) + (" above" if len(tiers) > 1 else "")
+    tiers = listed.get("tiers", [])
+    steps = [_step(tier, words) for tier in tiers] or [listed["each"]]
+    price = words["between"].join(steps)
     fee = listed.get("input")
     if fee:
-        price += f"; {fee['each']} per input picture" + (f" after {fee['free']}" if fee["free"] else "")
+        price += words["input"].format(**fee) + (words["free"].format(**fee) if fee["free"] else "")
     return price
+
+
+def _step(tier: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    if "up_to_pixels" in tier:
+        return words["up_to"].format(each=tier["each"], pixels=_pixels(tier["up_to_pixels"]))
+    return words["above"].format(each=tier["each"])
 
 
 def _priced(backend: Backend) -> str:

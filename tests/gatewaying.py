@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import httpx
 
 from seedframe.gateway.app import gateway
 from seedframe.gateway.serve import server_for
+from seedframe.listening import listening
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Studio
 
@@ -45,7 +45,7 @@ async def served(
         return Studio.open(own, transport=transport, sleep=_at_once, connections=96, **options)
 
     app = gateway(settings, opened, host=host, own_files=own_files)
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listening("127.0.0.1", 0)
     server = server_for(app, "127.0.0.1", 0, 5)
     serving = asyncio.create_task(server.serve([listener]))
     try:

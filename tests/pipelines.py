@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 HOME = ROOT / ".cache" / "pipelines"
 FETCH_SECONDS = 180
 INSTALL_SECONDS = 400
-PACKAGES = ("pydantic>=2", "httpx", "sqlalchemy>=2", "volcengine-python-sdk[ark]")
+PACKAGES = ("pydantic>=2", "httpx", "sqlalchemy>=2", "anyio", "cryptography", "volcengine-python-sdk[ark]")
 
 
 def checkout(repository: str) -> Path:
@@ -47,7 +48,7 @@ def newer_python() -> Path:
     with FileLock(HOME / "python.lock"):
         if not ready.exists():
             commands = (
-                ["uv", "venv", "--quiet", "--clear", "--python", "3.12", str(home)],
+                ["uv", "venv", "--quiet", "--clear", "--python", _python312(), str(home)],
                 ["uv", "pip", "install", "--quiet", "--python", str(found), *PACKAGES],
             )
             try:
@@ -57,6 +58,13 @@ def newer_python() -> Path:
                 pytest.skip("Python 3.12 with ArcReel's packages cannot be had here")
             ready.touch()
     return found
+
+
+def _python312() -> str:
+    """What uv is asked for: pyenv's own one, which is not on the path unless it is chosen; else any, or a download."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    kept = sorted(root.glob("versions/3.12.*/bin/python3.12"))
+    return str(kept[-1]) if kept else "3.12"
 
 
 def typescript_runner() -> Path:

@@ -249,7 +249,12 @@ def test_setup_keeps_a_key_privately_checks_without_paying_and_shows_every_host(
     assert done.returncode == 0, said
     assert KEY not in said
     assert "https://console.volcengine.com/ark" in said
-    for line in ("claude mcp add seedframe", "codex mcp add seedframe", "gemini mcp add seedframe", "opencode.json"):
+    for line in (
+        "claude mcp add --scope user",
+        "codex mcp add seedframe",
+        "gemini mcp add --scope user",
+        "opencode.json",
+    ):
         assert line in said
     assert json.loads(kept.read_text())["variables"] == {"SEEDFRAME_BACKEND": "ark", "ARK_API_KEY": KEY}
     assert os.name == "nt" or stat.S_IMODE(kept.stat().st_mode) == 0o600

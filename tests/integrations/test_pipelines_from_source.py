@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-from boards_elsewhere import finished, project
+from boards_elsewhere import files, finished, project
 from pipelines import ROOT, checkout, newer_python, typescript_runner
 from seedframe.emulator import emulator, running
 from seedframe.storyboard.exchange import TOOLS, project_at
@@ -96,6 +98,14 @@ def anew(tool: str, source: str, tmp_path: Path) -> Path:
     return TOOLS[tool].write(NewProject(board, {}, tmp_path / "new"))
 
 
+WANTED_BY_VIMAX = (
+    "shots/0/first_frame.png",
+    "shots/1/first_frame.png",
+    "shots/1/last_frame.png",
+    "shots/2/first_frame.png",
+)
+"""The frames that ViMax makes for the project: a last one only where much changes within the shot."""
+
 MODEL = """
 import json, sys, types
 sys.path.insert(0, sys.argv[1])
@@ -139,6 +149,38 @@ def test_vimaxs_own_models_accept_a_new_project(tmp_path: Path):
         )
     ]
     assert checks == ["valid", "valid", "valid"]
+
+
+def test_vimaxs_own_render_step_keeps_every_frame_it_was_given(tmp_path: Path):
+    source = checkout("HKUDS/ViMax")
+    home = project("vimax", tmp_path)
+    filled("vimax", home, tmp_path)
+    kept = told(sys.executable, STRANGERS / "pipeline_vimax.py", source, home)
+
+    assert kept == sorted(WANTED_BY_VIMAX)
+
+
+def test_drama_skills_own_example_gets_a_keyframe_for_each_shot_and_keeps_everything_else(tmp_path: Path):
+    examples = sorted((checkout("zenstory-ai/drama-skills") / "evaluations").glob("*/*/剧集/EP*/分镜.md"))
+    assert examples
+    for number, example in enumerate(examples):
+        home = tmp_path / str(number) / "project"
+        shutil.copytree(example.parents[2], home)
+        before = files(home)
+        source = home.joinpath(*example.parts[-3:])
+        board = finished(source, tmp_path / str(number) / "out")
+        found = project_at(source)
+        assert found is not None
+        picture = next((tmp_path / str(number) / "out").glob("*.jpg"))
+        frames = {shot.id: [Keyframe("first", picture, {})] for shot in found.shots}
+        TOOLS["drama-skills"].fill(found, Filling(frames))
+
+        after = files(home)
+        shots = re.findall(r"^## (SHOT-\S+)", source.read_text(encoding="utf-8"), re.MULTILINE)
+        images = source.relative_to(home).parent / "制作成果" / "images"
+        assert len(board.shots) == len(shots)
+        assert {name: after[name] for name in before} == before
+        assert {(images / f"{shot}-start.png").as_posix() for shot in shots} <= after.keys()
 
 
 def test_openmontages_own_schemas_accept_plan_and_manifest(tmp_path: Path):

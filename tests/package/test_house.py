@@ -44,6 +44,7 @@ LAYERS = (
         "private_files",
         "confined_files",
         "http_guard",
+        "listening",
     ),
 )
 """The packages from the entry points down; below all of them are the files of `data/`.

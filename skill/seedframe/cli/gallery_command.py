@@ -7,7 +7,6 @@ address than loopback, a paid call.
 from __future__ import annotations
 
 import secrets
-import socket
 import webbrowser
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import click
 
 from seedframe.cli.common import fail, say
 from seedframe.errors import InvalidRequest
+from seedframe.listening import listening
 from seedframe.messages import Language, Message
 from seedframe.settings import Settings
 
@@ -43,7 +43,7 @@ def _gallery(settings: Settings, folder: Path | None, port: int, open_page: bool
     if not place.is_dir():
         fail(_no_folder(place), settings, as_json=False)
     try:
-        listener = socket.create_server((HOST, port))
+        listener = listening(HOST, port)
     except OSError as error:
         fail(_no_port(port, error), settings, as_json=False)
     secret = secrets.token_urlsafe(SECRET_BYTES)

@@ -57,7 +57,8 @@ def gateway_app(settings: Settings, host: str = "127.0.0.1") -> Starlette:
 
 @click.pass_obj
 def _gateway(settings: Settings, port: int, host: str) -> None:
-    from seedframe.gateway.serve import listening, serve_gateway
+    from seedframe.gateway.serve import serve_gateway
+    from seedframe.listening import listening
 
     try:
         app = gateway_app(settings, host)

@@ -232,6 +232,7 @@ def _go(
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
     """Plan, run and report; the exit code says how it ended. `first` runs once nothing can be refused any more."""
+    from seedframe.catalog import catalog
     from seedframe.storyboard.actions import budget_of, check_can_run, done_in, handoff_trouble, plan_of
     from seedframe.storyboard.folder_links import leftovers
     from seedframe.storyboard.remote_folder import send_board, with_references
@@ -280,6 +281,8 @@ def _go(
             click.echo(line, err=True)
         for line in state_lines(state, settings.language):
             click.echo(line)
+        if not catalog().backend(settings.backend).charges:
+            click.echo(say("cli.not-charged", settings.language), err=True)
     sys.exit(_exit_code(state))
 
 

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from seedframe.http_guard import HttpGuard
+from seedframe.listening import listening
 
 MAX_BODY = 100 << 20
 """Bytes of a request. The vendor documents no limit; a large router in front of it takes 100 MiB (2026-05)."""
@@ -35,8 +36,7 @@ class CuttableProtocol(H11Protocol):
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; OSError or OverflowError says why not. Port 0 takes a free one."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
+    return listening(host, port)
 
 
 def serve_app(app: Starlette, listener: socket.socket, *, host: str = "127.0.0.1") -> None:
@@ -47,7 +47,7 @@ def serve_app(app: Starlette, listener: socket.socket, *, host: str = "127.0.0.1
 @contextmanager
 def running(app: Starlette, *, port: int = 0) -> Iterator[str]:
     """Serve on loopback in a thread; gives the base URL, e.g. `http://127.0.0.1:43210`."""
-    listener = socket.create_server(("127.0.0.1", port))
+    listener = listening("127.0.0.1", port)
     server = _server(app, "127.0.0.1", port)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

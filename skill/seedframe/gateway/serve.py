@@ -1,6 +1,6 @@
 """Runs the gateway on a socket until it is stopped.
 
-In: an app, a host and a port. Out: a running uvicorn. Never in here: an answer's content.
+In: an app and a listening socket. Out: a running uvicorn. Never in here: an answer's content.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import socket
 import uvicorn
 from starlette.applications import Starlette
 
+from seedframe.listening import BACKLOG
+
 CONNECTIONS = 96
 """Open connections to the service: 64 callers at once, and their downloads."""
-
-_BACKLOG = 512
 
 
 def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Server:
@@ -27,16 +27,10 @@ def server_for(app: Starlette, host: str, port: int, grace: float) -> uvicorn.Se
         log_level="warning",
         server_header=False,
         date_header=True,
-        backlog=_BACKLOG,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, int(grace)),
     )
     return uvicorn.Server(config)
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes any free one. OSError when the address is taken or not one of this machine."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
 def serve_gateway(app: Starlette, listener: socket.socket, grace: float) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from seedframe.errors import SeedreamError
 from seedframe.html_pages import as_script, asset, content_policy, environment, live_words
 from seedframe.http_guard import HttpGuard
 from seedframe.limits import limits
+from seedframe.listening import listening
 from seedframe.mcp_server.http import uploads
 from seedframe.messages import Language, Message
 
@@ -48,7 +48,7 @@ class UploadPage:
     def __init__(self, wanted: str, folder: Path, language: Language) -> None:
         self.id = secrets.token_hex(16)
         self._wanted, self._folder, self._language = wanted, folder, language
-        self._socket = socket.create_server((HOST, 0))
+        self._socket = listening(HOST, 0)
         path = f"/{secrets.token_urlsafe(24)}/"
         self.url = f"http://{HOST}:{self._socket.getsockname()[1]}{path}"
         self._came: asyncio.Future[str] = asyncio.get_running_loop().create_future()

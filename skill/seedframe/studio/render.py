@@ -76,9 +76,10 @@ def error_text(error: SeedreamError, language: Language, *, generating: bool = T
 def _headline(result: Result, language: Language) -> str:
     key = _HEADLINES.get(result.status, "report.done")
     count, paid = len(result.pictures), _paid(result.cost)
-    headline = Message(key, count=count, model=result.request.model, cost=paid).text(language)
-    marks = [*(["emulated"] if result.emulated else []), *([result.mark] if result.mark else [])]
-    return " ".join([headline, *(Message(f"report.{mark}").text(language) for mark in marks)])
+    headline = Message(key, count=count, model=result.request.model, cost=paid)
+    for mark in [*(["emulated"] if result.emulated else []), *([result.mark] if result.mark else [])]:
+        headline = Message("report.marked", headline=headline, mark=Message(f"report.{mark}"))
+    return headline.text(language)
 
 
 _HEADLINES = {"partial": "report.partial", "wrong_size": "report.wrong-size"}

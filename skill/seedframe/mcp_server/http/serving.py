@@ -20,6 +20,7 @@ from sse_starlette.sse import AppStatus
 
 from seedframe.errors import NotConfigured, StoreError
 from seedframe.limits import limits
+from seedframe.listening import BACKLOG, listening
 from seedframe.mcp_server.app import build_server
 from seedframe.mcp_server.http.callers import Callers, OpenStudio
 from seedframe.mcp_server.http.http_endpoint import Endpoint
@@ -32,8 +33,6 @@ from seedframe.settings import Settings
 
 STOP_SPARE_SECONDS = 60.0
 """Seconds that a stop waits beyond the longest paid call before it closes connections."""
-
-BACKLOG = 512
 
 KEEP_ALIVE_SECONDS = 75
 """Longer than proxies and clients keep idle connections, so that none of them reuses a closed one."""
@@ -104,9 +103,8 @@ class _Server(uvicorn.Server):
 
 
 def _listener(options: HttpOptions) -> socket.socket:
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
-        return socket.create_server((options.host, options.port), family=family, backlog=BACKLOG)
+        return listening(options.host, options.port)
     except OSError as error:
         where = f"{options.host}:{options.port}"
         raise NotConfigured(Message("http.not-bound", where=where, why=error.strerror or str(error))) from error
