@@ -131,22 +131,12 @@ def _starts(folder: Path, environ: Mapping[str, str], rounds: int) -> Iterator[R
             yield Row(f"start → tools/list, {title}", True, f"not measured: {command}")
             continue
         own = {**environ, **_uv_settings(), "XDG_CACHE_HOME": str(folder / title.replace(" ", "-"))}
-        _keep_its_answers(own, command)
+        keep_answers(own, command)
         quiet = statistics.median(started(command, own)[1] for _ in range(rounds))
         with every_core_busy():
             busy = statistics.median(started(command, own)[1] for _ in range(rounds))
         said = f"{quiet:.0f} ms (at most {QUIET_MS:.0f}); every core busy {busy:.0f} ms (at most {BUSY_MS:.0f})"
         yield Row(f"start → tools/list, {title}", quiet <= QUIET_MS and busy <= BUSY_MS, said)
-
-
-def _keep_its_answers(environ: Mapping[str, str], command: list[str]) -> None:
-    """A first start of this installation in its own cache folder, after which its front answers by itself."""
-    folder, deadline = Path(answers_file(environ)).parent, time.monotonic() + _PATIENCE
-    while not any(folder.glob("answers-*.json")):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing was kept in {folder}")
-        started(command, environ)
-        time.sleep(0.1)
 
 
 def _installations(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, list[str] | str]]:

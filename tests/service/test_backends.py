@@ -341,13 +341,13 @@ async def test_uniall_edits_on_a_path_of_its_own_with_one_image_field_of_address
             "model": "seedream-4.5",
             "custom_size": {"width": 1920, "height": 1920},
             "image": [REMOTE, REMOTE],
-            "timeout_seconds": 300,
+            "timeout_seconds": 600,
         },
         {
             "model": "seedream-4.0",
             "custom_size": {"width": 1920, "height": 1920},
             "image": REMOTE,
-            "timeout_seconds": 300,
+            "timeout_seconds": 600,
         },
     ]
 
