@@ -307,7 +307,7 @@ async def test_uniall_takes_the_count_as_n_and_the_size_as_numbers(environ: dict
             "model": "seedream-5.0-lite",
             "custom_size": {"width": 2560, "height": 1440},
             "n": 3,
-            "timeout_seconds": 380,
+            "timeout_seconds": 680,
         }
     ]
     assert paths(carrier) == ["/v1/images/generations"]
