@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ from seedframe.front.kept_answers import Answers, answers_file, keep_answers
 from seedframe.payments import Payments
 
 _SAVED_SECONDS = 60.0
-_KEPT_SECONDS = 20.0
 _PICTURE_IS_THERE = {"saved", "delivered"}
 
 
@@ -86,13 +84,6 @@ class Home:
         if self.answers:
             keep_answers(answers_file(given), self.answers)
         return given
-
-    def until_kept(self) -> bool:
-        """Wait until a server has kept its answers; whether it did. It may do so after its host has left."""
-        path, deadline = Path(answers_file(self.variables())), time.monotonic() + _KEPT_SECONDS
-        while not path.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        return path.exists()
 
     def until_saved(self, count: int = 1) -> bool:
         """Wait until the paid calls are finished; whether there are so many and all have their picture."""

@@ -1,8 +1,9 @@
 """Pages and tables computed from the data, so that no fact about a model or an error is written by hand.
 
 In: the catalog, the settings' table, the exception tree, the fault table of the tests. Out: Markdown. `main` rewrites
-`references/models.md`, `references/errors.md`, and in the pages written by hand the parts between
-`<!-- generated: NAME -->` and `<!-- end -->`. Never in here: a fact, a sentence about one model.
+`references/models.md`, `references/errors.md`, in the pages written by hand the parts between
+`<!-- generated: NAME -->` and `<!-- end -->`, and the file of `scripts.first_answers`.
+Never in here: a fact, a sentence about one model.
 """
 
 from __future__ import annotations
@@ -80,9 +81,11 @@ Facts = TypeVar("Facts", bound=Hashable)
 
 def main() -> None:
     """Rewrite every generated text of the checkout this module lies in, and report on stderr which ones changed."""
+    from scripts.first_answers import ANSWERS, first_answers_text  # the SDK is not loaded for a page
+
     root = checkout(Path(__file__).resolve())
-    for path, text in generated(root).items():
-        if path.read_text(encoding="utf-8") != text:
+    for path, text in {**generated(root), root / ANSWERS: first_answers_text()}.items():
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             sys.stderr.write(f"rewritten: {path.relative_to(root)}\n")
 

@@ -51,7 +51,7 @@ class Settings:
     object_cache_mb: float = 2_000
     object_endpoint: str | None = None
     object_public_url: str | None = None
-    timeout: float = 300.0
+    timeout: float = 600.0
     download_timeout: float = field(default_factory=lambda: float(limits().download_seconds))
     fake_ips: tuple[NetworkRange, ...] = ()
     endpoints: Mapping[str, str] = field(default_factory=dict)
@@ -258,7 +258,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SEEDFRAME_MODEL", "model", _text, "5.0-lite"),
     Setting("SEEDFRAME_OUTPUT_DIR", "output_dir", _output, "~/Pictures/seedframe"),
     Setting("SEEDFRAME_RATIO", "ratio", _text, "–"),
-    Setting("SEEDFRAME_TIMEOUT", "timeout", _positive(float, "300"), "300"),
+    Setting("SEEDFRAME_TIMEOUT", "timeout", _positive(float, "600"), "600"),
     Setting("SEEDFRAME_DOWNLOAD_TIMEOUT", "download_timeout", _positive(float, "120"), "120"),
     Setting("SEEDFRAME_FAKE_IP", "fake_ips", _fake_ips, "–"),
     Setting("SEEDFRAME_INPUT_ROOTS", "input_roots", _paths, ". : output : Desktop : Documents : Downloads : Pictures"),

@@ -131,7 +131,7 @@ def test_a_picture_is_told_in_two_lines_and_progress_goes_to_stderr(shell: Shell
         f"full-size file: {path} (1440x2560, the service's own bytes)",
     ]
     assert done.stderr.splitlines() == [
-        "request sent; the service draws, for at most 300 s",
+        "request sent; the service draws, for at most 600 s",
         "picture 1 is ready; it is being downloaded, for at most 120 s",
         f"picture 1 saved: {path}",
     ]

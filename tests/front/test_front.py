@@ -19,7 +19,7 @@ import pytest
 
 from held_calls import Held, until_finished, whole_group_is_killed
 from seedframe.emulator import emulator, running, scripted
-from seedframe.front.kept_answers import answers_file, user_folder
+from seedframe.front.kept_answers import answers_file, read_answers, user_folder
 from stdio_host import ALLEY, CLIENT, ENVELOPE, PATIENCE, Host, bare, machine
 
 CALL = {"name": "generate_image", "arguments": {"prompt": ALLEY, "ratio": "9:16", "save_as": "alley"}}
@@ -124,6 +124,10 @@ def test_kept_answers_that_cannot_be_read_are_asked_again(warm: dict[str, str], 
     host = started("2025-06-18", warm)
 
     assert host.greet()["result"]["serverInfo"]["name"] == "seedframe"
+    patience = time.monotonic() + PATIENCE
+    while not read_answers(answers_file(bare(warm))):
+        assert time.monotonic() < patience, "and kept anew"
+        threading.Event().wait(0.05)
 
 
 @pytest.mark.slow

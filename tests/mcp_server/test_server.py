@@ -432,7 +432,7 @@ async def test_progress_only_rises_and_tells_what_was_saved(era: str, open_studi
     assert all(progress < 1 == total for progress, total, _ in heard)
     assert [message for _, _, message in heard] == [
         "working, 0 s",
-        "request sent; the service draws, for at most 300 s",
+        "request sent; the service draws, for at most 600 s",
         "picture 1 is ready; it is being downloaded, for at most 120 s",
         f"picture 1 saved: {words(result)[1]['pictures'][0]['path']}",
     ]

@@ -307,7 +307,7 @@ async def test_uniall_takes_the_count_as_n_and_the_size_as_numbers(environ: dict
             "model": "seedream-5.0-lite",
             "custom_size": {"width": 2560, "height": 1440},
             "n": 3,
-            "timeout_seconds": 380,
+            "timeout_seconds": 680,
         }
     ]
     assert paths(carrier) == ["/v1/images/generations"]
@@ -341,13 +341,13 @@ async def test_uniall_edits_on_a_path_of_its_own_with_one_image_field_of_address
             "model": "seedream-4.5",
             "custom_size": {"width": 1920, "height": 1920},
             "image": [REMOTE, REMOTE],
-            "timeout_seconds": 300,
+            "timeout_seconds": 600,
         },
         {
             "model": "seedream-4.0",
             "custom_size": {"width": 1920, "height": 1920},
             "image": REMOTE,
-            "timeout_seconds": 300,
+            "timeout_seconds": 600,
         },
     ]
 

@@ -216,10 +216,11 @@ def _serve_behind(settings: Settings, place: str) -> None:
 
 
 async def _keep_answers(build: Callable[[], Any], place: str) -> None:
-    """Store the answers that the next front gives at once."""
-    if os.path.exists(place):  # noqa: PTH110, ASYNC240
+    """Store the answers that the next front gives at once, unless they are there and can be read."""
+    from seedframe.front.kept_answers import keep_answers, read_answers
+
+    if read_answers(place):
         return
-    from seedframe.front.kept_answers import keep_answers
     from seedframe.mcp_server.spoken_answers import spoken_answers
 
     answers = await spoken_answers(build())

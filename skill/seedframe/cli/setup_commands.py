@@ -109,7 +109,7 @@ def _warm(settings: Settings) -> None:
     bare = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     for environ in (dict(os.environ), bare):
         known = Settings.read(with_stored(environ))
-        server = build_server(lambda: _no_studio(), settings.language, known)  # noqa: PLW0108
+        server = build_server(lambda: _no_studio(), settings.language, known, announces=True)  # noqa: PLW0108
         try:
             keep_answers(answers_file(environ), asyncio.run(spoken_answers(server)))
         except OSError:

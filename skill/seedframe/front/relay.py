@@ -1,8 +1,9 @@
 """Stands between an MCP host and the server: gives the static answers itself and passes everything else through.
 
-In: a host's lines on descriptor 0, the kept answers, how to start the worker. Out: lines on descriptor 1, unchanged
-where they come from the worker. The worker is started by the first call that needs it, or at
-once when no answers are kept. This process may end at any time: the worker then finishes paid calls and ends.
+In: a host's lines on descriptor 0, the known answers, how to start the worker. Out: lines on descriptor 1, unchanged
+where they come from the worker. The worker is started by the first call that needs it, soon after the lists where they
+are those that came with the program, or at once when no answers are known. This process may end at any time: the
+worker then finishes paid calls and ends.
 Never in here: the SDK, a tool, a line changed on its way.
 """
 
@@ -13,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from seedframe.front.first_answers import first_answers
 from seedframe.front.kept_answers import Answers, answers_file, read_answers
 from seedframe.front.worker_process import WorkerProcess, start
 
@@ -26,6 +28,11 @@ _GROWING = frozenset({"resources/list"})
 """What may have grown since a worker has begun."""
 
 _META = "io.modelcontextprotocol/"
+_HOST_BEGINS_SECONDS = 1.0
+"""Seconds after the first answer until a worker starts that keeps its own: the host starts up until then."""
+
+_ERRORS_KEPT = 2_000
+"""The last bytes of what the worker wrote to stderr; they say why it could not start."""
 
 
 class _Thread(Protocol):
@@ -43,17 +50,19 @@ def serve(words: Sequence[str], environ: Mapping[str, str]) -> int:
 
         return start([*words, "--keep-answers", path], environ, stdin=PIPE)
 
-    return Relay(read_answers(path), start_worker).serve()
+    kept = read_answers(path)
+    return Relay(kept or first_answers(environ), start_worker, renews=not kept).serve()
 
 
 class Relay:
-    """One host's connection."""
+    """One host's connection. `renews`: whether a worker is started that keeps its own answers for the next start."""
 
-    def __init__(self, answers: Answers, start_worker: Callable[[], WorkerProcess]) -> None:
+    def __init__(self, answers: Answers, start_worker: Callable[[], WorkerProcess], *, renews: bool = False) -> None:
         from threading import RLock
 
         self._answers = answers
         self._start_worker = start_worker
+        self._renews = renews
         self._lock = RLock()
         self._worker: WorkerProcess | None = None
         self._copying: tuple[_Thread, ...] = ()
@@ -63,6 +72,7 @@ class Relay:
         self._version = ""
         self._hidden: Any = None
         self._spoken = False
+        self._errors = b""
 
     def serve(self) -> int:
         """Serve until the host closes its end; returns the exit code."""
@@ -76,7 +86,7 @@ class Relay:
         """Wait for a worker with calls under way or without any output yet; not for an idle one."""
         with self._lock:
             worker = self._worker
-            waiting = bool(self._open) or self._unread or not self._spoken
+            waiting = bool(self._open) or self._unread or not (self._spoken or self._answers)
         if worker is None:
             return 0
         _close(worker)
@@ -115,7 +125,23 @@ class Relay:
         if kept is None or not isinstance(message.get("id"), int | str):
             return False
         self._write(b'{"jsonrpc":"2.0","id":' + _json(message["id"]) + b"," + kept.encode() + b"\n")
+        if self._renews:
+            self._renew()
         return True
+
+    def _renew(self) -> None:
+        """Start a worker soon: it keeps the answers that the next start gives."""
+        from threading import Timer
+
+        def begin() -> None:
+            with self._lock:
+                if self._worker is None:
+                    self._started()
+
+        self._renews = False
+        timer = Timer(_HOST_BEGINS_SECONDS, begin)
+        timer.daemon = True
+        timer.start()
 
     def _forward(self, line: bytes, message: dict[str, Any] | None) -> None:
         with self._lock:
@@ -148,7 +174,7 @@ class Relay:
         swallowed = self._hidden if self._handshake else None
         self._copying = (
             Thread(target=self._copy, args=(worker, swallowed), daemon=True),
-            Thread(target=_copy_errors, args=(worker,), daemon=True),
+            Thread(target=self._copy_errors, args=(worker,), daemon=True),
         )
         for thread in self._copying:
             thread.start()
@@ -170,20 +196,39 @@ class Relay:
                     self._open.pop(repr(message.get("id")), None)
         self._ended(worker)
 
+    def _copy_errors(self, worker: WorkerProcess) -> None:
+        """Copy stderr of the worker; it goes on when nobody reads that."""
+        self._errors, reading = b"", True
+        for piece in iter(lambda: os.read(worker.stderr.fileno(), LONGEST_READ), b""):
+            self._errors = (self._errors + piece)[-_ERRORS_KEPT:]
+            try:
+                if reading:
+                    _write_all(_STDERR, piece)
+            except OSError:
+                reading = False
+
     def _ended(self, worker: WorkerProcess) -> None:
         """A first worker without output could not start: end as well. After any other, answer its open calls."""
         code = worker.exit_code()
+        errors = self._copying[1]
+        if code and not self._spoken:
+            errors.join(1.0)
         if code and not (self._spoken or self._answers):
-            self._copying[1].join(1.0)
             os._exit(code)
         with self._lock:
             self._worker = None if self._worker is worker else self._worker
-            words = f"Seedframe's worker process ended (exit code {code}). A call that was sent is in "
-            words += "`seedframe journal list`; the identical call brings what was saved and pays nothing twice."
-            error = _json({"code": INTERNAL_ERROR, "message": words})
+            error = _json({"code": INTERNAL_ERROR, "message": self._why_ended(code)})
             for id in self._open.values():
                 self._write(b'{"jsonrpc":"2.0","id":' + id + b',"error":' + error + b"}\n")
             self._open.clear()
+
+    def _why_ended(self, code: int) -> str:
+        """In words for a model; where the worker could not start, those it wrote to stderr."""
+        said = self._errors.decode(errors="replace").strip()
+        if said and not self._spoken:
+            return f"Seedframe could not start (exit code {code}): {said}"
+        words = f"Seedframe's worker process ended (exit code {code}). A call that was sent is in "
+        return words + "`seedframe journal list`; the identical call brings what was saved and pays nothing twice."
 
     def _write(self, data: bytes) -> None:
         """Write to the host; one that no longer reads has left."""
@@ -256,14 +301,3 @@ def _write_all(descriptor: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(descriptor, left) :]
-
-
-def _copy_errors(worker: WorkerProcess) -> None:
-    """Copy stderr of the worker; it goes on when nobody reads that."""
-    reading = True
-    for piece in iter(lambda: os.read(worker.stderr.fileno(), LONGEST_READ), b""):
-        try:
-            if reading:
-                _write_all(_STDERR, piece)
-        except OSError:
-            reading = False
