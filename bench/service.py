@@ -1,5 +1,6 @@
-"""A provider that costs nothing: finished bodies over loopback, from its own processes: `python -m bench.service DIR PORT`.
+"""A provider that costs nothing: finished bodies over loopback, from processes of its own.
 
+`python -m bench.service DIR PORT` is one of them; port 0 lets the system choose, and the port is printed.
 In: a folder of picture files; how to answer stands in the path: `/<picture>/<url|b64>/<pictures>/<milliseconds>`.
 Out: replies in the service's shape. Never in here: a picture decoded, a check of what was asked, TLS.
 

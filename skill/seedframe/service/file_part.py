@@ -131,11 +131,11 @@ def changed(path: Path) -> InvalidRequest:
     )
 
 
-def _encoder() -> Callable[[bytes], bytes]:
+def _encoder() -> Callable[[memoryview], bytes]:
     """The faster encoder where it is installed."""
     try:
         fast = importlib.import_module("pybase64")
     except ImportError:
         return base64.b64encode
-    encode: Callable[[bytes], bytes] = fast.b64encode
+    encode: Callable[[memoryview], bytes] = fast.b64encode
     return encode
