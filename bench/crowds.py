@@ -3,6 +3,11 @@
 In: a provider's address. Out: ratios, milliseconds, calls per second. The first half speaks MCP to `seedframe serve`
 over stdio and lets the provider think for a second, as real ones do; the second half lets it answer at once and takes
 each variant in a process of its own (`python -m bench.crowds`), eight calls at a time.
+
+A hundred pings a second, which no host sends, cost client and server 2 ms of processor each: they are sent in rounds of
+their own, and the walls are taken without them. Client, server and provider share the machine, and each picture must be
+decoded once to be verified, so that calls at once are bound by the processor: the floor beside them is what the barest
+senders, each a process with a blocking connection, take for the same burst with nothing checked, recorded or flushed.
 """
 
 from __future__ import annotations
@@ -22,6 +27,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.bursts import Begin, burst
 from bench.figures import Ground, Report, Series, compared
 from bench.service import Scene
 
@@ -29,6 +35,7 @@ THINKING = 1000
 SCENE = Scene("1440x2560-7.jpeg", "url", wait=THINKING)
 SUSTAINED = (("uncropped", Scene("1440x2560-7.jpeg", "url"), 4.0), ("cropped", Scene("2048x2048-7.jpeg", "url"), 2.5))
 AT_ONCE, SET = 8, 4
+CALLS = (1, 4, 16)
 _PING = 0.01
 
 
@@ -54,9 +61,9 @@ async def _crowds(report: Report, ground: Ground) -> None:
     async with _hosted(ground, SCENE) as session:
         await _together(session, 2, number)
         alone: float | None = None
-        for count in (1, 4, 16):
-            runs = [await _together(session, count, number) for _ in range(rounds)]
-            wall, ping = Series([run[0] for run in runs]), Series([run[1] for run in runs])
+        for count in CALLS:
+            wall = Series([await _together(session, count, number) for _ in range(rounds)])
+            ping = Series([await _pinged(session, count, number) for _ in range(rounds)])
             alone = alone or wall.median
             ratio = wall.median / alone
             figures = f"{wall} ms · {ratio:.2f} of one · {count / wall.median * 1000:.1f} calls/s"
@@ -66,12 +73,35 @@ async def _crowds(report: Report, ground: Ground) -> None:
                 report.target("slowest ping meanwhile", ping.median, 50, "ms")
             if count == 16:
                 report.target("16 calls at once / one call", ratio, 1.25)
+    await asyncio.to_thread(_report_floor, report, ground, rounds)
     async with _hosted(ground, dataclasses.replace(SCENE, count=SET)) as session:
         many = {"count": SET, "related": True}
         await _together(session, 1, number, **many)
-        wall = Series([(await _together(session, 1, number, **many))[0] for _ in range(rounds)])
+        wall = Series([await _together(session, 1, number, **many) for _ in range(rounds)])
         report.line(f"a set of {SET}", f"{wall} ms · {wall.median / (alone or 1):.2f} of one")
         report.target(f"a set of {SET} / one call", wall.median / (alone or 1), 1.25)
+
+
+def _report_floor(report: Report, ground: Ground, rounds: int) -> None:
+    """What the barest senders take for the same bursts."""
+    found: dict[int, list[float]] = {count: [] for count in CALLS}
+    for _, (count, walls) in itertools.product(range(rounds), found.items()):
+        walls.append(burst(count, _floor, ground.address))
+    series = {count: Series(walls) for count, walls in found.items()}
+    for count, wall in series.items():
+        report.line(f"  the floor, {count} at once", f"{wall} ms · {wall.median / series[1].median:.2f} of one")
+
+
+def _floor(begin: Begin, address: str) -> None:
+    """One call of a bare sender, after one that opens its connection."""
+    from bench.floor import Floor
+
+    sender = Floor()
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "picture.jpg"
+        asyncio.run(sender.make(address + dataclasses.replace(SCENE, wait=0).path, target))
+        begin()
+        asyncio.run(sender.make(address + SCENE.path, target))
 
 
 @asynccontextmanager
@@ -91,15 +121,21 @@ async def _hosted(ground: Ground, scene: Scene) -> AsyncIterator[Any]:
             yield session
 
 
-async def _together(session: Any, calls: int, number: Any, **more: Any) -> tuple[float, float]:
-    """Milliseconds until the last of `calls` is answered, and of the slowest ping meanwhile."""
-    pinging = asyncio.create_task(_slowest_ping(session))
+async def _together(session: Any, calls: int, number: Any, **more: Any) -> float:
+    """Milliseconds until the last of `calls` is answered."""
     began = time.perf_counter()
     answers = await asyncio.gather(*(_call(session, next(number), **more) for _ in range(calls)))
     wall = time.perf_counter() - began
-    pinging.cancel()
     assert not any(answer.is_error for answer in answers), answers[0]
-    return wall * 1000, await pinging * 1000
+    return wall * 1000
+
+
+async def _pinged(session: Any, calls: int, number: Any) -> float:
+    """Milliseconds of the slowest ping while so many calls are under way."""
+    pinging = asyncio.create_task(_slowest_ping(session))
+    await _together(session, calls, number)
+    pinging.cancel()
+    return await pinging * 1000
 
 
 async def _call(session: Any, number: int, **more: Any) -> Any:

@@ -12,7 +12,6 @@ import asyncio
 import gc
 import itertools
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 
 import pybase64
 
+from bench.bursts import Begin, burst
 from bench.figures import Ground, Report, Series
 from bench.memory import _longest_gap, _mib, _peak_from_now, measurable
 from bench.service import Scene
@@ -215,7 +215,7 @@ async def _over_mcp(report: Report, ground: Ground, large: Sequence[Path], small
             )
             report.target(f"edit with {LARGE} × 8.5 MB: slowest ping", slowest.median, 30, "ms")
             report.target(f"4 edits with {LARGE} × 8.5 MB at once / one", four.over(one), 2.2)
-    alone, together = (Series([_floors(ground.address, large, count) for _ in range(rounds)]) for count in (1, 4))
+    alone, together = (Series([burst(count, _floor, ground.address, large) for _ in range(rounds)]) for count in (1, 4))
     report.line("  the floor alike", f"{alone} ms · {together} ms · {together.over(alone):.2f} times")
 
 
@@ -259,26 +259,9 @@ async def _unknown_again(files: Sequence[Path]) -> None:
     await asyncio.sleep(SETTLED)
 
 
-def _floors(address: str, files: Sequence[Path], count: int) -> float:
-    """Milliseconds until the last of `count` blocking connections at once, each in its own process, has its answer."""
-    context = multiprocessing.get_context("spawn")
-    together, last = context.Barrier(count + 1), context.Barrier(count + 1)
-    senders = [context.Process(target=_floor, args=(address, files, together, last)) for _ in range(count)]
-    for sender in senders:
-        sender.start()
-    together.wait()
-    began = time.perf_counter()
-    last.wait()
-    wall = time.perf_counter() - began
-    for sender in senders:
-        sender.join()
-    return wall * 1000
-
-
-def _floor(address: str, files: Sequence[Path], together: Any, last: Any) -> None:
-    together.wait()
+def _floor(begin: Begin, address: str, files: Sequence[Path]) -> None:
+    begin()
     asyncio.run(Floor().send(address + ANSWER.path, files))
-    last.wait()
 
 
 def _processor(mark: str) -> float:

@@ -1,7 +1,12 @@
-"""A provider that costs nothing: finished bodies over loopback, from its own process: `python -m bench.service DIR`.
+"""A provider that costs nothing: finished bodies over loopback, from processes of its own.
 
+`python -m bench.service DIR PORT` is one of them; port 0 lets the system choose, and the port is printed.
 In: a folder of picture files; how to answer stands in the path: `/<picture>/<url|b64>/<pictures>/<milliseconds>`.
 Out: replies in the service's shape. Never in here: a picture decoded, a check of what was asked, TLS.
+
+Taking 113 MB out of a socket costs this stand-in as much as sending them costs the sender. So that several large
+requests at once do not queue for one thread here, which no real service has, two processes share the port where the
+system can; each connection stays with one of them.
 """
 
 from __future__ import annotations
@@ -9,16 +14,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 _HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
 _READ = 1 << 20
+_SHARED = hasattr(socket, "SO_REUSEPORT")
+_PROCESSES = 2 if _SHARED else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +47,22 @@ class Scene:
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Run a provider for the pictures of `folder`; lends its address."""
-    command = [sys.executable, "-m", "bench.service", str(folder)]
+    with ExitStack() as running:
+        port = running.enter_context(_process(folder, "0"))
+        for _ in range(_PROCESSES - 1):
+            running.enter_context(_process(folder, port))
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def _process(folder: Path, port: str) -> Iterator[str]:
+    """One process of the provider; lends its port."""
+    command = [sys.executable, "-m", "bench.service", str(folder), port]
     root = Path(__file__).parents[1]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout
         try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+            yield process.stdout.readline().strip()
         finally:
             process.terminate()
 
@@ -104,14 +122,15 @@ def _length(head: str) -> int:
     )
 
 
-async def _main(folder: Path) -> None:
-    server = await asyncio.start_server(_Provider(folder), "127.0.0.1", 0, limit=_READ)
+async def _main(folder: Path, port: int) -> None:
+    shared = _SHARED or None
+    server = await asyncio.start_server(_Provider(folder), "127.0.0.1", port, limit=_READ, reuse_port=shared)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(_main(Path(sys.argv[1])))
+        asyncio.run(_main(Path(sys.argv[1]), int(sys.argv[2])))
     except KeyboardInterrupt:
         sys.exit(0)
