@@ -152,7 +152,7 @@ def test_a_plan_tells_whole_prompts_when_asked(shell: Shell, board: Path):
 
 def test_a_plan_is_told_in_chinese(shell: Shell, board: Path):
     described = shell("plan", board, SEEDFRAME_LANG="zh").stdout.splitlines()[-1]
-    assert described == "2 个镜头，4 个画面，分 2 批；最多 0.88 CNY；大约 1 秒到3 秒。"
+    assert described == "2 个镜头，4 个画面，分 2 批；最多 0.88 CNY；大约 1 秒到 3 秒。"
 
 
 def test_a_board_may_come_through_a_pipe(shell: Shell):
