@@ -431,7 +431,7 @@ def test_a_budget_stops_the_board_before_it_is_exceeded(shell: Shell, board: Pat
 def test_one_folder_is_run_by_one_process_at_a_time(shell: Shell, tmp_path: Path):
     path, out = tmp_path / "board.yaml", tmp_path / "moon"
     shell("init", path)
-    shell.service.state.service.script.load({"always": "latency 0.5"})
+    shell.service.state.service.script.load({"always": "latency 2"})
     first = shell.start("run", path, "--out", out)
     deadline = time.monotonic() + PATIENCE
     while shell.billed < 1 and time.monotonic() < deadline and first.poll() is None:
