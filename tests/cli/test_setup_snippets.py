@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from seedframe.cli.layout import columns
-from seedframe.cli.setup_commands import host_snippet
+from seedframe.cli.setup_commands import host_snippet, in_uv_cache
+from seedframe.front.first_answers import first_answers
+from seedframe.front.kept_answers import answers_file, read_answers
 from seedframe.package_data import data_json
 from stdio_host import bare
 
@@ -49,6 +51,11 @@ def test_every_host_starts_exactly_this_program(host: dict[str, Any], words: lis
     assert started_by(host_snippet(host, words)) == [*words, "serve"]
 
 
+def test_a_program_in_the_cache_of_uv_is_not_one_to_give_to_a_host():
+    assert in_uv_cache("/root/.cache/uv/archive-v0/C-6Z3ByFVy8LODKB/bin/seedframe")
+    assert not in_uv_cache("/root/.local/bin/seedframe")
+
+
 def seedframe(*words: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "seedframe", *words]
     return subprocess.run(
@@ -79,3 +86,11 @@ def test_the_doctor_fits_a_terminal_of_80_columns_and_says_what_to_do_about_a_ke
     wide = [line for line in done.stdout.splitlines() if columns(line) > 80]
     assert [line for line in wide if " " in line.strip()] == []
     assert "SEEDFRAME_INPUT_ROOTS=\n" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_setup_keeps_for_the_first_host_is_what_the_server_answers(environ: dict[str, str]):
+    done = seedframe("setup", environ=environ)
+
+    assert done.returncode == 0, done.stderr
+    assert read_answers(answers_file(bare(environ))) == first_answers(bare(environ)) != {}

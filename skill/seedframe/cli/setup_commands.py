@@ -52,7 +52,10 @@ def _setup(settings: Settings, as_json: bool) -> None:
     found = run(examine(fresh, in_process_backend(fresh)), fresh, as_json=as_json)
     _warm(fresh)
     good = all(condition.good for condition in found)
-    snippets = list(_snippets(_start_words()))
+    words = _start_words()
+    snippets = list(_snippets(words))
+    if in_uv_cache(words[0]):
+        click.echo(say("uvx.in-cache", settings.language), err=True)
     if as_json:
         facts = {"backend": backend.name, "kept": place, "good": good, "hosts": dict(snippets)}
         click.echo(json.dumps(facts, ensure_ascii=False))
@@ -127,6 +130,11 @@ def _start_words() -> list[str]:
     beside = Path(sys.executable).with_name("seedframe.exe" if os.name == "nt" else "seedframe")
     found = shutil.which("seedframe") or (str(beside) if beside.is_file() else None)
     return [found] if found else [sys.executable, "-m", "seedframe"]
+
+
+def in_uv_cache(command: str) -> bool:
+    """Whether `uvx` put the program where `uv cache clean` removes it."""
+    return any(part.startswith("archive-v") for part in Path(command).parts)
 
 
 def _snippets(words: Sequence[str]) -> Iterator[tuple[str, str]]:
