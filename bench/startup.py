@@ -1,7 +1,7 @@
 """How long a host waits for the server: from spawning it to `initialize`, and on to `tools/list`.
 
-In: nothing. Out: milliseconds of `seedframe serve` and of a bare server on the same SDK, in turn, and of `serve` while
-every core is busy with something else. Raw JSON lines over pipes, so that no client's time is in the figures.
+In: nothing. Out: milliseconds of `seedframe serve` and of a bare server on the same SDK, in turn, and of `serve` at
+a first start ever and while every core is busy with something else. Raw JSON lines over pipes, so that no client's time is in the figures.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,15 +38,20 @@ def report(report: Report, ground: Ground) -> None:
             initialized, tools = started(command)
             first[name].append(initialized)
             listed[name].append(tools)
+    with tempfile.TemporaryDirectory() as folder:
+        caches = (f"{folder}/{number}" for number in range(ground.rounds(11, 5)))
+        ever = Series([started(SERVERS["ours"], {**_environ(), "XDG_CACHE_HOME": cache})[1] for cache in caches])
     with every_core_busy():
         busy = Series([started(SERVERS["ours"])[1] for _ in range(ground.rounds(11, 5))])
     hello = {name: Series(values) for name, values in first.items()}
     tools_list = {name: Series(values) for name, values in listed.items()}
     report.line("start → initialize", compared(hello))
     report.line("start → tools/list", compared(tools_list))
+    report.line("start → tools/list, first start ever", f"ours {ever}")
     report.line("start → tools/list, every core busy", f"ours {busy}")
     report.target("start → initialize, ours / bare server", hello["ours"].over(hello["bare"]), 0.3)
     report.target("start → tools/list", tools_list["ours"].median, 150, "ms")
+    report.target("start → tools/list, first start ever", ever.median, 150, "ms")
     report.target("start → tools/list, every core busy", busy.median, 400, "ms")
 
 

@@ -16,7 +16,7 @@ import click
 
 from seedframe.api import in_process_backend
 from seedframe.cli.common import json_option, run, say
-from seedframe.cli.layout import wrapped
+from seedframe.cli.layout import COLUMNS, columns, wrapped
 from seedframe.messages import Language
 from seedframe.settings import SETTINGS, Settings
 
@@ -62,8 +62,17 @@ def _setting_lines(settings: Settings) -> Iterator[str]:
     yield say("cli.settings-head", settings.language)
     for row in SETTINGS:
         value = settings.environ.get(row.name) or _plain(getattr(settings, row.field))
-        yield f"    {row.name}={value}"
+        yield from _value_lines(f"    {row.name}=", value, getattr(settings, row.field))
         yield from wrapped(row.meaning.text(settings.language), first=" " * 8, indent=" " * 8)
+
+
+def _value_lines(head: str, text: str, value: Any) -> Iterator[str]:
+    """The setting on one line, or a line for each folder where they do not fit on one."""
+    if not isinstance(value, tuple) or columns(head + text) <= COLUMNS:
+        yield head + text
+        return
+    yield head
+    yield from (" " * 8 + part for part in text.split(os.pathsep))
 
 
 def _plain(value: Any) -> str:

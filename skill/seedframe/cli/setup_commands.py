@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ import click
 
 from seedframe.api import in_process_backend
 from seedframe.catalog import Backend, catalog
-from seedframe.cli.common import EXIT_USAGE, json_option, run, say
+from seedframe.cli.common import fail, json_option, run, say
 from seedframe.cli.doctor_command import condition_lines
+from seedframe.errors import NotConfigured, StoreError
 from seedframe.front.kept_answers import PREFIX, answers_file, config_file, keep_answers
-from seedframe.messages import Language
+from seedframe.messages import Language, Message
 from seedframe.package_data import data_json
 from seedframe.settings import Settings
 from seedframe.stored_settings import store, with_stored
@@ -44,12 +47,15 @@ def _setup(settings: Settings, as_json: bool) -> None:
     from seedframe.studio.doctor import examine
 
     backend = _chosen(settings)
-    place = _kept(settings, backend)
+    place = _kept(settings, backend, as_json=as_json)
     fresh = Settings.read(with_stored({**settings.environ, "SEEDFRAME_BACKEND": backend.name}))
     found = run(examine(fresh, in_process_backend(fresh)), fresh, as_json=as_json)
     _warm(fresh)
     good = all(condition.good for condition in found)
-    snippets = list(_snippets(shutil.which("seedframe") or f"{sys.executable} -m seedframe"))
+    words = _start_words()
+    snippets = list(_snippets(words))
+    if in_uv_cache(words[0]):
+        click.echo(say("uvx.in-cache", settings.language), err=True)
     if as_json:
         facts = {"backend": backend.name, "kept": place, "good": good, "hosts": dict(snippets)}
         click.echo(json.dumps(facts, ensure_ascii=False))
@@ -72,21 +78,21 @@ def _chosen(settings: Settings) -> Backend:
     return known.backend(service)
 
 
-def _kept(settings: Settings, backend: Backend) -> str:
+def _kept(settings: Settings, backend: Backend, *, as_json: bool) -> str:
     """Store the choice and, where the backend needs one, its key; returns where the key is."""
-    key = _key(settings, backend) if backend.key_settings else {}
+    key = _key(settings, backend, as_json=as_json) if backend.key_settings else {}
     path = config_file(settings.environ)
     try:
         place = store(settings.environ, {"SEEDFRAME_BACKEND": backend.name}, key)
     except OSError as error:
-        click.echo(say("setup.not-kept", settings.language, path=path, why=str(error)), err=True)
-        sys.exit(1)
+        why = error.strerror or str(error)
+        fail(StoreError(Message("setup.not-kept", path=path, why=why)), settings, as_json=as_json)
     kept = "setup.kept-backend" if not key else "setup.kept-keyring" if place == "keyring" else "setup.kept-file"
     click.echo(say(kept, settings.language, path=path), err=True)
     return place
 
 
-def _key(settings: Settings, backend: Backend) -> dict[str, str]:
+def _key(settings: Settings, backend: Backend, *, as_json: bool) -> dict[str, str]:
     """The key: typed without echo, or the first line of stdin."""
     name = backend.key_settings[0]
     if backend.console:
@@ -96,8 +102,7 @@ def _key(settings: Settings, backend: Backend) -> dict[str, str]:
     else:
         given = sys.stdin.readline()
     if not given.strip():
-        click.echo(say("setup.no-key", settings.language), err=True)
-        sys.exit(EXIT_USAGE)
+        fail(NotConfigured(Message("setup.no-key"), facts={"setting": name}), settings, as_json=as_json)
     return {name: given.strip()}
 
 
@@ -120,17 +125,42 @@ def _no_studio() -> Any:
     raise RuntimeError("a list needs no studio")
 
 
-def _snippets(command: str) -> Iterator[tuple[str, str]]:
-    """The name of each host with its command or configuration."""
+def _start_words() -> list[str]:
+    """How a host starts this program: the command on the PATH, else the one beside the interpreter, else the module."""
+    beside = Path(sys.executable).with_name("seedframe.exe" if os.name == "nt" else "seedframe")
+    found = shutil.which("seedframe") or (str(beside) if beside.is_file() else None)
+    return [found] if found else [sys.executable, "-m", "seedframe"]
+
+
+def in_uv_cache(command: str) -> bool:
+    """Whether `uvx` put the program where `uv cache clean` removes it."""
+    return any(part.startswith("archive-v") for part in Path(command).parts)
+
+
+def _snippets(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The name of each host with its command or configuration; `words` start the program."""
     for host in data_json("host_setup.json")["hosts"]:
-        yield host["title"], _filled(host, command)
+        yield host["title"], host_snippet(host, words)
 
 
-def _filled(host: Mapping[str, Any], command: str) -> str:
+def host_snippet(host: Mapping[str, Any], words: Sequence[str]) -> str:
+    """The line to type, or the file and what to write into it."""
     if "line" in host:
-        return str(host["line"]).replace("{command}", command)
-    written = json.dumps(host["json"], ensure_ascii=False, indent=2).replace("{command}", Path(command).as_posix())
-    return f"{host['file']}:\n{written}"
+        line = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        return str(host["line"]).replace("{command}", line)
+    filled = _filled(host["json"], [Path(word).as_posix() if word == words[0] else word for word in words])
+    return f"{host['file']}:\n{json.dumps(filled, ensure_ascii=False, indent=2)}"
+
+
+def _filled(value: Any, words: Sequence[str]) -> Any:
+    """The configuration with the words in place of `{command}`; those after the first go before its arguments."""
+    if isinstance(value, list):
+        return [part for item in value for part in (words if item == "{command}" else [item])]
+    if not isinstance(value, dict):
+        return value
+    if value.get("command") == "{command}":
+        return {**value, "command": words[0], "args": [*words[1:], *value["args"]]}
+    return {name: _filled(inner, words) for name, inner in value.items()}
 
 
 @click.pass_context
