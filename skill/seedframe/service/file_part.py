@@ -63,13 +63,13 @@ class FilePart:
 
 
 class FilePartReader:
-    """One reading of a part. Blocking: its methods run in threads."""
+    """One reading of a part, of which `left` bytes are still to be read. Blocking: its methods run in threads."""
 
     def __init__(self, part: FilePart) -> None:
         self._part = part
         self._checksum = None if part.checksum is None else 0
         self._encode = _encoder()
-        self._left = part.bytes
+        self.left = part.bytes
         self._file = self._opened()
         self._block = memoryview(bytearray(min(PIECE_BYTES, part.bytes)))
 
@@ -85,15 +85,15 @@ class FilePartReader:
 
     def piece(self) -> bytes:
         """The next piece as base64; empty at the end. The last piece is given only when the file is unchanged."""
-        wanted = min(PIECE_BYTES, self._left)
+        wanted = min(PIECE_BYTES, self.left)
         came = 0
         while came < wanted and (more := self._file.readinto(self._block[came:wanted])):  # type: ignore[attr-defined]
             came += more
         data = self._block[:came]
         if self._checksum is not None:
             self._checksum = zlib.crc32(data, self._checksum)
-        self._left -= len(data)
-        if len(data) < wanted or (not self._left and not self._same()):
+        self.left -= len(data)
+        if len(data) < wanted or (not self.left and not self._same()):
             raise changed(self._part.path)
         return self._encode(data)
 
@@ -111,11 +111,15 @@ async def pieces(part: FilePart) -> AsyncIterator[bytes]:
     """The data URI of a part, piece by piece; each is read and encoded in a thread."""
     yield part.head.encode("ascii")
     reader = await asyncio.to_thread(FilePartReader, part)
-    coming = asyncio.ensure_future(asyncio.to_thread(reader.piece))
+    in_thread = asyncio.get_running_loop().run_in_executor
+    coming = in_thread(None, reader.piece)
     try:
         while piece := await asyncio.shield(coming):
-            coming = asyncio.ensure_future(asyncio.to_thread(reader.piece))  # while this one is on its way
+            if more := reader.left > 0:
+                coming = in_thread(None, reader.piece)  # while this one is on its way
             yield piece
+            if not more:
+                return
     finally:
         coming.add_done_callback(reader.close)
 
