@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from seedframe.payments.forget import Forgotten
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.payments.money import Budget, Priced
 from seedframe.payments.records import PaymentRecords, PaymentRequest
+from seedframe.payments.sql import Tx, database_errors, is_postgres, shown_postgres, translate_errors
 
 T = TypeVar("T")
 
@@ -53,10 +53,13 @@ class Payments:
 
     _records: PaymentRecords
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: str | None = None) -> None:
         self._path = path
+        server = database is not None and is_postgres(database)
+        self._place = shown_postgres(str(database)) if server else str(path)
+        self._server = server
         # The record itself is opened in the thread of the queue.
-        self._queue: CommitQueue[None] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
+        self._queue: CommitQueue[Tx] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
         self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
         self._taking_back: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
@@ -72,15 +75,20 @@ class Payments:
         now: Callable[[], float] = time.time,
         secrets: Iterable[str] = (),
         busy: float = BUSY_SECONDS,
+        database: str | None = None,
     ) -> Payments:
         """The record at `path`, created or migrated. StoreError when it is damaged, foreign or unwritable.
+
+        With the URL of a PostgreSQL as `database` the record is there; `path` is then only the place beside which steps
+        are kept that cannot be written. NotConfigured when it cannot be reached.
 
         `now` is seconds since the epoch; `secrets` are keys that are redacted from everything stored; a file that
         another process has locked is waited for, `busy` seconds at most.
         """
-        payments = cls(path)
+        payments = cls(path, database)
+        options = {"now": now, "secrets": secrets, "busy": busy, "database": database}
         try:
-            payments._records = await payments._look(PaymentRecords, path, now=now, secrets=secrets, busy=busy)
+            payments._records = await payments._look(PaymentRecords, path, **options)
         except BaseException:
             payments._queue.close()
             raise
@@ -335,7 +343,7 @@ class Payments:
                 await self._spool(id, step, given, self._trouble[id].values["why"])
             else:
                 await asked
-        except (sqlite3.Error, OSError) as error:
+        except database_errors() as error:
             await self._spool(id, step, given, str(error))
         finally:
             if step in _ENDS:
@@ -354,9 +362,9 @@ class Payments:
         try:
             path = await self._queue.ask_alone(lambda: self._records.spool.add(entry, delivery, step, given))
         except OSError as error:
-            self._trouble[id] = Message("payments.not-recorded", path=str(self._path), why=why, also=str(error))
+            self._trouble[id] = Message("payments.not-recorded", path=self._place, why=why, also=str(error))
         else:
-            self._trouble[id] = Message("payments.spooled", path=str(self._path), why=why, spool=str(path))
+            self._trouble[id] = Message("payments.spooled", path=self._place, why=why, spool=str(path))
 
     async def _take_in(self) -> None:
         """Enter the spooled steps; those that still cannot be written stay spooled."""
@@ -364,7 +372,7 @@ class Payments:
             return
         try:
             await self._queue.ask_alone(self._records.take_in)
-        except (sqlite3.Error, OSError):
+        except database_errors():
             return
         for id in [id for id in self._spooled if not self._records.spool.holds(id)]:
             del self._spooled[id]
@@ -381,16 +389,17 @@ class Payments:
             claim = await asked
             undo = self._records.abandon if isinstance(claim, (Begin, Fetch)) else self._records.undelivered
             await self._change(claim.entry.id, undo)
-        except (SeedreamError, sqlite3.Error, OSError):
+        except (SeedreamError, *database_errors()):  # type: ignore[misc]
             # Refused, or not written: there is nothing to undo, or the end of this process will undo it.
             return
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turn errors of the disk into StoreError."""
+        """Turn errors of the disk into StoreError, and those of a server into DatabaseFailed."""
         try:
-            yield
-        except (sqlite3.Error, OSError) as error:
+            with translate_errors(self._place) if self._server else contextlib.nullcontext():
+                yield
+        except database_errors() as error:
             raise StoreError(
                 Message("journal.not-usable", path=str(self._path), reason=str(error)),
                 advice=Message("journal.not-usable-advice"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -43,14 +42,14 @@ from seedframe.payments.entries import (
     State,
     new_id,
 )
-from seedframe.payments.forget import Forgotten, erasing, forget
-from seedframe.payments.migrations import BUSY_SECONDS, immediate, open_database
+from seedframe.payments.forget import Forgotten, forget
+from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.payments.money import MICRO, Budget, Priced, decimal, format_money, micro
-from seedframe.payments.owners import Owners
+from seedframe.payments.record_store import store_of
 from seedframe.payments.settlement import Shares, share_out
 from seedframe.payments.slots import Slots
 from seedframe.payments.spool import Spool, SpooledFacts
-from seedframe.private_files import make_private_folder
+from seedframe.payments.sql import Row, Tx, listed, one, refused_rows
 from seedframe.redaction import redact
 
 Money = Literal["keep", "release", "book", "split"]
@@ -75,26 +74,40 @@ _MOVE = """UPDATE entries SET
         reserved = CASE :money WHEN 'keep' THEN reserved WHEN 'split' THEN :held ELSE 0 END,
         booked = CASE :money WHEN 'keep' THEN booked WHEN 'release' THEN 0
                  ELSE coalesce(:amount, booked + reserved) END,
-        settled = max(settled, :settled),
-        partial = max(partial, :partial), billed_images = coalesce(:billed_images, billed_images),
-        request_id = coalesce(:request_id, request_id), result = coalesce(:result, result),
-        error = coalesce(:error, error)
-    WHERE id = :id AND state IN (SELECT value FROM json_each(:after)) AND (:owner IS NULL OR owner = :owner)"""
+        settled = CASE WHEN :settled = 1 THEN 1 ELSE settled END,
+        partial = CASE WHEN :partial = 1 THEN 1 ELSE partial END,
+        billed_images = coalesce(:billed_images, billed_images), request_id = coalesce(:request_id, request_id),
+        result = coalesce(:result, result), error = coalesce(:error, error)
+    WHERE id = :id AND owner = coalesce(:owner, owner) AND state IN {after} RETURNING id"""
 _OWNERS = """SELECT owner FROM entries WHERE state IN ('intent', 'sent', 'replied', 'delivering')
     UNION SELECT owner FROM waiting"""
 _OWNERS_OF = """WITH alike AS (SELECT id, owner, state FROM entries WHERE fingerprint = :fingerprint)
     SELECT owner FROM alike WHERE state IN ('intent', 'sent', 'replied', 'delivering')
     UNION SELECT waiting.owner FROM waiting JOIN alike ON alike.id = waiting.entry"""
-_LIST = """SELECT * FROM calls
-    WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
-      AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
-      AND (:backend IS NULL OR backend = :backend) AND (:model IS NULL OR model = :model)
-      AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
-    ORDER BY number DESC LIMIT :limit"""
+_BEGIN = """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved, day,
+        created, changed, request, delivery)
+    VALUES (:id, :fingerprint, 'intent', :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
+        :now, :now, :request, :delivery)"""
+_ENTER = """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved, day,
+        created, changed, tries, request, delivery)
+    VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
+        :created, :created, 1, :request, :delivery)"""
+_UNDER_WAY = "SELECT * FROM calls WHERE owner = :owner AND state IN ('intent', 'sent', 'replied', 'delivering')"
+_KNOWN = """SELECT *,
+        CASE WHEN EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) THEN 1 ELSE 0 END AS awaited
+    FROM calls WHERE fingerprint = :fingerprint AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number"""
+_FILTERS = {
+    "fingerprint": "fingerprint = :fingerprint",
+    "backend": "backend = :backend",
+    "model": "model = :model",
+    "since": "day >= :since",
+    "until": "day <= :until",
+}
 _COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesce(billed_images, images)) AS images,
-        sum(booked) AS booked, sum(reserved) AS reserved, sum(state IN ('unknown', 'partial-unknown')) AS unknown
+        sum(booked) AS booked, sum(reserved) AS reserved,
+        sum(CASE WHEN state IN ('unknown', 'partial-unknown') THEN 1 ELSE 0 END) AS unknown
     FROM entries
-    WHERE state NOT IN ('intent', 'failed') AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
+    WHERE state NOT IN ('intent', 'failed'){filters}
     GROUP BY day, model, backend, currency ORDER BY day, model, backend, currency"""
 
 
@@ -121,20 +134,25 @@ class PaymentRecords:
     """One open record. Its steps raise StoreError when the state of the entry does not allow them."""
 
     def __init__(
-        self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = (), busy: float = BUSY_SECONDS
+        self,
+        path: Path,
+        *,
+        now: Callable[[], float],
+        secrets: Iterable[str] = (),
+        busy: float = BUSY_SECONDS,
+        database: str | None = None,
     ) -> None:
         self._now = now
         self._secrets = tuple(secrets)
-        if not path.parent.exists():
-            make_private_folder(path.parent)
-        self._owners = Owners(path.with_name(f"{path.name}.owners"))
+        self._store = store_of(path, database, busy)
+        self._owners = self._store.owners
         with self._owners.opening(), contextlib.ExitStack() as held:
             self.owner, life = self._owners.enter()
             held.callback(life.release)
-            self._db = open_database(path, busy=busy)
+            self._db = self._store.open()
             held.callback(self._db.close)
             self._slots = Slots(self._db, now)
-            self.spool = Spool(path, self.owner, self._secrets)
+            self.spool = Spool(self._store.beside(path), self.owner, self._secrets)
             self.take_in()
             self.recover()
             self._owners.sweep()
@@ -144,9 +162,9 @@ class PaymentRecords:
         """Close. What was still under way counts for the next reader as the work of an ended process."""
         self._held.close()
 
-    def deciding(self) -> AbstractContextManager[None]:
+    def deciding(self) -> AbstractContextManager[Tx]:
         """Everything inside the block is one transaction: all of it is kept, or nothing."""
-        return immediate(self._db)
+        return self._db.deciding()
 
     # Asking
 
@@ -157,7 +175,7 @@ class PaymentRecords:
         """
         # A budget counts the reservations of all processes; without one only identical calls matter.
         self.recover(None if payment.budget else payment.fingerprint)
-        with immediate(self._db):
+        with self._db.deciding():
             known = self._known(payment.fingerprint)
             if known is not None:
                 return known
@@ -180,8 +198,8 @@ class PaymentRecords:
 
     def entry(self, id: str) -> Entry | None:
         """The entry of that id, whichever process runs it."""
-        row = self._db.execute("SELECT * FROM calls WHERE id = ?", (id,)).fetchone()
-        return row and _entry(row)
+        row = one(self._db, "SELECT * FROM calls WHERE id = :id", id=id)
+        return None if row is None else _entry(row)
 
     def today(self, id: str) -> Entry | None:
         """The entry of that id, after expired pictures have been given up."""
@@ -191,7 +209,7 @@ class PaymentRecords:
     def claim_fetch(self, id: str) -> Fetch | Join | Replay:
         """Ask to fetch the pictures of one entry, or for what nobody took; InvalidRequest where nothing is left."""
         self.recover()
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.state in IN_FLIGHT:
                 self._wait(id)
@@ -214,7 +232,7 @@ class PaymentRecords:
 
     def delivery(self, id: str) -> Mapping[str, Any]:
         """What was recorded of an entry for saving its pictures later; empty when nothing was."""
-        row = self._db.execute("SELECT delivery FROM entries WHERE id = ?", (id,)).fetchone()
+        row = one(self._db, "SELECT delivery FROM entries WHERE id = :id", id=id)
         noted: Mapping[str, Any] = json.loads(row["delivery"]) if row and row["delivery"] else {}
         return noted
 
@@ -239,14 +257,23 @@ class PaymentRecords:
     ) -> tuple[Entry, ...]:
         """Entries that fit every given filter, newest first; days are inclusive."""
         self.recover(fingerprint)
-        wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "limit": limit}
-        chosen = {"states": None if states is None else json.dumps(sorted(states)), **_days(since, until)}
-        return tuple(_entry(row) for row in self._db.execute(_LIST, {**wanted, **chosen}))
+        wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, **_days(since, until)}
+        filters, values = _filtered(wanted)
+        if states is not None:
+            names, chosen = listed(states)
+            filters, values = f"{filters} AND state IN {names}", values | chosen
+        rows = self._db.all(
+            f"SELECT * FROM calls WHERE 1 = 1{filters} ORDER BY number DESC LIMIT :limit",  # noqa: S608
+            limit=limit,
+            **values,
+        )
+        return tuple(map(_entry, rows))
 
     def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
         """What was or may have been paid, by day, model, backend and currency; days are inclusive."""
         self.recover()
-        return tuple(_cost(row) for row in self._db.execute(_COSTS, _days(since, until)))
+        filters, values = _filtered(_days(since, until))
+        return tuple(map(_cost, self._db.all(_COSTS.format(filters=filters), **values)))
 
     # The steps of a call
 
@@ -256,7 +283,7 @@ class PaymentRecords:
 
     def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
         """A paid picture is at this address until `expires`; recorded before any download."""
-        with immediate(self._db):
+        with self._db.deciding():
             self._existing(id)
             self._slots.keep(id, Kept(slot, address, expires, redact(facts, self._secrets)))
 
@@ -274,7 +301,7 @@ class PaymentRecords:
 
         `held` stays reserved for the pictures in `doubtful`, which may or may not have been billed.
         """
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             self._slots.doubt(id, doubtful)
             self._step(
@@ -296,15 +323,15 @@ class PaymentRecords:
 
         What is still reserved is booked, unless it is held for pictures in doubt.
         """
-        with immediate(self._db):
+        with self._db.deciding():
             self._slots.fetched(id, but=fetchable)
             money: Money = "keep" if self._slots.doubtful(id) else "book"
             self._step(id, "saved", after=_MAY_REPLY, money=money, result=result, partial=partial)
-            self._db.execute("UPDATE entries SET partial = ? WHERE id = ?", (partial, id))
+            self._db.all("UPDATE entries SET partial = :partial WHERE id = :id", partial=int(partial), id=id)
 
     def delivered(self, id: str) -> None:
         """A caller has the result. Repeating it (several callers may have joined) changes nothing."""
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.state in {"delivered", "partial-unknown", "undelivered"}:
                 return
@@ -314,13 +341,13 @@ class PaymentRecords:
     def undelivered(self, id: str) -> None:
         """One caller of this process was cancelled; after the last one, the next identical request gets the result."""
         mine = {"id": id, "owner": self.owner}
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.state == "delivering" and entry.owner == self.owner:
                 self._step(id, "saved", after=("delivering",))
                 return
-            self._db.execute("UPDATE waiting SET callers = callers - 1 WHERE entry = :id AND owner = :owner", mine)
-            self._db.execute("DELETE FROM waiting WHERE entry = :id AND callers < 1", mine)
+            self._db.all("UPDATE waiting SET callers = callers - 1 WHERE entry = :id AND owner = :owner", **mine)
+            self._db.all("DELETE FROM waiting WHERE entry = :id AND callers < 1", id=id)
 
     def failed(self, id: str, error: Mapping[str, Any]) -> None:
         """It failed and was not billed: the reservation is released."""
@@ -340,7 +367,7 @@ class PaymentRecords:
 
     def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
         """The call stops wherever it is, as if its process had ended. No change if it has finished."""
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.owner == self.owner and entry.state in IN_FLIGHT:
                 self._drop(entry, error)
@@ -351,7 +378,7 @@ class PaymentRecords:
         `slot` is one picture, counted from 0, else all that are open; `amount` where the whole bill is known better.
         """
         self.recover()
-        with immediate(self._db):
+        with self._db.deciding():
             before = self._existing(id)
             shares = share_out(before, self._slots.said(id), billed=billed, slot=slot, amount=amount)
             self._settle(before, shares, billed=billed)
@@ -360,7 +387,7 @@ class PaymentRecords:
     def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
         """What `settle` would do; nothing is changed."""
         settled: list[Settlement] = []
-        with contextlib.suppress(_Undone), immediate(self._db):
+        with contextlib.suppress(_Undone), self._db.deciding():
             settled.append(self.settle(id, billed=billed, slot=slot))
             raise _Undone
         return settled[0]
@@ -371,9 +398,9 @@ class PaymentRecords:
             if document.owner != self.owner and self._owners.alive(document.owner):
                 continue
             try:
-                with immediate(self._db):
+                with self._db.deciding():
                     self._enter(document)
-            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, KeyError, TypeError, AttributeError):
+            except refused_rows() + (KeyError, TypeError, AttributeError):  # noqa: RUF005
                 self.spool.put_aside(document)
             else:
                 self.spool.forget(document)
@@ -383,28 +410,25 @@ class PaymentRecords:
     ) -> Forgotten:
         """Take texts and details out of these entries (none named: of all), or of those not changed since `before`."""
         self.recover()
-        with erasing(self._db, thorough=thorough):
+        with self._store.erasing(thorough=thorough):
             return forget(self._db, ids=ids, before=before)
 
     def recover(self, fingerprint: str | None = None) -> None:
         """Decide the calls, leases and waits of processes that have ended; or only those of one request."""
         self._expire()
-        rows = self._db.execute(_OWNERS if fingerprint is None else _OWNERS_OF, {"fingerprint": fingerprint})
+        asked = _OWNERS if fingerprint is None else _OWNERS_OF
+        rows = self._db.all(asked, **({} if fingerprint is None else {"fingerprint": fingerprint}))
         others = [row["owner"] for row in rows if row["owner"] != self.owner]
         dead = [owner for owner in others if not self._owners.alive(owner)]
         if dead:
-            with immediate(self._db):
+            with self._db.deciding():
                 for owner in dead:
                     self._bury(owner)
 
     # Parts of the steps
 
     def _known(self, fingerprint: str) -> Join | Replay | None:
-        rows = self._db.execute(
-            """SELECT *, EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) AS awaited FROM calls
-                WHERE fingerprint = ? AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number""",
-            (fingerprint,),
-        ).fetchall()
+        rows = self._db.all(_KNOWN, fingerprint=fingerprint)
         under_way = [row for row in rows if row["state"] in IN_FLIGHT]
         left = [row for row in rows if row["state"] == "saved" and not row["awaited"]]
         if left and not under_way:
@@ -418,9 +442,11 @@ class PaymentRecords:
         return Join(entry)
 
     def _wait(self, id: str) -> None:
-        self._db.execute(
-            "INSERT INTO waiting VALUES (?, ?, 1) ON CONFLICT (entry, owner) DO UPDATE SET callers = callers + 1",
-            (id, self.owner),
+        self._db.all(
+            """INSERT INTO waiting (entry, owner, callers) VALUES (:entry, :owner, 1)
+                ON CONFLICT (entry, owner) DO UPDATE SET callers = waiting.callers + 1""",
+            entry=id,
+            owner=self.owner,
         )
 
     def _fetch(self, id: str) -> Fetch:
@@ -432,10 +458,12 @@ class PaymentRecords:
     def _refuse_if_open(self, payment: PaymentRequest) -> None:
         """Money that is or may be lost for the same request: only `fresh` or a settlement gets past it."""
         # A later call means that `fresh` was given already; one that failed unbilled has not used it up.
-        row = self._db.execute(
-            "SELECT * FROM calls WHERE fingerprint = ? AND state != 'failed' ORDER BY number DESC LIMIT 1",
-            (payment.fingerprint,),
-        ).fetchone()
+        row = one(
+            self._db,
+            """SELECT * FROM calls WHERE fingerprint = :fingerprint AND state <> 'failed'
+                ORDER BY number DESC LIMIT 1""",
+            fingerprint=payment.fingerprint,
+        )
         if row is None:
             return
         entry = _entry(row)
@@ -460,42 +488,41 @@ class PaymentRecords:
             raise _over_budget(budget, decimal(spent), price, day)
 
     def _spent(self, day: date, budget: Budget) -> int:
-        rows = self._db.execute(
-            "SELECT backend, sum(reserved + booked) FROM entries WHERE day = ? AND currency = ? GROUP BY backend",
-            (day.isoformat(), budget.currency),
+        rows = self._db.all(
+            """SELECT backend, sum(reserved + booked) AS spent FROM entries
+                WHERE day = :day AND currency = :currency GROUP BY backend""",
+            day=day.isoformat(),
+            currency=budget.currency,
         )
-        return sum(int(spent) for backend, spent in rows if not budget.backends or backend in budget.backends)
+        counted = (row for row in rows if not budget.backends or row["backend"] in budget.backends)
+        return sum(int(row["spent"]) for row in counted)
 
     def _begin(self, payment: PaymentRequest, day: date) -> Entry:
         now = self._now()
-        entry = new_id(now, self._db.execute("SELECT max(id) FROM entries").fetchone()[0])
+        newest = one(self._db, "SELECT max(id) AS id FROM entries")
+        entry = new_id(now, newest["id"] if newest else None)
         price = None if payment.price.amount is None else micro(payment.price.amount)
-        self._db.execute(
-            """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved,
-                    day, created, changed, request, delivery)
-                VALUES (:id, :fingerprint, 'intent', :owner, :backend, :model, :images, :currency, :price, :reserved,
-                    :day, :now, :now, :request, :delivery)""",
-            {
-                "id": entry,
-                "fingerprint": payment.fingerprint,
-                "owner": self.owner,
-                "backend": payment.backend,
-                "model": payment.model,
-                "images": payment.images,
-                "currency": payment.price.currency,
-                "price": price,
-                "reserved": price or 0,
-                "day": day.isoformat(),
-                "now": now,
-                "request": self._json(payment.request),
-                "delivery": None if payment.delivery is None else self._json(payment.delivery),
-            },
+        self._db.all(
+            _BEGIN,
+            id=entry,
+            fingerprint=payment.fingerprint,
+            owner=self.owner,
+            backend=payment.backend,
+            model=payment.model,
+            images=payment.images,
+            currency=payment.price.currency,
+            price=price,
+            reserved=price or 0,
+            day=day.isoformat(),
+            now=now,
+            request=self._json(payment.request),
+            delivery=None if payment.delivery is None else self._json(payment.delivery),
         )
         self._wait(entry)
         return self._existing(entry)
 
     def _move(self, id: str, to: State, **changes: Any) -> None:
-        with immediate(self._db):
+        with self._db.deciding():
             self._step(id, to, **changes)
 
     def _step(
@@ -510,41 +537,36 @@ class PaymentRecords:
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
         anybody: bool = False,
+        settled: bool = False,
+        partial: bool = False,
         **more: Any,
     ) -> None:
         """One step of an entry inside a transaction; it must belong to this process unless `anybody` is true."""
-        defaults = {"tries": 0, "partial": False, "billed_images": None, "request_id": None, "new_owner": None}
-        defaults["settled"] = False
-        moved = self._db.execute(
-            _MOVE,
-            {
-                **defaults,
-                **more,
-                "id": id,
-                "to": to,
-                "now": self._now(),
-                "after": json.dumps(after),
-                "owner": None if anybody else self.owner,
-                "money": money,
-                "amount": None if amount is None else micro(amount),
-                "held": micro(held or Decimal(0)),
-                "result": None if result is None else self._json(result),
-                "error": None if error is None else self._json(error),
-            },
+        names, states = listed(after, "after")
+        given: dict[str, Any] = {"tries": 0, "billed_images": None, "request_id": None, "new_owner": None, **more}
+        moved = self._db.all(
+            _MOVE.format(after=names),
+            **{**states, **given, "settled": int(settled), "partial": int(partial)},
+            id=id,
+            to=to,
+            now=self._now(),
+            owner=None if anybody else self.owner,
+            money=money,
+            amount=None if amount is None else micro(amount),
+            held=micro(held or Decimal(0)),
+            result=None if result is None else self._json(result),
+            error=None if error is None else self._json(error),
         )
-        if not moved.rowcount:
+        if not moved:
             state = self._existing(id).state
             raise StoreError(Message("journal.moved-on", entry=id, state=state, wanted=to), facts={"entry": id})
         if to in _NOBODY_WAITS:
-            self._db.execute("DELETE FROM waiting WHERE entry = ?", (id,))
+            self._db.all("DELETE FROM waiting WHERE entry = :entry", entry=id)
 
     def _bury(self, owner: str) -> None:
-        rows = self._db.execute(
-            "SELECT * FROM calls WHERE owner = ? AND state IN ('intent', 'sent', 'replied', 'delivering')", (owner,)
-        )
-        for row in rows.fetchall():
+        for row in self._db.all(_UNDER_WAY, owner=owner):
             self._drop(_entry(row), None)
-        self._db.execute("DELETE FROM waiting WHERE owner = ?", (owner,))
+        self._db.all("DELETE FROM waiting WHERE owner = :owner", owner=owner)
 
     def _drop(self, entry: Entry, error: Mapping[str, Any] | None) -> None:
         fetchable = entry.fetchable and entry.state in {"sent", "replied"}
@@ -563,7 +585,7 @@ class PaymentRecords:
         overdue = self._slots.overdue()
         if not overdue:
             return
-        with immediate(self._db):
+        with self._db.deciding():
             for id in overdue:
                 entry = self._existing(id)
                 if entry.state != "undelivered":
@@ -590,15 +612,11 @@ class PaymentRecords:
     def _enter(self, document: SpooledFacts) -> None:
         """Apply the spooled steps of one entry; steps the record has already are skipped."""
         if self.entry(document.id) is None:
-            self._db.execute(
-                """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price,
-                        reserved, day, created, changed, tries, request, delivery)
-                    VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price,
-                        :reserved, :day, :created, :created, 1, :request, :delivery)""",
-                document.row,
-            )
-        self._db.execute(
-            "UPDATE entries SET owner = ? WHERE id = ? AND state IN ('sent', 'replied')", (self.owner, document.id)
+            self._db.all(_ENTER, **document.row)
+        self._db.all(
+            "UPDATE entries SET owner = :owner WHERE id = :id AND state IN ('sent', 'replied')",
+            owner=self.owner,
+            id=document.id,
         )
         for name, given in document.steps:
             if name in SPOOLED:
@@ -689,7 +707,13 @@ def _days(since: date | None, until: date | None) -> dict[str, str | None]:
     return {name: day.isoformat() if day else None for name, day in (("since", since), ("until", until))}
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _filtered(wanted: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The conditions of the given filters, and their values."""
+    values = {name: value for name, value in wanted.items() if value is not None}
+    return "".join(f" AND {_FILTERS[name]}" for name in values), values
+
+
+def _entry(row: Row) -> Entry:
     names = ("id", "fingerprint", "state", "owner", "backend", "model", "images", "currency", "created", "changed")
     more = ("tries", "billed_images", "request_id")
     return Entry(
@@ -709,10 +733,15 @@ def _entry(row: sqlite3.Row) -> Entry:
     )
 
 
-def _cost(row: sqlite3.Row) -> DailyCost:
+def _cost(row: Row) -> DailyCost:
     return DailyCost(
-        **{name: row[name] for name in ("model", "backend", "currency", "calls", "images", "unknown")},
+        model=row["model"],
+        backend=row["backend"],
+        currency=row["currency"],
+        calls=int(row["calls"]),
+        images=int(row["images"]),
+        unknown=int(row["unknown"]),
         day=date.fromisoformat(row["day"]),
-        booked=decimal(row["booked"]),
-        reserved=decimal(row["reserved"]),
+        booked=decimal(int(row["booked"])),
+        reserved=decimal(int(row["reserved"])),
     )
