@@ -68,6 +68,24 @@ _SLOTS = """CREATE TABLE slots (
             facts   TEXT,
             PRIMARY KEY (entry, slot)
         ) WITHOUT ROWID"""
+_OF_BOARDS = (
+    "ALTER TABLE entries ADD COLUMN board TEXT",
+    "ALTER TABLE entries ADD COLUMN frame TEXT",
+    "ALTER TABLE entries ADD COLUMN written_off INTEGER NOT NULL DEFAULT 0",
+    # The database itself refuses a second payment for a frame, unless a person has written the first one off.
+    """CREATE UNIQUE INDEX one_payment_of_frame ON entries (board, frame)
+            WHERE board IS NOT NULL AND state <> 'failed' AND written_off = 0""",
+    "CREATE INDEX by_board ON entries (board, reserved, booked) WHERE board IS NOT NULL",
+    # `stopped` says why nothing more of the board is begun: a person's cancel, or what broke. JSON, text by language.
+    # `finish`: what has its money reserved may still be sent.
+    """CREATE TABLE budgets (
+            board    TEXT PRIMARY KEY,
+            currency TEXT,
+            amount   INTEGER CHECK (amount >= 0),
+            stopped  TEXT,
+            finish   INTEGER NOT NULL DEFAULT 0
+        )""",
+)
 _VIEW = """CREATE VIEW calls AS SELECT entries.*,
             (SELECT json_group_array(slot) FROM slots WHERE slots.entry = entries.id AND slots.state = 'doubtful')
                 AS doubtful,
@@ -114,6 +132,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         _SLOTS,
         _VIEW,
     ),
+    ("DROP VIEW calls", *_OF_BOARDS, _VIEW),
 )
 
 SERVER_MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -126,6 +145,7 @@ SERVER_MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX to_fetch ON entries (number) WHERE state = 'undelivered'",
         _server(_WAITING),
         _server(_SLOTS),
+        *map(_server, _OF_BOARDS),
         _SERVER_VIEW,
     ),
 )

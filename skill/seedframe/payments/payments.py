@@ -19,10 +19,11 @@ from decimal import Decimal
 from functools import partial as bound
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from seedframe.errors import SeedreamError, StoreError
 from seedframe.messages import Message
+from seedframe.payments.boards import BoardMoney, PaidFrame, PaymentState
 from seedframe.payments.commit_queue import CommitQueue
 from seedframe.payments.entries import Begin, Claim, DailyCost, Entry, Fetch, Join, Kept, Replay, Settlement, State
 from seedframe.payments.forget import Forgotten
@@ -122,6 +123,7 @@ class Payments:
         fresh: bool = False,
         price_confirmed: bool = False,
         delivery: Mapping[str, Any] | None = None,
+        frame: PaidFrame | None = None,
     ) -> Claim:
         """Ask to pay. `Begin`: make the call. `Join`: await `finished`. `Replay`: give the result, it is paid.
 
@@ -129,12 +131,14 @@ class Payments:
         `price` is the most the call can cost. `fresh` ignores an earlier identical call whose money is in doubt or
         whose pictures were not fetched; it still joins one under way and still takes a result no caller received.
         `price_confirmed` lets a call with unknown price pass a budget. `delivery` is what another process must know to
-        fetch the pictures (`delivery` gives it back). Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
+        fetch the pictures (`delivery` gives it back). `frame`: what is paid for is a frame of a board, which has one
+        payment however often it is asked for, and whose board's budget holds too (BoardBudgetExceeded, BoardStopped).
+        Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
         NotConfigured (budget in another currency). When the calling task is cancelled, the claim is taken back.
         """
         await self._take_in()
         payment = PaymentRequest(
-            fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed, delivery
+            fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed, delivery, frame
         )
         claimed: Claim = await self._claimed(lambda: self._records.claim(payment), delivery)
         return claimed
@@ -238,7 +242,12 @@ class Payments:
         await self._note(id, "unfetched", error=error)
 
     async def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
-        """For a `finally`: the call ends here. Not sent: failed; sent: unknown; finished: no change."""
+        """For a `finally`: the call ends here. Not sent: failed; sent: unknown; finished: no change.
+
+        What waits to be entered says better how it ended.
+        """
+        if id in self._spooled:
+            return
         await self._change(id, self._records.abandon, error)
 
     async def finished(self, id: str, *, poll: float = 0.2, timeout: float | None = None) -> Entry:  # noqa: ASYNC109
@@ -280,6 +289,40 @@ class Payments:
     async def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
         """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are not counted."""
         return await self._look(self._records.costs, since, until)
+
+    async def begin_board(self, board: str, currency: str, budget: Decimal | None) -> None:
+        """Frames of this board may be paid for, within its budget; without one the budget given before still holds."""
+        await self._do(self._records.begin_board, board, currency, budget)
+
+    async def stop_board(self, board: str, why: Mapping[str, str], *, finish: bool = False) -> bool:
+        """Nothing more of this board is sent; what was sent comes to its end. False when it was stopped already.
+
+        With `finish` what has its money reserved may still be sent.
+        """
+        with self._translate_errors():
+            return await self._queue.ask(lambda _: self._records.stop_board(board, why, finish=finish))
+
+    async def is_stopped(self, board: str) -> bool:
+        """Whether nothing more of this board is begun."""
+        return await self._look(self._records.is_stopped, board)
+
+    async def board_money(self, board: str) -> BoardMoney:
+        """What the frames of a board have cost, and how their payments stand."""
+        await self._take_in()
+        return await self._look(self._records.board_money, board)
+
+    async def of_frame(self, paid: PaidFrame) -> Entry | None:
+        """The payment that is the frame's; None where it failed, was written off, or there was none."""
+        await self._take_in()
+        return await self._look(self._records.of_frame, paid)
+
+    async def write_off(self, board: str, frames: Collection[str], states: Collection[PaymentState]) -> None:
+        """A person pays for these frames anew: what was paid stays spent and stands in the way no more."""
+        await self._do(self._records.write_off, board, frames, states)
+
+    async def note_frame(self, paid: PaidFrame, state: Literal["unknown", "lost"], backend: str, currency: str) -> None:
+        """A frame was or may have been paid for, and its picture is not there; an amount that nobody knows is none."""
+        await self._do(self._records.note_frame, paid, state, backend, currency)
 
     async def over_budget(
         self, backend: str, price: Priced, budget: Budget, *, price_confirmed: bool = False

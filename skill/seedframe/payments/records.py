@@ -28,6 +28,7 @@ from seedframe.errors import (
     StoreError,
 )
 from seedframe.messages import Message
+from seedframe.payments.boards import BoardMoney, Boards, PaidFrame, PaymentState
 from seedframe.payments.entries import (
     IN_FLIGHT,
     Begin,
@@ -64,6 +65,9 @@ _NOBODY_WAITS: frozenset[State] = frozenset(
     {"delivered", "partial-unknown", "undelivered", "failed", "unknown", "lost"}
 )
 _MAY_REPLY: tuple[State, ...] = ("sent", "replied", "unknown")
+_TAKEN_FOR_ENDED: tuple[State, ...] = ("unknown", "undelivered")
+"""What the call of a living process becomes that another one took for ended; its own later steps are the truth."""
+
 SPOOLED = frozenset({"keep", "replied", "saved", "delivered", "failed", "unknown", "spent_anyway", "unfetched"})
 """Steps after a POST: they have happened, so they are spooled where the record cannot be written."""
 
@@ -85,17 +89,18 @@ _OWNERS_OF = """WITH alike AS (SELECT id, owner, state FROM entries WHERE finger
     SELECT owner FROM alike WHERE state IN ('intent', 'sent', 'replied', 'delivering')
     UNION SELECT waiting.owner FROM waiting JOIN alike ON alike.id = waiting.entry"""
 _BEGIN = """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved, day,
-        created, changed, request, delivery)
-    VALUES (:id, :fingerprint, 'intent', :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
-        :now, :now, :request, :delivery)"""
+        created, changed, request, delivery, board, frame)
+    VALUES (:id, :fingerprint, :state, :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
+        :now, :now, :request, :delivery, :board, :frame)"""
 _ENTER = """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved, day,
-        created, changed, tries, request, delivery)
+        created, changed, tries, request, delivery, board, frame)
     VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
-        :created, :created, 1, :request, :delivery)"""
+        :created, :created, 1, :request, :delivery, :board, :frame)"""
 _UNDER_WAY = "SELECT * FROM calls WHERE owner = :owner AND state IN ('intent', 'sent', 'replied', 'delivering')"
 _KNOWN = """SELECT *,
         CASE WHEN EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) THEN 1 ELSE 0 END AS awaited
-    FROM calls WHERE fingerprint = :fingerprint AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number"""
+    FROM calls WHERE fingerprint = :fingerprint AND written_off = 0
+        AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number"""
 _FILTERS = {
     "fingerprint": "fingerprint = :fingerprint",
     "backend": "backend = :backend",
@@ -128,6 +133,11 @@ class PaymentRequest:
     fresh: bool = False
     price_confirmed: bool = False
     delivery: Mapping[str, Any] | None = None
+    frame: PaidFrame | None = None
+
+
+class EntryMoved(StoreError):
+    """The state of the entry does not allow this step any more: somebody else took its process for ended."""
 
 
 class PaymentRecords:
@@ -152,6 +162,7 @@ class PaymentRecords:
             self._db = self._store.open()
             held.callback(self._db.close)
             self._slots = Slots(self._db, now)
+            self._boards = Boards(self._db)
             self.spool = Spool(self._store.beside(path), self.owner, self._secrets)
             self.take_in()
             self.recover()
@@ -171,15 +182,21 @@ class PaymentRecords:
     def claim(self, payment: PaymentRequest) -> Claim:
         """Permission to pay, a call to wait for, or a picture already paid: saved, or still at the service.
 
-        BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost.
+        BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost; BoardStopped for a frame. What was paid for a frame is given
+        to whoever asks for it again, also after it was delivered.
         """
         # A budget counts the reservations of all processes; without one only identical calls matter.
-        self.recover(None if payment.budget else payment.fingerprint)
+        self.recover(None if payment.budget or payment.frame else payment.fingerprint)
         with self._db.deciding():
             known = self._known(payment.fingerprint)
             if known is not None:
                 return known
-            if not payment.fresh:
+            if payment.frame is not None:
+                paid = self._paid_for(payment.frame, payment.price)
+                if paid is not None:
+                    return paid
+                self._boards.check_price(payment.frame, payment.price)
+            elif not payment.fresh:
                 if (left := self._slots.left_at_service(payment.fingerprint)) is not None:
                     return self._fetch(left)
                 self._refuse_if_open(payment)
@@ -278,8 +295,12 @@ class PaymentRecords:
     # The steps of a call
 
     def sent(self, id: str) -> None:
-        """The POST is about to be sent. When this raises, it must not be."""
-        self._move(id, "sent", after=("intent", "sent"), tries=1)
+        """The POST is about to be sent. When this raises, it must not be: BoardStopped, EntryMoved."""
+        with self._db.deciding():
+            board = self._existing(id).board
+            if board is not None:
+                self._boards.check_sending(board)
+            self._step(id, "sent", after=("intent", "sent"), tries=1)
 
     def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
         """A paid picture is at this address until `expires`; recorded before any download."""
@@ -306,9 +327,9 @@ class PaymentRecords:
             self._slots.doubt(id, doubtful)
             self._step(
                 id,
-                # Another process took this one for ended: record what is known, the question stays open.
-                "unknown" if entry.state == "unknown" else "replied",
-                after=_MAY_REPLY,
+                # Record what is known, the question stays open.
+                entry.state if entry.state in _TAKEN_FOR_ENDED else "replied",
+                after=(*_MAY_REPLY, "undelivered"),
                 money="keep" if amount is None else "split",
                 amount=amount,
                 held=held,
@@ -326,7 +347,7 @@ class PaymentRecords:
         with self._db.deciding():
             self._slots.fetched(id, but=fetchable)
             money: Money = "keep" if self._slots.doubtful(id) else "book"
-            self._step(id, "saved", after=_MAY_REPLY, money=money, result=result, partial=partial)
+            self._step(id, "saved", after=(*_MAY_REPLY, "undelivered"), money=money, result=result, partial=partial)
             self._db.all("UPDATE entries SET partial = :partial WHERE id = :id", partial=int(partial), id=id)
 
     def delivered(self, id: str) -> None:
@@ -425,6 +446,61 @@ class PaymentRecords:
                 for owner in dead:
                     self._bury(owner)
 
+    # Boards
+
+    def begin_board(self, board: str, currency: str, budget: Decimal | None) -> None:
+        """Frames of this board may be paid for, within its budget; without one the budget given before still holds."""
+        with self._db.deciding():
+            self._boards.begin(board, currency, budget)
+
+    def stop_board(self, board: str, why: Mapping[str, str], *, finish: bool = False) -> bool:
+        """Nothing more of this board is sent; with `finish` what is reserved still is. False when it was stopped."""
+        with self._db.deciding():
+            return self._boards.stop(board, why, finish=finish)
+
+    def is_stopped(self, board: str) -> bool:
+        """Whether nothing more of this board is begun."""
+        return self._boards.is_stopped(board)
+
+    def board_money(self, board: str) -> BoardMoney:
+        """What the frames of a board have cost, and how their payments stand."""
+        self.recover()
+        return self._boards.money(board)
+
+    def of_frame(self, paid: PaidFrame) -> Entry | None:
+        """The payment that is the frame's; None where it failed, was written off, or there was none."""
+        self.recover(paid.fingerprint)
+        id = self._boards.live(paid)
+        return None if id is None else self._existing(id)
+
+    def write_off(self, board: str, frames: Collection[str], states: Collection[PaymentState]) -> None:
+        """A person pays for these frames anew: what was paid stays spent and stands in the way no more."""
+        with self._db.deciding():
+            self._boards.write_off(board, frames, states)
+
+    def note_frame(self, paid: PaidFrame, state: Literal["unknown", "lost"], backend: str, currency: str) -> None:
+        """A frame was or may have been paid for, and its picture is not there; an amount that nobody knows is none."""
+        with self._db.deciding():
+            if state == "lost":
+                self._boards.lose(paid)
+            if self._boards.live(paid) is None:
+                facts = {"backend": backend, "model": "", "images": 1, "currency": currency, "price": None}
+                self._db.all(
+                    _BEGIN,
+                    id=self._new_id(),
+                    state=state,
+                    fingerprint=paid.fingerprint,
+                    owner="",
+                    reserved=0,
+                    day=self._day().isoformat(),
+                    now=self._now(),
+                    request="{}",
+                    delivery=None,
+                    board=paid.board,
+                    frame=paid.frame,
+                    **facts,
+                )
+
     # Parts of the steps
 
     def _known(self, fingerprint: str) -> Join | Replay | None:
@@ -455,12 +531,24 @@ class PaymentRecords:
         self._wait(id)
         return Fetch(self._existing(id))
 
+    def _paid_for(self, paid: PaidFrame, price: Priced) -> Replay | Fetch | None:
+        """What a frame has already; a refusal where its payment brought nothing, or nobody knows."""
+        if (left := self._slots.left_at_service(paid.fingerprint)) is not None:
+            return self._fetch(left)
+        id = self._boards.live(paid)
+        if id is None:
+            return None
+        entry = self._existing(id)
+        if entry.result is not None:
+            return Replay(entry)
+        raise _in_doubt(entry) if entry.state == "unknown" else _lost(entry, price)
+
     def _refuse_if_open(self, payment: PaymentRequest) -> None:
         """Money that is or may be lost for the same request: only `fresh` or a settlement gets past it."""
         # A later call means that `fresh` was given already; one that failed unbilled has not used it up.
         row = one(
             self._db,
-            """SELECT * FROM calls WHERE fingerprint = :fingerprint AND state <> 'failed'
+            """SELECT * FROM calls WHERE fingerprint = :fingerprint AND state <> 'failed' AND written_off = 0
                 ORDER BY number DESC LIMIT 1""",
             fingerprint=payment.fingerprint,
         )
@@ -498,13 +586,12 @@ class PaymentRecords:
         return sum(int(row["spent"]) for row in counted)
 
     def _begin(self, payment: PaymentRequest, day: date) -> Entry:
-        now = self._now()
-        newest = one(self._db, "SELECT max(id) AS id FROM entries")
-        entry = new_id(now, newest["id"] if newest else None)
+        now, entry = self._now(), self._new_id()
         price = None if payment.price.amount is None else micro(payment.price.amount)
         self._db.all(
             _BEGIN,
             id=entry,
+            state="intent",
             fingerprint=payment.fingerprint,
             owner=self.owner,
             backend=payment.backend,
@@ -517,9 +604,15 @@ class PaymentRecords:
             now=now,
             request=self._json(payment.request),
             delivery=None if payment.delivery is None else self._json(payment.delivery),
+            board=payment.frame and payment.frame.board,
+            frame=payment.frame and payment.frame.frame,
         )
         self._wait(entry)
         return self._existing(entry)
+
+    def _new_id(self) -> str:
+        newest = one(self._db, "SELECT max(id) AS id FROM entries")
+        return new_id(self._now(), newest["id"] if newest else None)
 
     def _move(self, id: str, to: State, **changes: Any) -> None:
         with self._db.deciding():
@@ -559,7 +652,7 @@ class PaymentRecords:
         )
         if not moved:
             state = self._existing(id).state
-            raise StoreError(Message("journal.moved-on", entry=id, state=state, wanted=to), facts={"entry": id})
+            raise EntryMoved(Message("journal.moved-on", entry=id, state=state, wanted=to), facts={"entry": id})
         if to in _NOBODY_WAITS:
             self._db.all("DELETE FROM waiting WHERE entry = :entry", entry=id)
 
@@ -612,7 +705,7 @@ class PaymentRecords:
     def _enter(self, document: SpooledFacts) -> None:
         """Apply the spooled steps of one entry; steps the record has already are skipped."""
         if self.entry(document.id) is None:
-            self._db.all(_ENTER, **document.row)
+            self._db.all(_ENTER, **{"board": None, "frame": None, **document.row})
         self._db.all(
             "UPDATE entries SET owner = :owner WHERE id = :id AND state IN ('sent', 'replied')",
             owner=self.owner,
@@ -730,6 +823,9 @@ def _entry(row: Row) -> Entry:
         fetchable=tuple(json.loads(row["fetchable"])),
         fetch_until=row["fetch_until"],
         settled=bool(row["settled"]),
+        board=row["board"],
+        frame=row["frame"],
+        written_off=bool(row["written_off"]),
     )
 
 

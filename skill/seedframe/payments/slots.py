@@ -83,8 +83,9 @@ class Slots:
         """The oldest call of that request whose pictures can still be fetched."""
         row = one(
             self._db,
-            """SELECT id FROM entries WHERE fingerprint = :fingerprint AND state = 'undelivered' AND EXISTS (
-                SELECT 1 FROM slots WHERE slots.entry = entries.id AND slots.state = 'kept' AND slots.expires > :now)
+            """SELECT id FROM entries WHERE fingerprint = :fingerprint AND state = 'undelivered' AND written_off = 0
+                AND EXISTS (SELECT 1 FROM slots
+                    WHERE slots.entry = entries.id AND slots.state = 'kept' AND slots.expires > :now)
                 ORDER BY number LIMIT 1""",
             fingerprint=fingerprint,
             now=self._now(),

@@ -119,7 +119,7 @@ class PostgresConnection:
         self._db = self._connected()
 
     def all(self, sql: str, **values: Any) -> Sequence[Any]:  # noqa: D102 - see Tx
-        cursor = self._session().execute(_as_psycopg(sql) if values else sql, values or None)
+        cursor = self._execute(_as_psycopg(sql) if values else sql, values or None)
         return cursor.fetchall() if cursor.description else ()
 
     def many(self, sql: str, rows: Iterable[Mapping[str, Any]]) -> None:  # noqa: D102 - see Tx
@@ -131,9 +131,8 @@ class PostgresConnection:
         if self._deciding:
             yield self
             return
-        session = self._session()
-        session.execute("BEGIN")
-        self._deciding = True
+        self._execute("BEGIN")
+        self._deciding, session = True, self._db
         try:
             # One writer at a time, as in SQLite: what is committed together touches rows in no common order.
             session.execute(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
@@ -154,6 +153,15 @@ class PostgresConnection:
         """From now on call this with every new session, and with this one at once."""
         self._began = began
         began(self)
+
+    def _execute(self, sql: str, values: Mapping[str, Any] | None = None) -> Any:
+        """Run a statement; one that changes nothing is run anew where the session turns out to have ended meanwhile."""
+        try:
+            return self._session().execute(sql, values)
+        except database_errors():
+            if self._deciding or not self._db.closed or not sql.lstrip().startswith(("BEGIN", "SELECT")):
+                raise
+            return self._session().execute(sql, values)
 
     def _session(self) -> Any:
         if self._db.closed and not self._deciding:  # the server went away; it may be back

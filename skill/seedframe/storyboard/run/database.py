@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,8 +19,9 @@ from typing import Any, Self, TypeVar
 from seedframe.errors import NotConfigured
 from seedframe.messages import Message
 from seedframe.payments.commit_queue import CommitQueue
+from seedframe.payments.migrations import BUSY_SECONDS, set_up_server
+from seedframe.payments.record_store import store_of
 from seedframe.payments.sql import (
-    SCHEMA,
     Connection,
     DatabaseFailed,
     PostgresConnection,
@@ -31,41 +33,28 @@ from seedframe.payments.sql import (
     is_postgres,
     no_database,
     one,
-    set_up_postgres,
     shown_postgres,
     translate_errors,
 )
-from seedframe.storyboard.run.older_record import OLDER_TABLES, bring_up_to_date
-from seedframe.storyboard.run.record_file import open_book
+from seedframe.storyboard.run.engine_home import BoardHome
+from seedframe.storyboard.run.older_record import OLDER_EDITIONS, bring_up_to_date, edition_on_server
+from seedframe.storyboard.run.record_file import open_record_file
 
 __all__ = ["Database", "DatabaseFailed", "Row", "Tx", "database_url", "is_postgres", "one", "read_now", "shown"]
 
 T = TypeVar("T")
 
 STATE_FOLDER = ".storyboard"
-BOOK = "book.sqlite3"
-_OLDER_ON_POSTGRES = f"""SELECT 1 FROM information_schema.columns
-    WHERE table_schema = '{SCHEMA}' AND table_name = 'frames' AND column_name = 'waits'"""  # noqa: S608
-
+DATABASE_FILE = "book.sqlite3"
 TABLES = (
-    # `stopped` says why nothing more of the board is begun: a person's cancel, or what broke. JSON, text by language.
-    # `finish`: what has its money reserved may still be sent.
     """CREATE TABLE IF NOT EXISTS boards (
         id       TEXT PRIMARY KEY,
         project  TEXT NOT NULL,
         folder   TEXT NOT NULL,
-        backend  TEXT NOT NULL,
-        stopped  TEXT,
-        finish   INTEGER NOT NULL DEFAULT 0
-    )""",
-    # Apart from `boards`, because it is written all the time.
-    """CREATE TABLE IF NOT EXISTS purses (
-        board    TEXT PRIMARY KEY REFERENCES boards (id),
-        currency TEXT,
-        budget   BIGINT,
-        spent    BIGINT NOT NULL DEFAULT 0
+        backend  TEXT NOT NULL
     )""",
     # What a board asks for, and the pictures that were made: `made` is the file as it was saved, `made_for` its task.
+    # `asked`: a POST may have left for it; what was paid is in the payment record, which does not come with a folder.
     """CREATE TABLE IF NOT EXISTS frames (
         board     TEXT NOT NULL REFERENCES boards (id),
         key       TEXT NOT NULL,
@@ -77,24 +66,9 @@ TABLES = (
         raw_path  TEXT,
         made      TEXT,
         made_for  TEXT,
+        asked     INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (board, key)
     )""",
-    """CREATE TABLE IF NOT EXISTS tokens (
-        token    TEXT PRIMARY KEY,
-        board    TEXT NOT NULL,
-        key      TEXT NOT NULL,
-        state    TEXT NOT NULL,
-        amount   BIGINT NOT NULL,
-        tries    INTEGER NOT NULL DEFAULT 0,
-        machine  TEXT NOT NULL,
-        made     DOUBLE PRECISION NOT NULL,
-        facts    TEXT
-    )""",
-    # The database itself refuses a second payment for a frame, unless a person has written the first one off.
-    """CREATE UNIQUE INDEX IF NOT EXISTS one_payment ON tokens (board, key)
-        WHERE state NOT IN ('released', 'written-off')""",
-    "CREATE INDEX IF NOT EXISTS tokens_of ON tokens (board, key)",
-    "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
     """CREATE TABLE IF NOT EXISTS workers (
         executor TEXT PRIMARY KEY,
         machine  TEXT NOT NULL,
@@ -113,9 +87,12 @@ class Database:
         self._commits: CommitQueue[Tx] = CommitQueue("seedframe-board", connection.deciding)
 
     @classmethod
-    async def open(cls, url: str, *, clock: Callable[[], float] = time.time) -> Database:
-        """Connect and bring the tables up to date. NotConfigured when it cannot be used."""
-        return cls(await asyncio.to_thread(_set_up, url, clock), url)
+    async def open(cls, url: str, journal: Path, *, clock: Callable[[], float] = time.time) -> Database:
+        """Connect and bring the tables up to date. NotConfigured when it cannot be used.
+
+        `journal` is this machine's payment record: it takes over the money that an older edition kept here.
+        """
+        return cls(await asyncio.to_thread(_set_up, url, journal, clock), url)
 
     async def run(self, work: Callable[[Tx], T]) -> T:
         """What `work` gives, once it is on the disk. Asked-for work is done also when the asker is cancelled."""
@@ -151,13 +128,13 @@ def read_now(url: str, work: Callable[[Tx], T]) -> T:
 
 def database_url(out: Path, database: str | None) -> str:
     """Where the run of this folder is kept: a file inside it, or the PostgreSQL that is named."""
-    return database or f"sqlite:///{out.absolute() / STATE_FOLDER / BOOK}"
+    return database or f"sqlite:///{out.absolute() / STATE_FOLDER / DATABASE_FILE}"
 
 
 def sqlite_path(url: str) -> Path:
     """The file of a `sqlite:///` URL, or of a plain path; a folder means the record of the board in it."""
     path = Path(url.removeprefix("sqlite:///"))
-    return path / STATE_FOLDER / BOOK if path.is_dir() else path
+    return path / STATE_FOLDER / DATABASE_FILE if path.is_dir() else path
 
 
 def shown(url: str) -> str:
@@ -167,24 +144,27 @@ def shown(url: str) -> str:
     return shown_postgres(url)
 
 
-def _set_up(url: str, clock: Callable[[], float]) -> Connection:
-    connection, older = _connected(url, clock)
+def _set_up(url: str, journal: Path, clock: Callable[[], float]) -> Connection:
+    connection, edition = _connected(url, clock)
     with translate_errors(shown(url)), connection.deciding() as tx:
         if isinstance(connection, PostgresConnection):
-            set_up_postgres(connection)
-            older = bool(tx.all(_OLDER_ON_POSTGRES))
-        if older:
-            bring_up_to_date(tx.all, TABLES)
+            set_up_server(connection)
+            if edition := edition_on_server(tx):
+                bring_up_to_date(tx, TABLES, edition, connection, lambda _board: True)
+        elif edition:
+            home = BoardHome.of(journal, sqlite_path(url))
+            with closing(store_of(journal, None, BUSY_SECONDS).open()) as record:
+                bring_up_to_date(tx, TABLES, edition, record, home.knows)
         for statement in TABLES:
             tx.all(statement)
     return connection
 
 
-def _connected(url: str, clock: Callable[[], float], *, readonly: bool = False) -> tuple[Connection, bool]:
-    """A connection, and whether its file has the tables of an older edition."""
+def _connected(url: str, clock: Callable[[], float], *, readonly: bool = False) -> tuple[Connection, int]:
+    """A connection, and which edition's tables its file has: 0 today's, else how many ago."""
     try:
         if is_postgres(url):
-            return PostgresConnection(url), False
+            return PostgresConnection(url), 0
         return _opened(sqlite_path(url), clock, readonly=readonly)
     except ImportError:
         raise no_engine() from None
@@ -194,9 +174,9 @@ def _connected(url: str, clock: Callable[[], float], *, readonly: bool = False) 
         raise no_database(shown(url), error) from error
 
 
-def _opened(path: Path, clock: Callable[[], float], *, readonly: bool) -> tuple[Connection, bool]:
-    db, older = open_book(path, (TABLES, OLDER_TABLES), readonly=readonly)
-    if readonly and older:
+def _opened(path: Path, clock: Callable[[], float], *, readonly: bool) -> tuple[Connection, int]:
+    db, edition = open_record_file(path, (TABLES, *OLDER_EDITIONS), readonly=readonly)
+    if readonly and edition:
         db.close()
         raise FileNotFoundError(path)
     db.row_factory = _as_dict
@@ -204,7 +184,7 @@ def _opened(path: Path, clock: Callable[[], float], *, readonly: bool) -> tuple[
     db.execute("PRAGMA journal_mode = WAL")
     # Without it a power cut could forget which payment a frame has.
     db.execute("PRAGMA synchronous = FULL")
-    return SqliteConnection(db), older
+    return SqliteConnection(db), edition
 
 
 def no_engine() -> NotConfigured:
