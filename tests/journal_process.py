@@ -20,9 +20,9 @@ from seedframe.payments import Budget, Claim, Payments
 class Process:
     """The other side, seen from a test. `ask` without `answer` leaves it working."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: str | None = None) -> None:
         environ = {**os.environ, "PYTHONPATH": str(Path(seedframe.__file__).parents[1])}
-        command = [sys.executable, __file__, str(path)]
+        command = [sys.executable, __file__, str(path), *([database] if database else [])]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, encoding="utf-8"
         )
@@ -75,12 +75,12 @@ async def obey(journal: Payments, step: str, args: list[Any], named: dict[str, A
     return {"state": outcome.state, "result": outcome.result, "error": outcome.error} if outcome else {}
 
 
-async def main(path: str) -> None:
-    journal = await Payments.open(Path(path))
+async def main(path: str, database: str | None = None) -> None:
+    journal = await Payments.open(Path(path), database=database)
     while line := await asyncio.to_thread(sys.stdin.readline):
         step, args, named = json.loads(line)
         print(json.dumps(await obey(journal, step, args, named)), flush=True)  # noqa: T201 - the pipe is the answer
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

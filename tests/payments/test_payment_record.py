@@ -25,6 +25,7 @@ from seedframe.payments.entries import new_id
 
 pytestmark = pytest.mark.anyio
 
+in_a_file = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 RESULT = {"files": ["cat.jpg"]}
 ERROR = {"kind": "ApiError", "code": "RateLimitExceeded"}
 YUAN = Budget(Decimal("1.00"), "CNY")
@@ -51,8 +52,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def journal(path: Path, clock: Clock) -> AsyncIterator[Payments]:
-    async with await Payments.open(path, now=clock, secrets=["hunter2hunter2"]) as opened:
+async def journal(path: Path, clock: Clock, database: str | None) -> AsyncIterator[Payments]:
+    async with await Payments.open(path, now=clock, secrets=["hunter2hunter2"], database=database) as opened:
         yield opened
 
 
@@ -343,8 +344,10 @@ async def test_a_driver_that_stops_after_the_end_changes_nothing(journal: Paymen
     assert (await existing(journal, id)).state == "saved"
 
 
-async def test_a_journal_closed_in_the_middle_leaves_what_a_death_would_leave(path: Path, journal: Payments):
-    async with await Payments.open(path) as other:
+async def test_a_journal_closed_in_the_middle_leaves_what_a_death_would_leave(
+    path: Path, journal: Payments, database: str | None
+):
+    async with await Payments.open(path, database=database) as other:
         id = await begin(other)
         await other.sent(id)
         joined = await claim(journal)
@@ -352,6 +355,7 @@ async def test_a_journal_closed_in_the_middle_leaves_what_a_death_would_leave(pa
     assert (await journal.finished(id, poll=0.01)).state == "unknown"
 
 
+@in_a_file
 async def test_a_call_taken_for_dead_does_not_leave_any_more_and_its_late_truth_is_taken(path: Path, journal: Payments):
     waiting, sent = await begin(journal, "not sent"), await begin(journal, "sent")
     await journal.sent(sent)
@@ -518,11 +522,13 @@ async def test_a_place_that_cannot_be_written_is_said(tmp_path: Path):
         await Payments.open(tmp_path / "file" / "journal.sqlite3")
 
 
+@in_a_file
 async def test_the_file_is_private(path: Path, journal: Payments):
     await save(journal)
     assert {file.stat().st_mode & 0o077 for file in path.parent.glob("journal.sqlite3*") if file.is_file()} == {0}
 
 
+@in_a_file
 async def test_nothing_secret_reaches_the_file(path: Path, journal: Payments):
     url = "https://h/a.jpeg?X-Tos-Signature=deadbeef"
     picture = "data:image/png;base64," + "A" * 400

@@ -31,13 +31,15 @@ SAVED = ("saved", {"result": {"files": ["cat.jpg"]}})
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pictures_for_0_22(path: Path):
+async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pictures_for_0_22(
+    path: Path, database: str | None
+):
     with ExitStack() as stack:
-        processes = [stack.enter_context(Process(path)) for _ in range(10)]
+        processes = [stack.enter_context(Process(path, database)) for _ in range(10)]
         for number, process in enumerate(processes):
             process.ask("claim", arguments=f"picture {number}", budget="1.00")
         answers = [process.answer() for process in processes]
-        async with await Payments.open(path) as journal:
+        async with await Payments.open(path, database=database) as journal:
             reserved = sum(cost.reserved for cost in await journal.costs())
             held = [entry.reserved for entry in await journal.entries(states={"intent"})]
     assert (
@@ -59,12 +61,12 @@ async def test_ten_processes_with_a_budget_of_one_yuan_may_make_exactly_four_pic
     ],
 )
 async def test_kill_9_leaves_the_truth_for_the_next_process(
-    path: Path, steps: list[tuple[str, dict[str, Any]]], state: str, reserved: str, booked: str
+    path: Path, database: str | None, steps: list[tuple[str, dict[str, Any]]], state: str, reserved: str, booked: str
 ):
-    process = Process(path)
+    process = Process(path, database)
     id = drive(process, *steps)
     process.kill()
-    async with await Payments.open(path) as journal:
+    async with await Payments.open(path, database=database) as journal:
         entry = await journal.entry(id)
     assert entry is not None
     assert (entry.state, entry.reserved, entry.booked) == (state, Decimal(reserved), Decimal(booked))
@@ -72,9 +74,9 @@ async def test_kill_9_leaves_the_truth_for_the_next_process(
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_a_living_process_finds_out_when_it_claims_what_a_killed_one_left(path: Path):
-    async with await Payments.open(path) as journal:
-        process = Process(path)
+async def test_a_living_process_finds_out_when_it_claims_what_a_killed_one_left(path: Path, database: str | None):
+    async with await Payments.open(path, database=database) as journal:
+        process = Process(path, database)
         drive(process, SENT)
         process.kill()
         with pytest.raises(EarlierOutcomeUnknown):
@@ -83,29 +85,31 @@ async def test_a_living_process_finds_out_when_it_claims_what_a_killed_one_left(
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_what_was_killed_before_it_was_sent_may_be_sent_by_the_next(path: Path):
-    process = Process(path)
+async def test_what_was_killed_before_it_was_sent_may_be_sent_by_the_next(path: Path, database: str | None):
+    process = Process(path, database)
     drive(process)
     process.kill()
-    async with await Payments.open(path) as journal:
+    async with await Payments.open(path, database=database) as journal:
         assert isinstance(await claim(journal, arguments="a cat"), Begin)
 
 
 @pytest.mark.slow
 @pytest.mark.anyio
-async def test_a_picture_saved_by_a_killed_process_is_handed_to_the_next_identical_request(path: Path):
-    process = Process(path)
+async def test_a_picture_saved_by_a_killed_process_is_handed_to_the_next_identical_request(
+    path: Path, database: str | None
+):
+    process = Process(path, database)
     id = drive(process, SENT, SAVED)
     process.kill()
-    async with await Payments.open(path) as journal:
+    async with await Payments.open(path, database=database) as journal:
         claimed = await claim(journal, arguments="a cat")
     assert isinstance(claimed, Replay)
     assert (claimed.entry.id, claimed.entry.result) == (id, {"files": ["cat.jpg"]})
 
 
 @pytest.mark.slow
-def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path):
-    with Process(path) as payer, Process(path) as other:
+def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path, database: str | None):
+    with Process(path, database) as payer, Process(path, database) as other:
         id = drive(payer, SENT)
         assert other.do("claim", arguments="a cat") == {"claim": "Join", "id": id, "result": None}
         other.ask("finished", id, poll=0.01)
@@ -115,8 +119,8 @@ def test_another_process_joins_a_call_under_way_and_gets_its_result(path: Path):
 
 
 @pytest.mark.slow
-def test_a_process_that_joined_learns_of_the_payers_death(path: Path):
-    with Process(path) as payer, Process(path) as other:
+def test_a_process_that_joined_learns_of_the_payers_death(path: Path, database: str | None):
+    with Process(path, database) as payer, Process(path, database) as other:
         id = drive(payer, SENT)
         other.do("claim", arguments="a cat")
         other.ask("finished", id, poll=0.01)
@@ -126,8 +130,8 @@ def test_a_process_that_joined_learns_of_the_payers_death(path: Path):
 
 
 @pytest.mark.slow
-def test_a_process_that_joined_gets_the_same_error(path: Path):
-    with Process(path) as payer, Process(path) as other:
+def test_a_process_that_joined_gets_the_same_error(path: Path, database: str | None):
+    with Process(path, database) as payer, Process(path, database) as other:
         id = drive(payer, SENT)
         other.do("claim", arguments="a cat")
         other.ask("finished", id, poll=0.01)
@@ -140,11 +144,11 @@ def test_a_process_that_joined_gets_the_same_error(path: Path):
 
 
 @pytest.mark.slow
-def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path):
-    with Process(path) as payer:
+def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path, database: str | None):
+    with Process(path, database) as payer:
         id = drive(payer, SENT, SAVED, ("undelivered", {}))
         with ExitStack() as stack:
-            others = [stack.enter_context(Process(path)) for _ in range(4)]
+            others = [stack.enter_context(Process(path, database)) for _ in range(4)]
             for other in others:
                 other.ask("claim", arguments="a cat")
             answers = [other.answer() for other in others]
@@ -154,8 +158,8 @@ def test_of_several_processes_exactly_one_gets_the_result_nobody_got(path: Path)
 
 
 @pytest.mark.slow
-def test_a_result_handed_to_a_process_that_dies_is_handed_out_again(path: Path):
-    with Process(path) as payer, Process(path) as taker, Process(path) as next_taker:
+def test_a_result_handed_to_a_process_that_dies_is_handed_out_again(path: Path, database: str | None):
+    with Process(path, database) as payer, Process(path, database) as taker, Process(path, database) as next_taker:
         id = drive(payer, SENT, SAVED, ("undelivered", {}))
         assert taker.do("claim", arguments="a cat")["claim"] == "Replay"
         taker.kill()

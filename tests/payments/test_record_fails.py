@@ -214,7 +214,15 @@ async def test_a_record_of_the_first_edition_is_brought_up_to_date_without_losin
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL")}
     db.close()
-    assert names == {"one_in_flight", "by_fingerprint", "by_day", "under_way", "to_fetch"}
+    assert names == {
+        "one_in_flight",
+        "by_fingerprint",
+        "by_day",
+        "under_way",
+        "to_fetch",
+        "one_payment_of_frame",
+        "by_board",
+    }
 
 
 async def test_an_upgrade_that_is_cut_off_leaves_the_old_record_whole(old_record: Path, tmp_path: Path) -> None:

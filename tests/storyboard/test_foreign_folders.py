@@ -132,8 +132,8 @@ def test_every_reader_of_the_engine_refuses_a_pickled_row(tmp_path: Path):
 
 
 HOSTILE: dict[str, str] = {
-    "trigger": "CREATE TRIGGER pay AFTER UPDATE ON frames BEGIN UPDATE tokens SET state = 'reserved'; END",
-    "view": "CREATE VIEW riches AS SELECT * FROM purses",
+    "trigger": "CREATE TRIGGER pay AFTER UPDATE ON frames BEGIN UPDATE frames SET asked = 0; END",
+    "view": "CREATE VIEW riches AS SELECT * FROM frames",
     "table": "CREATE TABLE more (x)",
     "index": "CREATE INDEX slow ON frames (hex(task))",
 }
@@ -162,13 +162,12 @@ def test_a_record_with_more_than_our_tables_is_refused_whole(machine: Machine, k
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param("UPDATE boards SET stopped = '[1]'", id="reason is a list"),
-        pytest.param(f"UPDATE boards SET stopped = '{'[' * 100_000}'", id="reason is nested"),
         pytest.param("UPDATE frames SET made = '[1]'", id="file is a list"),
+        pytest.param(f"UPDATE frames SET made = '{'[' * 100_000}'", id="file is nested"),
         pytest.param("UPDATE frames SET task = 'x'", id="task is a word"),
         pytest.param("UPDATE frames SET key = '../../x' WHERE place = 0", id="key is a path"),
-        pytest.param("UPDATE tokens SET amount = 'much'", id="amount is a word"),
-        pytest.param("UPDATE purses SET spent = x'00ff'", id="spent is bytes"),
+        pytest.param("UPDATE frames SET asked = 'often'", id="asked is a word"),
+        pytest.param("UPDATE boards SET project = x'00ff'", id="project is bytes"),
         pytest.param("UPDATE frames SET path = 7", id="path is a number"),
     ],
 )
@@ -185,13 +184,27 @@ def test_odd_values_in_a_record_end_in_a_sentence(machine: Machine, change: str,
 
 
 @pytest.mark.slow
-def test_money_in_a_record_that_was_brought_along_is_counted_from_its_payments(machine: Machine):
+def test_what_a_board_has_cost_is_in_the_payment_record_and_does_not_come_with_its_folder(machine: Machine):
     folder = machine.made()
-    with opened(folder / STATE / "book.sqlite3") as db:
-        db.execute("UPDATE purses SET spent = -1000000000")
+    assert json.loads(machine.board("status", folder, "--json").stdout)["spent"] == "0.44"
     stranger = machine.another()
     assert stranger.board("resume", folder).exit_code == 0
-    assert json.loads(stranger.board("status", folder, "--json").stdout)["spent"] == "0.44"
+    assert json.loads(stranger.board("status", folder, "--json").stdout)["spent"] == "0"
+    assert stranger("costs").stdout == ""
+
+
+@pytest.mark.slow
+def test_a_frame_that_was_asked_for_elsewhere_is_a_question_here(machine: Machine):
+    """Its call may have been billed to whoever had the folder, whose record is not here."""
+    folder = machine.made()
+    with opened(folder / STATE / "book.sqlite3") as db:
+        db.execute("UPDATE frames SET path = NULL, made = NULL WHERE key = ?", (SECOND,))
+    picture(folder, SECOND).unlink()
+    stranger = machine.another()
+    done = stranger.board("resume", folder)
+    assert (done.exit_code, machine.billed, states(stranger, folder)[SECOND]) == (5, 2, "unknown"), done.output
+    asked = stranger.board("retry", folder, "--unknown")
+    assert (asked.exit_code, machine.billed) == (0, 3), asked.output
 
 
 @pytest.mark.slow
@@ -202,7 +215,6 @@ def test_a_path_that_leads_out_of_the_folder_is_not_followed(machine: Machine, k
     shutil.copy(f"{picture(folder, key)}.json", f"{private}.json")
     with opened(folder / STATE / "book.sqlite3") as db:
         db.execute("UPDATE frames SET path = ?, raw_path = ? WHERE key = ?", (str(private), str(private), key))
-        db.execute("UPDATE tokens SET facts = json_set(facts, '$.path', ?) WHERE key = ?", (str(private), key))
     described = machine.board("status", folder, "--json").stdout
     assert str(private) not in described
     assert machine.another().board("resume", folder).exit_code == 0

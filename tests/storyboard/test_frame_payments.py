@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,22 @@ from typing import Any
 
 import pytest
 
+from seedframe.catalog import Price
+from seedframe.errors import EarlierOutcomeUnknown
+from seedframe.payments import (
+    Begin,
+    BoardBudgetExceeded,
+    BoardStopped,
+    Claim,
+    PaidFrame,
+    Payments,
+    Replay,
+)
 from seedframe.storyboard.board import read_board
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.run.database import Database, database_url
 from seedframe.storyboard.run.engine import FrameRun
-from seedframe.storyboard.run.frame_payments import FramePayments, Token
+from seedframe.storyboard.run.frame_payments import FramePayments
 
 pytestmark = pytest.mark.anyio
 
@@ -41,17 +53,39 @@ async def enter(payments: FramePayments, tasks: tuple[FrameTask, ...], folder: P
 
 
 @asynccontextmanager
+async def opened(folder: Path, journal: Path) -> AsyncIterator[FramePayments]:
+    async with (
+        await Database.open(database_url(folder, None), journal) as database,
+        await Payments.open(journal) as calls,
+    ):
+        yield FramePayments(database, calls)
+
+
+@asynccontextmanager
 async def two_workers(
     tmp_path: Path, tasks: tuple[FrameTask, ...], budget: Decimal | None = None
 ) -> AsyncIterator[tuple[FramePayments, FramePayments]]:
-    url = database_url(tmp_path, None)
-    async with await Database.open(url) as one, await Database.open(url) as other:
-        await enter(FramePayments(one), tasks, tmp_path, budget=budget)
-        yield FramePayments(one), FramePayments(other)
+    journal = tmp_path / "journal.sqlite3"
+    async with opened(tmp_path, journal) as one, opened(tmp_path, journal) as other:
+        await enter(one, tasks, tmp_path, budget=budget)
+        yield one, other
 
 
 def run_of(task: FrameTask, round: int = 1) -> FrameRun:
     return FrameRun("b", task.key, round)
+
+
+async def claim(payments: FramePayments, task: FrameTask, price: Decimal | None = PRICE) -> Claim:
+    frame = PaidFrame("b", task.key)
+    asked = {"request": {}, "backend": "emulator", "model": "5.0-lite", "images": 1, "price": Price(price, "CNY")}
+    return await payments.calls.claim(frame.fingerprint, **asked, frame=frame)
+
+
+async def pay(payments: FramePayments, task: FrameTask) -> str:
+    claimed = await claim(payments, task)
+    assert isinstance(claimed, Begin)
+    await payments.calls.sent(claimed.entry.id)
+    return claimed.entry.id
 
 
 async def spent(payments: FramePayments) -> Decimal:
@@ -60,82 +94,119 @@ async def spent(payments: FramePayments) -> Decimal:
     return record.spent
 
 
-async def test_two_workers_who_reserve_the_same_frame_get_the_same_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+async def test_of_two_workers_who_want_the_same_frame_one_pays_and_one_waits_for_it(
+    tmp_path: Path, tasks: tuple[FrameTask, ...]
+):
     async with two_workers(tmp_path, tasks) as (one, other):
-        run = run_of(tasks[0])
-        got = await asyncio.gather(one.reserve(run, "t1", PRICE, "m1"), other.reserve(run, "t2", PRICE, "m2"))
-        assert got[0] == got[1]
+        got = await asyncio.gather(claim(one, tasks[0]), claim(other, tasks[0]))
+        assert sorted(type(each).__name__ for each in got) == ["Begin", "Join"]
+        assert got[0].entry.id == got[1].entry.id
         assert await spent(one) == PRICE
 
 
-async def test_only_one_of_two_workers_may_send_a_token(tmp_path: Path, tasks: tuple[FrameTask, ...]):
-    async with two_workers(tmp_path, tasks) as (one, other):
-        await one.reserve(run_of(tasks[0]), "t1", PRICE, "m1")
-        assert sorted(await asyncio.gather(one.send("t1", "m1"), other.send("t1", "m2"))) == [False, True]
+async def test_the_database_itself_refuses_a_second_payment_for_a_frame(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    async with two_workers(tmp_path, tasks) as (one, _):
+        id = await pay(one, tasks[0])
+    columns = "state, owner, backend, model, images, currency, reserved, day, created, changed, request, board, frame"
+    copy = f"INSERT INTO entries (id, fingerprint, {columns}) SELECT 'x', 'x', {columns} FROM entries WHERE id = ?"
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as db:
+        with pytest.raises(sqlite3.IntegrityError, match=r"entries\.board, entries\.frame"):
+            db.execute(copy, (id,))
+        db.execute("UPDATE entries SET written_off = 1, state = 'unknown'")
+        db.execute(copy, (id,))
 
 
-async def test_ten_reservations_at_once_never_pass_the_budget(tmp_path: Path):
+async def test_ten_claims_at_once_never_pass_the_budget_of_their_board(tmp_path: Path):
     tasks = tasks_of(tmp_path, shots=10)
     async with two_workers(tmp_path, tasks, budget=Decimal("1.00")) as both:
-        asked = (both[number % 2].reserve(run_of(task), f"t{number}", PRICE, "m") for number, task in enumerate(tasks))
-        got = await asyncio.gather(*asked)
-        assert sum(token is not None for token in got) == 4
+        asked = (claim(both[number % 2], task) for number, task in enumerate(tasks))
+        got = await asyncio.gather(*asked, return_exceptions=True)
+        assert sorted(type(each).__name__ for each in got) == ["Begin"] * 4 + ["BoardBudgetExceeded"] * 6
         assert await spent(both[0]) == Decimal("0.88")
 
 
 async def test_an_unpriced_frame_passes_only_where_there_is_no_budget(tmp_path: Path, tasks: tuple[FrameTask, ...]):
     async with two_workers(tmp_path, tasks, budget=Decimal(9)) as (one, _):
-        assert await one.reserve(run_of(tasks[0]), "t1", None, "m") is None
+        with pytest.raises(BoardBudgetExceeded):
+            await claim(one, tasks[0], None)
     async with two_workers(tmp_path / "free", tasks) as (one, _):
-        assert await one.reserve(run_of(tasks[0]), "t1", None, "m") == Token("t1", "reserved", 0, 0, "m")
+        assert isinstance(await claim(one, tasks[0], None), Begin)
 
 
-async def test_a_stopped_board_reserves_and_sends_nothing_until_it_is_started_again(
+async def test_a_stopped_board_pays_and_sends_nothing_until_it_is_started_again(
     tmp_path: Path, tasks: tuple[FrameTask, ...]
 ):
     async with two_workers(tmp_path, tasks) as (one, other):
-        await one.reserve(run_of(tasks[0]), "t1", PRICE, "m1")
-        await one.reserve(run_of(tasks[1]), "t2", PRICE, "m1")
-        assert await one.send("t1", "m1")
+        await pay(one, tasks[0])
+        waiting = await claim(one, tasks[1])
         assert [await worker.stop("b", {"en": "why"}) for worker in (other, one)] == [True, False]
-        assert not await one.send("t2", "m1")
-        assert await other.reserve(run_of(tasks[2]), "t3", PRICE, "m2") is None
+        with pytest.raises(BoardStopped):
+            await one.calls.sent(waiting.entry.id)
+        await one.calls.failed(waiting.entry.id, {})
+        with pytest.raises(BoardStopped):
+            await claim(other, tasks[2])
         assert (await one.begin(run_of(tasks[2])), await spent(one)) == (None, PRICE)
         await enter(one, tasks, tmp_path)
-        assert await other.reserve(run_of(tasks[2]), "t3", PRICE, "m2") is not None
+        assert isinstance(await claim(other, tasks[2]), Begin)
 
 
-async def test_a_token_in_doubt_stays_the_frame_s_until_a_person_writes_it_off(
+async def test_a_board_that_ran_out_of_budget_sends_what_is_reserved_and_begins_nothing(
     tmp_path: Path, tasks: tuple[FrameTask, ...]
 ):
     async with two_workers(tmp_path, tasks) as (one, other):
-        first, again = run_of(tasks[0]), run_of(tasks[0], 2)
-        await one.reserve(first, "t1", PRICE, "m1")
-        await one.send("t1", "m1")
-        await one.settle("t1", "unknown")
-        kept = await other.reserve(again, "t2", PRICE, "m1")
-        assert kept is not None
-        assert (kept.token, kept.state) == ("t1", "unknown")
-        await other.write_off("b", [tasks[0].key], states=["unknown"])
-        assert await other.reserve(again, "t3", PRICE, "m1") == Token("t3", "reserved", 220_000, 0, "m1")
-        assert await spent(one) == PRICE * 2
+        reserved = await claim(one, tasks[0])
+        await other.stop("b", {"en": "why"}, finish=True)
+        await one.calls.sent(reserved.entry.id)
+        with pytest.raises(BoardStopped):
+            await claim(one, tasks[1])
 
 
-async def test_a_token_given_back_twice_is_given_back_once(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+async def test_a_payment_in_doubt_stays_the_frame_s_until_a_person_writes_it_off(
+    tmp_path: Path, tasks: tuple[FrameTask, ...]
+):
     async with two_workers(tmp_path, tasks) as (one, other):
-        token = await one.reserve(run_of(tasks[0]), "t1", PRICE, "m1")
-        assert token is not None
-        assert [await one.give_back(token), await other.give_back(token)] == [True, False]
+        await one.calls.unknown(await pay(one, tasks[0]), {"kind": "OutcomeUnknown"})
+        with pytest.raises(EarlierOutcomeUnknown):
+            await claim(other, tasks[0])
+        await other.write_off("b", [tasks[0].key], states=["unknown"])
+        again = await claim(other, tasks[0])
+        assert isinstance(again, Begin)
+        assert await spent(one) == PRICE * 2
+        entries = await one.calls.entries()
+        assert [(entry.board, entry.frame, entry.state, entry.written_off) for entry in entries] == [
+            ("b", tasks[0].key, "intent", False),
+            ("b", tasks[0].key, "unknown", True),
+        ]
+
+
+async def test_what_a_person_settles_as_not_billed_may_be_paid_for_again(tmp_path: Path, tasks: tuple[FrameTask, ...]):
+    async with two_workers(tmp_path, tasks) as (one, other):
+        id = await pay(one, tasks[0])
+        await one.calls.unknown(id, {"kind": "OutcomeUnknown"})
+        await one.calls.settle(id, billed=False)
+        assert isinstance(await claim(other, tasks[0]), Begin)
+        assert await spent(one) == PRICE
+
+
+async def test_a_frame_that_was_delivered_is_given_again_and_never_paid_again(
+    tmp_path: Path, tasks: tuple[FrameTask, ...]
+):
+    async with two_workers(tmp_path, tasks) as (one, other):
+        id = await pay(one, tasks[0])
+        await one.calls.saved(id, {"pictures": []})
+        await one.calls.delivered(id)
+        again = await claim(other, tasks[0])
+        assert (type(again), again.entry.id) == (Replay, id)
+        assert await other.sending("b") == {tasks[0].key}
 
 
 async def test_a_later_answer_settles_what_was_taken_for_unknown(tmp_path: Path, tasks: tuple[FrameTask, ...]):
     async with two_workers(tmp_path, tasks) as (one, other):
-        await one.reserve(run_of(tasks[0]), "t1", PRICE, "m1")
-        await one.send("t1", "m1")
-        await other.settle("t1", "unknown")
-        assert await other.open_questions("m1") == ["t1"]
-        await one.paid("t1", {"path": "p.jpg"}, Decimal("0.20"))
-        record = await one.record("b")
+        id = await pay(one, tasks[0])
+        await one.calls.unknown(id, {"kind": "OutcomeUnknown"})
+        await one.calls.replied(id, amount=Decimal("0.20"))
+        await one.calls.saved(id, {"pictures": []})
+        record = await other.record("b")
         assert record is not None
         assert (record.frames[tasks[0].key].payment, record.spent) == ("paid", Decimal("0.20"))
 

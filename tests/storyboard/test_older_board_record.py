@@ -34,8 +34,9 @@ async def test_a_record_of_the_first_edition_is_gone_on_with(
     id = json.loads((out / ".storyboard" / "board.json").read_text(encoding="utf-8"))["id"]
     for path in record.parent.glob("book.sqlite3*"):
         path.unlink()
-    for path in tmp_path.glob("journal.sqlite3.boards/*/engine.sqlite3*"):
-        path.unlink()
+    for path in (*tmp_path.glob("journal.sqlite3.boards/*/engine.sqlite3*"), *tmp_path.glob("journal.sqlite3*")):
+        if path.is_file():
+            path.unlink()
     made.frames[2].path.unlink()
     with closing(sqlite3.connect(record)) as db:
         for statement in OLDER_TABLES:

@@ -9,13 +9,16 @@ Never in here: a picture, a key, a network, a decision to pay again.
                   │      └─ undelivered ── replied …       paid, at the service for 24 h: fetched without a payment
                   └──────┴─ unknown | lost                 perhaps billed | paid, nothing usable
     `settle`, a person's decision: unknown, undelivered, lost → failed | lost     partial-unknown → delivered
+    `write_off`, a person's decision: the frame of a board may be paid for once more, what was paid stays spent
 
-`entries` values · `money` · `slots` single pictures · `settlement` of open payments · `migrations` of its file ·
-`spool` for steps not yet in it · `owners` that are alive · `records` the rules, synchronous · `payments` async
+`entries` values · `boards` their frames · `money` · `slots` single pictures · `settlement` of open payments ·
+`migrations` of its tables · `sql` two databases as one · `record_store` where it is kept · `spool` for steps not yet
+in it · `owners` that are alive · `records` the rules, synchronous · `payments` async
 """
 
 from __future__ import annotations
 
+from seedframe.payments.boards import BoardBudgetExceeded, BoardMoney, BoardStopped, PaidFrame
 from seedframe.payments.entries import (
     FINISHED,
     IN_FLIGHT,
@@ -41,6 +44,9 @@ __all__ = [
     "IN_FLIGHT",
     "STATES",
     "Begin",
+    "BoardBudgetExceeded",
+    "BoardMoney",
+    "BoardStopped",
     "Budget",
     "Claim",
     "DailyCost",
@@ -49,6 +55,7 @@ __all__ = [
     "Forgotten",
     "Join",
     "Kept",
+    "PaidFrame",
     "Payments",
     "Replay",
     "Settlement",

@@ -42,7 +42,8 @@ class Entry:
     `price` is what was expected at most, `reserved` what is held back for it, `booked` what it is known or taken to
     have cost; times are seconds since the epoch, `day` is the local calendar day whose budget it counts against.
     `doubtful` and `fetchable` are picture numbers counted from 0: perhaps billed, and paid but not yet on the disk,
-    the latter until `fetch_until`. `settled`: a person has decided about the money.
+    the latter until `fetch_until`. `settled`: a person has decided about the money. `board` and `frame` say what was
+    paid for; `written_off`: a person has had the frame paid for anew.
     """
 
     id: str
@@ -70,6 +71,9 @@ class Entry:
     fetchable: tuple[int, ...] = ()
     fetch_until: float | None = None
     settled: bool = False
+    board: str | None = None
+    frame: str | None = None
+    written_off: bool = False
 
     @property
     def finished(self) -> bool:

@@ -8,28 +8,24 @@ Never in here: a picture, a sidecar, a rule about money.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from seedframe.payments.migrations import immediate
+from seedframe.payments.sql import Connection, Row, Tx, listed
 
-_SETTLED = ("delivered", "failed", "lost")
-_OPEN = ("unknown", "partial-unknown")
+_SETTLED = "('delivered', 'failed', 'lost')"
+_OPEN = "('unknown', 'partial-unknown')"
 """Its end is unknown: the kind of its error stays, because the next identical call is refused with it."""
 
-_CHOSEN = """(:ids IS NULL OR id IN (SELECT value FROM json_each(:ids))) AND (:before IS NULL OR changed < :before)"""
 _HAS_WORDS = "(request <> '{}' OR result IS NOT NULL OR request_id IS NOT NULL OR error IS NOT NULL)"
 _CLEAR = f"""UPDATE entries SET request = '{{}}', result = NULL, request_id = NULL, error = NULL, delivery = NULL
-    WHERE state IN (SELECT value FROM json_each(:states)) AND {_HAS_WORDS} AND {_CHOSEN}"""  # noqa: S608
-_CLEAR_OPEN = f"""UPDATE entries SET request = '{{}}', result = NULL, delivery = NULL,
-        error = CASE WHEN error IS NULL THEN NULL ELSE json_object('kind', json_extract(error, '$.kind')) END
-    WHERE state IN (SELECT value FROM json_each(:states)) AND (request <> '{{}}' OR result IS NOT NULL)
-        AND {_CHOSEN}"""  # noqa: S608
-_KEPT = f"""SELECT id FROM entries WHERE state NOT IN (SELECT value FROM json_each(:states)) AND {_CHOSEN}
-    ORDER BY number"""  # noqa: S608
+    WHERE state IN {_SETTLED} AND {_HAS_WORDS}"""  # noqa: S608
+_WITH_WORDS = f"SELECT id, error FROM entries WHERE state IN {_OPEN} AND (request <> '{{}}' OR result IS NOT NULL)"  # noqa: S608
+_CLEAR_OPEN = "UPDATE entries SET request = '{}', result = NULL, delivery = NULL, error = :error WHERE id = :id"
+_KEPT = """SELECT id FROM entries
+    WHERE state NOT IN ('delivered', 'failed', 'lost', 'unknown', 'partial-unknown')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +36,24 @@ class Forgotten:
     kept: tuple[str, ...] = ()
 
 
-def forget(db: sqlite3.Connection, *, ids: Collection[str] | None, before: float | None) -> Forgotten:
+def forget(db: Connection, *, ids: Collection[str] | None, before: float | None) -> Forgotten:
     """One transaction; both limits hold together, None is no limit."""
-    chosen = {"ids": None if ids is None else json.dumps(sorted(ids)), "before": before}
-    with immediate(db):
-        cleared = db.execute(_CLEAR, {**chosen, "states": json.dumps(_SETTLED)}).rowcount
-        cleared += db.execute(_CLEAR_OPEN, {**chosen, "states": json.dumps(_OPEN)}).rowcount
-        kept = db.execute(_KEPT, {**chosen, "states": json.dumps((*_SETTLED, *_OPEN))}).fetchall()
+    chosen, values = "", dict[str, Any]()
+    if ids is not None:
+        names, values = listed(ids)
+        chosen += f" AND id IN {names}"
+    if before is not None:
+        chosen += " AND changed < :before"
+        values |= {"before": before}
+    with db.deciding() as tx:
+        cleared = len(tx.all(f"{_CLEAR}{chosen} RETURNING id", **values))
+        cleared += _clear_open(tx, tx.all(f"{_WITH_WORDS}{chosen}", **values))
+        kept = tx.all(f"{_KEPT}{chosen} ORDER BY number", **values)
     return Forgotten(cleared, tuple(str(row["id"]) for row in kept))
 
 
-@contextlib.contextmanager
-def erasing(db: sqlite3.Connection, *, thorough: bool) -> Iterator[None]:
-    """Overwrite in the file whatever is deleted inside the block, and then empty the write-ahead log.
-
-    `thorough`: also what was deleted earlier, which rewrites the file and waits for other writers.
-    """
-    before = db.execute("PRAGMA secure_delete").fetchone()[0]
-    db.execute("PRAGMA secure_delete = ON")
-    try:
-        yield
-        if thorough:
-            db.execute("VACUUM")
-        db.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if thorough else 'PASSIVE'})").fetchone()
-    finally:
-        db.execute(f"PRAGMA secure_delete = {before}")
+def _clear_open(tx: Tx, rows: Sequence[Row]) -> int:
+    kinds = {row["id"]: json.loads(row["error"]).get("kind") if row["error"] else None for row in rows}
+    errors = {id: None if kind is None else json.dumps({"kind": kind}) for id, kind in kinds.items()}
+    tx.many(_CLEAR_OPEN, [{"id": id, "error": error} for id, error in errors.items()])
+    return len(rows)

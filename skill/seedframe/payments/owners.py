@@ -12,7 +12,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from seedframe.private_files import make_private_folder
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 _OPENING = "opening"
 _OPENING_SECONDS = 30.0
+
+
+class Life(Protocol):
+    """What a running process holds."""
+
+    def release(self) -> object:
+        """From now on the process counts as ended."""
 
 
 class Owners:
@@ -36,7 +43,7 @@ class Owners:
         with self._lock(_OPENING).acquire(timeout=_OPENING_SECONDS):
             yield
 
-    def enter(self) -> tuple[str, FileLock]:
+    def enter(self) -> tuple[str, Life]:
         """A new name and its lock: the process counts as running until the lock is released."""
         name = f"{os.getpid()}-{secrets.token_hex(6)}"
         lock = self._lock(name)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -20,16 +19,18 @@ from decimal import Decimal
 from functools import partial as bound
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from seedframe.errors import SeedreamError, StoreError
 from seedframe.messages import Message
+from seedframe.payments.boards import BoardMoney, PaidFrame, PaymentState
 from seedframe.payments.commit_queue import CommitQueue
 from seedframe.payments.entries import Begin, Claim, DailyCost, Entry, Fetch, Join, Kept, Replay, Settlement, State
 from seedframe.payments.forget import Forgotten
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.payments.money import Budget, Priced
 from seedframe.payments.records import PaymentRecords, PaymentRequest
+from seedframe.payments.sql import Tx, database_errors, is_postgres, shown_postgres, translate_errors
 
 T = TypeVar("T")
 
@@ -53,10 +54,13 @@ class Payments:
 
     _records: PaymentRecords
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, database: str | None = None) -> None:
         self._path = path
+        server = database is not None and is_postgres(database)
+        self._place = shown_postgres(str(database)) if server else str(path)
+        self._server = server
         # The record itself is opened in the thread of the queue.
-        self._queue: CommitQueue[None] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
+        self._queue: CommitQueue[Tx] = CommitQueue("seedframe-journal", lambda: self._records.deciding())  # noqa: PLW0108
         self._changes: weakref.WeakValueDictionary[str, asyncio.Event] = weakref.WeakValueDictionary()
         self._taking_back: set[asyncio.Task[None]] = set()
         self._writing: set[asyncio.Task[None]] = set()
@@ -72,15 +76,20 @@ class Payments:
         now: Callable[[], float] = time.time,
         secrets: Iterable[str] = (),
         busy: float = BUSY_SECONDS,
+        database: str | None = None,
     ) -> Payments:
         """The record at `path`, created or migrated. StoreError when it is damaged, foreign or unwritable.
+
+        With the URL of a PostgreSQL as `database` the record is there; `path` is then only the place beside which steps
+        are kept that cannot be written. NotConfigured when it cannot be reached.
 
         `now` is seconds since the epoch; `secrets` are keys that are redacted from everything stored; a file that
         another process has locked is waited for, `busy` seconds at most.
         """
-        payments = cls(path)
+        payments = cls(path, database)
+        options = {"now": now, "secrets": secrets, "busy": busy, "database": database}
         try:
-            payments._records = await payments._look(PaymentRecords, path, now=now, secrets=secrets, busy=busy)
+            payments._records = await payments._look(PaymentRecords, path, **options)
         except BaseException:
             payments._queue.close()
             raise
@@ -114,6 +123,7 @@ class Payments:
         fresh: bool = False,
         price_confirmed: bool = False,
         delivery: Mapping[str, Any] | None = None,
+        frame: PaidFrame | None = None,
     ) -> Claim:
         """Ask to pay. `Begin`: make the call. `Join`: await `finished`. `Replay`: give the result, it is paid.
 
@@ -121,12 +131,14 @@ class Payments:
         `price` is the most the call can cost. `fresh` ignores an earlier identical call whose money is in doubt or
         whose pictures were not fetched; it still joins one under way and still takes a result no caller received.
         `price_confirmed` lets a call with unknown price pass a budget. `delivery` is what another process must know to
-        fetch the pictures (`delivery` gives it back). Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
+        fetch the pictures (`delivery` gives it back). `frame`: what is paid for is a frame of a board, which has one
+        payment however often it is asked for, and whose board's budget holds too (BoardBudgetExceeded, BoardStopped).
+        Errors: BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost,
         NotConfigured (budget in another currency). When the calling task is cancelled, the claim is taken back.
         """
         await self._take_in()
         payment = PaymentRequest(
-            fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed, delivery
+            fingerprint, request, backend, model, images, price, budget, fresh, price_confirmed, delivery, frame
         )
         claimed: Claim = await self._claimed(lambda: self._records.claim(payment), delivery)
         return claimed
@@ -230,7 +242,12 @@ class Payments:
         await self._note(id, "unfetched", error=error)
 
     async def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
-        """For a `finally`: the call ends here. Not sent: failed; sent: unknown; finished: no change."""
+        """For a `finally`: the call ends here. Not sent: failed; sent: unknown; finished: no change.
+
+        What waits to be entered says better how it ended.
+        """
+        if id in self._spooled:
+            return
         await self._change(id, self._records.abandon, error)
 
     async def finished(self, id: str, *, poll: float = 0.2, timeout: float | None = None) -> Entry:  # noqa: ASYNC109
@@ -272,6 +289,40 @@ class Payments:
     async def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
         """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are not counted."""
         return await self._look(self._records.costs, since, until)
+
+    async def begin_board(self, board: str, currency: str, budget: Decimal | None) -> None:
+        """Frames of this board may be paid for, within its budget; without one the budget given before still holds."""
+        await self._do(self._records.begin_board, board, currency, budget)
+
+    async def stop_board(self, board: str, why: Mapping[str, str], *, finish: bool = False) -> bool:
+        """Nothing more of this board is sent; what was sent comes to its end. False when it was stopped already.
+
+        With `finish` what has its money reserved may still be sent.
+        """
+        with self._translate_errors():
+            return await self._queue.ask(lambda _: self._records.stop_board(board, why, finish=finish))
+
+    async def is_stopped(self, board: str) -> bool:
+        """Whether nothing more of this board is begun."""
+        return await self._look(self._records.is_stopped, board)
+
+    async def board_money(self, board: str) -> BoardMoney:
+        """What the frames of a board have cost, and how their payments stand."""
+        await self._take_in()
+        return await self._look(self._records.board_money, board)
+
+    async def of_frame(self, paid: PaidFrame) -> Entry | None:
+        """The payment that is the frame's; None where it failed, was written off, or there was none."""
+        await self._take_in()
+        return await self._look(self._records.of_frame, paid)
+
+    async def write_off(self, board: str, frames: Collection[str], states: Collection[PaymentState]) -> None:
+        """A person pays for these frames anew: what was paid stays spent and stands in the way no more."""
+        await self._do(self._records.write_off, board, frames, states)
+
+    async def note_frame(self, paid: PaidFrame, state: Literal["unknown", "lost"], backend: str, currency: str) -> None:
+        """A frame was or may have been paid for, and its picture is not there; an amount that nobody knows is none."""
+        await self._do(self._records.note_frame, paid, state, backend, currency)
 
     async def over_budget(
         self, backend: str, price: Priced, budget: Budget, *, price_confirmed: bool = False
@@ -335,7 +386,7 @@ class Payments:
                 await self._spool(id, step, given, self._trouble[id].values["why"])
             else:
                 await asked
-        except (sqlite3.Error, OSError) as error:
+        except database_errors() as error:
             await self._spool(id, step, given, str(error))
         finally:
             if step in _ENDS:
@@ -354,9 +405,9 @@ class Payments:
         try:
             path = await self._queue.ask_alone(lambda: self._records.spool.add(entry, delivery, step, given))
         except OSError as error:
-            self._trouble[id] = Message("payments.not-recorded", path=str(self._path), why=why, also=str(error))
+            self._trouble[id] = Message("payments.not-recorded", path=self._place, why=why, also=str(error))
         else:
-            self._trouble[id] = Message("payments.spooled", path=str(self._path), why=why, spool=str(path))
+            self._trouble[id] = Message("payments.spooled", path=self._place, why=why, spool=str(path))
 
     async def _take_in(self) -> None:
         """Enter the spooled steps; those that still cannot be written stay spooled."""
@@ -364,7 +415,7 @@ class Payments:
             return
         try:
             await self._queue.ask_alone(self._records.take_in)
-        except (sqlite3.Error, OSError):
+        except database_errors():
             return
         for id in [id for id in self._spooled if not self._records.spool.holds(id)]:
             del self._spooled[id]
@@ -381,16 +432,17 @@ class Payments:
             claim = await asked
             undo = self._records.abandon if isinstance(claim, (Begin, Fetch)) else self._records.undelivered
             await self._change(claim.entry.id, undo)
-        except (SeedreamError, sqlite3.Error, OSError):
+        except (SeedreamError, *database_errors()):  # type: ignore[misc]
             # Refused, or not written: there is nothing to undo, or the end of this process will undo it.
             return
 
     @contextlib.contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Turn errors of the disk into StoreError."""
+        """Turn errors of the disk into StoreError, and those of a server into DatabaseFailed."""
         try:
-            yield
-        except (sqlite3.Error, OSError) as error:
+            with translate_errors(self._place) if self._server else contextlib.nullcontext():
+                yield
+        except database_errors() as error:
             raise StoreError(
                 Message("journal.not-usable", path=str(self._path), reason=str(error)),
                 advice=Message("journal.not-usable-advice"),

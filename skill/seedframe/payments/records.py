@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from seedframe.errors import (
     StoreError,
 )
 from seedframe.messages import Message
+from seedframe.payments.boards import BoardMoney, Boards, PaidFrame, PaymentState
 from seedframe.payments.entries import (
     IN_FLIGHT,
     Begin,
@@ -43,14 +43,14 @@ from seedframe.payments.entries import (
     State,
     new_id,
 )
-from seedframe.payments.forget import Forgotten, erasing, forget
-from seedframe.payments.migrations import BUSY_SECONDS, immediate, open_database
+from seedframe.payments.forget import Forgotten, forget
+from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.payments.money import MICRO, Budget, Priced, decimal, format_money, micro
-from seedframe.payments.owners import Owners
+from seedframe.payments.record_store import store_of
 from seedframe.payments.settlement import Shares, share_out
 from seedframe.payments.slots import Slots
 from seedframe.payments.spool import Spool, SpooledFacts
-from seedframe.private_files import make_private_folder
+from seedframe.payments.sql import Row, Tx, listed, one, refused_rows
 from seedframe.redaction import redact
 
 Money = Literal["keep", "release", "book", "split"]
@@ -65,6 +65,9 @@ _NOBODY_WAITS: frozenset[State] = frozenset(
     {"delivered", "partial-unknown", "undelivered", "failed", "unknown", "lost"}
 )
 _MAY_REPLY: tuple[State, ...] = ("sent", "replied", "unknown")
+_TAKEN_FOR_ENDED: tuple[State, ...] = ("unknown", "undelivered")
+"""What the call of a living process becomes that another one took for ended; its own later steps are the truth."""
+
 SPOOLED = frozenset({"keep", "replied", "saved", "delivered", "failed", "unknown", "spent_anyway", "unfetched"})
 """Steps after a POST: they have happened, so they are spooled where the record cannot be written."""
 
@@ -75,26 +78,41 @@ _MOVE = """UPDATE entries SET
         reserved = CASE :money WHEN 'keep' THEN reserved WHEN 'split' THEN :held ELSE 0 END,
         booked = CASE :money WHEN 'keep' THEN booked WHEN 'release' THEN 0
                  ELSE coalesce(:amount, booked + reserved) END,
-        settled = max(settled, :settled),
-        partial = max(partial, :partial), billed_images = coalesce(:billed_images, billed_images),
-        request_id = coalesce(:request_id, request_id), result = coalesce(:result, result),
-        error = coalesce(:error, error)
-    WHERE id = :id AND state IN (SELECT value FROM json_each(:after)) AND (:owner IS NULL OR owner = :owner)"""
+        settled = CASE WHEN :settled = 1 THEN 1 ELSE settled END,
+        partial = CASE WHEN :partial = 1 THEN 1 ELSE partial END,
+        billed_images = coalesce(:billed_images, billed_images), request_id = coalesce(:request_id, request_id),
+        result = coalesce(:result, result), error = coalesce(:error, error)
+    WHERE id = :id AND owner = coalesce(:owner, owner) AND state IN {after} RETURNING id"""
 _OWNERS = """SELECT owner FROM entries WHERE state IN ('intent', 'sent', 'replied', 'delivering')
     UNION SELECT owner FROM waiting"""
 _OWNERS_OF = """WITH alike AS (SELECT id, owner, state FROM entries WHERE fingerprint = :fingerprint)
     SELECT owner FROM alike WHERE state IN ('intent', 'sent', 'replied', 'delivering')
     UNION SELECT waiting.owner FROM waiting JOIN alike ON alike.id = waiting.entry"""
-_LIST = """SELECT * FROM calls
-    WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
-      AND (:fingerprint IS NULL OR fingerprint = :fingerprint)
-      AND (:backend IS NULL OR backend = :backend) AND (:model IS NULL OR model = :model)
-      AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
-    ORDER BY number DESC LIMIT :limit"""
+_BEGIN = """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved, day,
+        created, changed, request, delivery, board, frame)
+    VALUES (:id, :fingerprint, :state, :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
+        :now, :now, :request, :delivery, :board, :frame)"""
+_ENTER = """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved, day,
+        created, changed, tries, request, delivery, board, frame)
+    VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price, :reserved, :day,
+        :created, :created, 1, :request, :delivery, :board, :frame)"""
+_UNDER_WAY = "SELECT * FROM calls WHERE owner = :owner AND state IN ('intent', 'sent', 'replied', 'delivering')"
+_KNOWN = """SELECT *,
+        CASE WHEN EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) THEN 1 ELSE 0 END AS awaited
+    FROM calls WHERE fingerprint = :fingerprint AND written_off = 0
+        AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number"""
+_FILTERS = {
+    "fingerprint": "fingerprint = :fingerprint",
+    "backend": "backend = :backend",
+    "model": "model = :model",
+    "since": "day >= :since",
+    "until": "day <= :until",
+}
 _COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesce(billed_images, images)) AS images,
-        sum(booked) AS booked, sum(reserved) AS reserved, sum(state IN ('unknown', 'partial-unknown')) AS unknown
+        sum(booked) AS booked, sum(reserved) AS reserved,
+        sum(CASE WHEN state IN ('unknown', 'partial-unknown') THEN 1 ELSE 0 END) AS unknown
     FROM entries
-    WHERE state NOT IN ('intent', 'failed') AND (:since IS NULL OR day >= :since) AND (:until IS NULL OR day <= :until)
+    WHERE state NOT IN ('intent', 'failed'){filters}
     GROUP BY day, model, backend, currency ORDER BY day, model, backend, currency"""
 
 
@@ -115,26 +133,37 @@ class PaymentRequest:
     fresh: bool = False
     price_confirmed: bool = False
     delivery: Mapping[str, Any] | None = None
+    frame: PaidFrame | None = None
+
+
+class EntryMoved(StoreError):
+    """The state of the entry does not allow this step any more: somebody else took its process for ended."""
 
 
 class PaymentRecords:
     """One open record. Its steps raise StoreError when the state of the entry does not allow them."""
 
     def __init__(
-        self, path: Path, *, now: Callable[[], float], secrets: Iterable[str] = (), busy: float = BUSY_SECONDS
+        self,
+        path: Path,
+        *,
+        now: Callable[[], float],
+        secrets: Iterable[str] = (),
+        busy: float = BUSY_SECONDS,
+        database: str | None = None,
     ) -> None:
         self._now = now
         self._secrets = tuple(secrets)
-        if not path.parent.exists():
-            make_private_folder(path.parent)
-        self._owners = Owners(path.with_name(f"{path.name}.owners"))
+        self._store = store_of(path, database, busy)
+        self._owners = self._store.owners
         with self._owners.opening(), contextlib.ExitStack() as held:
             self.owner, life = self._owners.enter()
             held.callback(life.release)
-            self._db = open_database(path, busy=busy)
+            self._db = self._store.open()
             held.callback(self._db.close)
             self._slots = Slots(self._db, now)
-            self.spool = Spool(path, self.owner, self._secrets)
+            self._boards = Boards(self._db)
+            self.spool = Spool(self._store.beside(path), self.owner, self._secrets)
             self.take_in()
             self.recover()
             self._owners.sweep()
@@ -144,24 +173,30 @@ class PaymentRecords:
         """Close. What was still under way counts for the next reader as the work of an ended process."""
         self._held.close()
 
-    def deciding(self) -> AbstractContextManager[None]:
+    def deciding(self) -> AbstractContextManager[Tx]:
         """Everything inside the block is one transaction: all of it is kept, or nothing."""
-        return immediate(self._db)
+        return self._db.deciding()
 
     # Asking
 
     def claim(self, payment: PaymentRequest) -> Claim:
         """Permission to pay, a call to wait for, or a picture already paid: saved, or still at the service.
 
-        BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost.
+        BudgetExceeded, EarlierOutcomeUnknown, PaidAndLost; BoardStopped for a frame. What was paid for a frame is given
+        to whoever asks for it again, also after it was delivered.
         """
         # A budget counts the reservations of all processes; without one only identical calls matter.
-        self.recover(None if payment.budget else payment.fingerprint)
-        with immediate(self._db):
+        self.recover(None if payment.budget or payment.frame else payment.fingerprint)
+        with self._db.deciding():
             known = self._known(payment.fingerprint)
             if known is not None:
                 return known
-            if not payment.fresh:
+            if payment.frame is not None:
+                paid = self._paid_for(payment.frame, payment.price)
+                if paid is not None:
+                    return paid
+                self._boards.check_price(payment.frame, payment.price)
+            elif not payment.fresh:
                 if (left := self._slots.left_at_service(payment.fingerprint)) is not None:
                     return self._fetch(left)
                 self._refuse_if_open(payment)
@@ -180,8 +215,8 @@ class PaymentRecords:
 
     def entry(self, id: str) -> Entry | None:
         """The entry of that id, whichever process runs it."""
-        row = self._db.execute("SELECT * FROM calls WHERE id = ?", (id,)).fetchone()
-        return row and _entry(row)
+        row = one(self._db, "SELECT * FROM calls WHERE id = :id", id=id)
+        return None if row is None else _entry(row)
 
     def today(self, id: str) -> Entry | None:
         """The entry of that id, after expired pictures have been given up."""
@@ -191,7 +226,7 @@ class PaymentRecords:
     def claim_fetch(self, id: str) -> Fetch | Join | Replay:
         """Ask to fetch the pictures of one entry, or for what nobody took; InvalidRequest where nothing is left."""
         self.recover()
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.state in IN_FLIGHT:
                 self._wait(id)
@@ -214,7 +249,7 @@ class PaymentRecords:
 
     def delivery(self, id: str) -> Mapping[str, Any]:
         """What was recorded of an entry for saving its pictures later; empty when nothing was."""
-        row = self._db.execute("SELECT delivery FROM entries WHERE id = ?", (id,)).fetchone()
+        row = one(self._db, "SELECT delivery FROM entries WHERE id = :id", id=id)
         noted: Mapping[str, Any] = json.loads(row["delivery"]) if row and row["delivery"] else {}
         return noted
 
@@ -239,24 +274,37 @@ class PaymentRecords:
     ) -> tuple[Entry, ...]:
         """Entries that fit every given filter, newest first; days are inclusive."""
         self.recover(fingerprint)
-        wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, "limit": limit}
-        chosen = {"states": None if states is None else json.dumps(sorted(states)), **_days(since, until)}
-        return tuple(_entry(row) for row in self._db.execute(_LIST, {**wanted, **chosen}))
+        wanted = {"fingerprint": fingerprint, "backend": backend, "model": model, **_days(since, until)}
+        filters, values = _filtered(wanted)
+        if states is not None:
+            names, chosen = listed(states)
+            filters, values = f"{filters} AND state IN {names}", values | chosen
+        rows = self._db.all(
+            f"SELECT * FROM calls WHERE 1 = 1{filters} ORDER BY number DESC LIMIT :limit",  # noqa: S608
+            limit=limit,
+            **values,
+        )
+        return tuple(map(_entry, rows))
 
     def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
         """What was or may have been paid, by day, model, backend and currency; days are inclusive."""
         self.recover()
-        return tuple(_cost(row) for row in self._db.execute(_COSTS, _days(since, until)))
+        filters, values = _filtered(_days(since, until))
+        return tuple(map(_cost, self._db.all(_COSTS.format(filters=filters), **values)))
 
     # The steps of a call
 
     def sent(self, id: str) -> None:
-        """The POST is about to be sent. When this raises, it must not be."""
-        self._move(id, "sent", after=("intent", "sent"), tries=1)
+        """The POST is about to be sent. When this raises, it must not be: BoardStopped, EntryMoved."""
+        with self._db.deciding():
+            board = self._existing(id).board
+            if board is not None:
+                self._boards.check_sending(board)
+            self._step(id, "sent", after=("intent", "sent"), tries=1)
 
     def keep(self, id: str, slot: int, address: str, expires: float, facts: Mapping[str, Any]) -> None:
         """A paid picture is at this address until `expires`; recorded before any download."""
-        with immediate(self._db):
+        with self._db.deciding():
             self._existing(id)
             self._slots.keep(id, Kept(slot, address, expires, redact(facts, self._secrets)))
 
@@ -274,14 +322,14 @@ class PaymentRecords:
 
         `held` stays reserved for the pictures in `doubtful`, which may or may not have been billed.
         """
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             self._slots.doubt(id, doubtful)
             self._step(
                 id,
-                # Another process took this one for ended: record what is known, the question stays open.
-                "unknown" if entry.state == "unknown" else "replied",
-                after=_MAY_REPLY,
+                # Record what is known, the question stays open.
+                entry.state if entry.state in _TAKEN_FOR_ENDED else "replied",
+                after=(*_MAY_REPLY, "undelivered"),
                 money="keep" if amount is None else "split",
                 amount=amount,
                 held=held,
@@ -296,15 +344,15 @@ class PaymentRecords:
 
         What is still reserved is booked, unless it is held for pictures in doubt.
         """
-        with immediate(self._db):
+        with self._db.deciding():
             self._slots.fetched(id, but=fetchable)
             money: Money = "keep" if self._slots.doubtful(id) else "book"
-            self._step(id, "saved", after=_MAY_REPLY, money=money, result=result, partial=partial)
-            self._db.execute("UPDATE entries SET partial = ? WHERE id = ?", (partial, id))
+            self._step(id, "saved", after=(*_MAY_REPLY, "undelivered"), money=money, result=result, partial=partial)
+            self._db.all("UPDATE entries SET partial = :partial WHERE id = :id", partial=int(partial), id=id)
 
     def delivered(self, id: str) -> None:
         """A caller has the result. Repeating it (several callers may have joined) changes nothing."""
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.state in {"delivered", "partial-unknown", "undelivered"}:
                 return
@@ -314,13 +362,13 @@ class PaymentRecords:
     def undelivered(self, id: str) -> None:
         """One caller of this process was cancelled; after the last one, the next identical request gets the result."""
         mine = {"id": id, "owner": self.owner}
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.state == "delivering" and entry.owner == self.owner:
                 self._step(id, "saved", after=("delivering",))
                 return
-            self._db.execute("UPDATE waiting SET callers = callers - 1 WHERE entry = :id AND owner = :owner", mine)
-            self._db.execute("DELETE FROM waiting WHERE entry = :id AND callers < 1", mine)
+            self._db.all("UPDATE waiting SET callers = callers - 1 WHERE entry = :id AND owner = :owner", **mine)
+            self._db.all("DELETE FROM waiting WHERE entry = :id AND callers < 1", id=id)
 
     def failed(self, id: str, error: Mapping[str, Any]) -> None:
         """It failed and was not billed: the reservation is released."""
@@ -340,7 +388,7 @@ class PaymentRecords:
 
     def abandon(self, id: str, error: Mapping[str, Any] | None = None) -> None:
         """The call stops wherever it is, as if its process had ended. No change if it has finished."""
-        with immediate(self._db):
+        with self._db.deciding():
             entry = self._existing(id)
             if entry.owner == self.owner and entry.state in IN_FLIGHT:
                 self._drop(entry, error)
@@ -351,7 +399,7 @@ class PaymentRecords:
         `slot` is one picture, counted from 0, else all that are open; `amount` where the whole bill is known better.
         """
         self.recover()
-        with immediate(self._db):
+        with self._db.deciding():
             before = self._existing(id)
             shares = share_out(before, self._slots.said(id), billed=billed, slot=slot, amount=amount)
             self._settle(before, shares, billed=billed)
@@ -360,7 +408,7 @@ class PaymentRecords:
     def what_if(self, id: str, *, billed: bool, slot: int | None = None) -> Settlement:
         """What `settle` would do; nothing is changed."""
         settled: list[Settlement] = []
-        with contextlib.suppress(_Undone), immediate(self._db):
+        with contextlib.suppress(_Undone), self._db.deciding():
             settled.append(self.settle(id, billed=billed, slot=slot))
             raise _Undone
         return settled[0]
@@ -371,9 +419,9 @@ class PaymentRecords:
             if document.owner != self.owner and self._owners.alive(document.owner):
                 continue
             try:
-                with immediate(self._db):
+                with self._db.deciding():
                     self._enter(document)
-            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, KeyError, TypeError, AttributeError):
+            except refused_rows() + (KeyError, TypeError, AttributeError):  # noqa: RUF005
                 self.spool.put_aside(document)
             else:
                 self.spool.forget(document)
@@ -383,28 +431,80 @@ class PaymentRecords:
     ) -> Forgotten:
         """Take texts and details out of these entries (none named: of all), or of those not changed since `before`."""
         self.recover()
-        with erasing(self._db, thorough=thorough):
+        with self._store.erasing(thorough=thorough):
             return forget(self._db, ids=ids, before=before)
 
     def recover(self, fingerprint: str | None = None) -> None:
         """Decide the calls, leases and waits of processes that have ended; or only those of one request."""
         self._expire()
-        rows = self._db.execute(_OWNERS if fingerprint is None else _OWNERS_OF, {"fingerprint": fingerprint})
+        asked = _OWNERS if fingerprint is None else _OWNERS_OF
+        rows = self._db.all(asked, **({} if fingerprint is None else {"fingerprint": fingerprint}))
         others = [row["owner"] for row in rows if row["owner"] != self.owner]
         dead = [owner for owner in others if not self._owners.alive(owner)]
         if dead:
-            with immediate(self._db):
+            with self._db.deciding():
                 for owner in dead:
                     self._bury(owner)
+
+    # Boards
+
+    def begin_board(self, board: str, currency: str, budget: Decimal | None) -> None:
+        """Frames of this board may be paid for, within its budget; without one the budget given before still holds."""
+        with self._db.deciding():
+            self._boards.begin(board, currency, budget)
+
+    def stop_board(self, board: str, why: Mapping[str, str], *, finish: bool = False) -> bool:
+        """Nothing more of this board is sent; with `finish` what is reserved still is. False when it was stopped."""
+        with self._db.deciding():
+            return self._boards.stop(board, why, finish=finish)
+
+    def is_stopped(self, board: str) -> bool:
+        """Whether nothing more of this board is begun."""
+        return self._boards.is_stopped(board)
+
+    def board_money(self, board: str) -> BoardMoney:
+        """What the frames of a board have cost, and how their payments stand."""
+        self.recover()
+        return self._boards.money(board)
+
+    def of_frame(self, paid: PaidFrame) -> Entry | None:
+        """The payment that is the frame's; None where it failed, was written off, or there was none."""
+        self.recover(paid.fingerprint)
+        id = self._boards.live(paid)
+        return None if id is None else self._existing(id)
+
+    def write_off(self, board: str, frames: Collection[str], states: Collection[PaymentState]) -> None:
+        """A person pays for these frames anew: what was paid stays spent and stands in the way no more."""
+        with self._db.deciding():
+            self._boards.write_off(board, frames, states)
+
+    def note_frame(self, paid: PaidFrame, state: Literal["unknown", "lost"], backend: str, currency: str) -> None:
+        """A frame was or may have been paid for, and its picture is not there; an amount that nobody knows is none."""
+        with self._db.deciding():
+            if state == "lost":
+                self._boards.lose(paid)
+            if self._boards.live(paid) is None:
+                facts = {"backend": backend, "model": "", "images": 1, "currency": currency, "price": None}
+                self._db.all(
+                    _BEGIN,
+                    id=self._new_id(),
+                    state=state,
+                    fingerprint=paid.fingerprint,
+                    owner="",
+                    reserved=0,
+                    day=self._day().isoformat(),
+                    now=self._now(),
+                    request="{}",
+                    delivery=None,
+                    board=paid.board,
+                    frame=paid.frame,
+                    **facts,
+                )
 
     # Parts of the steps
 
     def _known(self, fingerprint: str) -> Join | Replay | None:
-        rows = self._db.execute(
-            """SELECT *, EXISTS (SELECT 1 FROM waiting WHERE waiting.entry = calls.id) AS awaited FROM calls
-                WHERE fingerprint = ? AND state IN ('intent', 'sent', 'replied', 'saved') ORDER BY number""",
-            (fingerprint,),
-        ).fetchall()
+        rows = self._db.all(_KNOWN, fingerprint=fingerprint)
         under_way = [row for row in rows if row["state"] in IN_FLIGHT]
         left = [row for row in rows if row["state"] == "saved" and not row["awaited"]]
         if left and not under_way:
@@ -418,9 +518,11 @@ class PaymentRecords:
         return Join(entry)
 
     def _wait(self, id: str) -> None:
-        self._db.execute(
-            "INSERT INTO waiting VALUES (?, ?, 1) ON CONFLICT (entry, owner) DO UPDATE SET callers = callers + 1",
-            (id, self.owner),
+        self._db.all(
+            """INSERT INTO waiting (entry, owner, callers) VALUES (:entry, :owner, 1)
+                ON CONFLICT (entry, owner) DO UPDATE SET callers = waiting.callers + 1""",
+            entry=id,
+            owner=self.owner,
         )
 
     def _fetch(self, id: str) -> Fetch:
@@ -429,13 +531,27 @@ class PaymentRecords:
         self._wait(id)
         return Fetch(self._existing(id))
 
+    def _paid_for(self, paid: PaidFrame, price: Priced) -> Replay | Fetch | None:
+        """What a frame has already; a refusal where its payment brought nothing, or nobody knows."""
+        if (left := self._slots.left_at_service(paid.fingerprint)) is not None:
+            return self._fetch(left)
+        id = self._boards.live(paid)
+        if id is None:
+            return None
+        entry = self._existing(id)
+        if entry.result is not None:
+            return Replay(entry)
+        raise _in_doubt(entry) if entry.state == "unknown" else _lost(entry, price)
+
     def _refuse_if_open(self, payment: PaymentRequest) -> None:
         """Money that is or may be lost for the same request: only `fresh` or a settlement gets past it."""
         # A later call means that `fresh` was given already; one that failed unbilled has not used it up.
-        row = self._db.execute(
-            "SELECT * FROM calls WHERE fingerprint = ? AND state != 'failed' ORDER BY number DESC LIMIT 1",
-            (payment.fingerprint,),
-        ).fetchone()
+        row = one(
+            self._db,
+            """SELECT * FROM calls WHERE fingerprint = :fingerprint AND state <> 'failed' AND written_off = 0
+                ORDER BY number DESC LIMIT 1""",
+            fingerprint=payment.fingerprint,
+        )
         if row is None:
             return
         entry = _entry(row)
@@ -460,42 +576,46 @@ class PaymentRecords:
             raise _over_budget(budget, decimal(spent), price, day)
 
     def _spent(self, day: date, budget: Budget) -> int:
-        rows = self._db.execute(
-            "SELECT backend, sum(reserved + booked) FROM entries WHERE day = ? AND currency = ? GROUP BY backend",
-            (day.isoformat(), budget.currency),
+        rows = self._db.all(
+            """SELECT backend, sum(reserved + booked) AS spent FROM entries
+                WHERE day = :day AND currency = :currency GROUP BY backend""",
+            day=day.isoformat(),
+            currency=budget.currency,
         )
-        return sum(int(spent) for backend, spent in rows if not budget.backends or backend in budget.backends)
+        counted = (row for row in rows if not budget.backends or row["backend"] in budget.backends)
+        return sum(int(row["spent"]) for row in counted)
 
     def _begin(self, payment: PaymentRequest, day: date) -> Entry:
-        now = self._now()
-        entry = new_id(now, self._db.execute("SELECT max(id) FROM entries").fetchone()[0])
+        now, entry = self._now(), self._new_id()
         price = None if payment.price.amount is None else micro(payment.price.amount)
-        self._db.execute(
-            """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price, reserved,
-                    day, created, changed, request, delivery)
-                VALUES (:id, :fingerprint, 'intent', :owner, :backend, :model, :images, :currency, :price, :reserved,
-                    :day, :now, :now, :request, :delivery)""",
-            {
-                "id": entry,
-                "fingerprint": payment.fingerprint,
-                "owner": self.owner,
-                "backend": payment.backend,
-                "model": payment.model,
-                "images": payment.images,
-                "currency": payment.price.currency,
-                "price": price,
-                "reserved": price or 0,
-                "day": day.isoformat(),
-                "now": now,
-                "request": self._json(payment.request),
-                "delivery": None if payment.delivery is None else self._json(payment.delivery),
-            },
+        self._db.all(
+            _BEGIN,
+            id=entry,
+            state="intent",
+            fingerprint=payment.fingerprint,
+            owner=self.owner,
+            backend=payment.backend,
+            model=payment.model,
+            images=payment.images,
+            currency=payment.price.currency,
+            price=price,
+            reserved=price or 0,
+            day=day.isoformat(),
+            now=now,
+            request=self._json(payment.request),
+            delivery=None if payment.delivery is None else self._json(payment.delivery),
+            board=payment.frame and payment.frame.board,
+            frame=payment.frame and payment.frame.frame,
         )
         self._wait(entry)
         return self._existing(entry)
 
+    def _new_id(self) -> str:
+        newest = one(self._db, "SELECT max(id) AS id FROM entries")
+        return new_id(self._now(), newest["id"] if newest else None)
+
     def _move(self, id: str, to: State, **changes: Any) -> None:
-        with immediate(self._db):
+        with self._db.deciding():
             self._step(id, to, **changes)
 
     def _step(
@@ -510,41 +630,36 @@ class PaymentRecords:
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
         anybody: bool = False,
+        settled: bool = False,
+        partial: bool = False,
         **more: Any,
     ) -> None:
         """One step of an entry inside a transaction; it must belong to this process unless `anybody` is true."""
-        defaults = {"tries": 0, "partial": False, "billed_images": None, "request_id": None, "new_owner": None}
-        defaults["settled"] = False
-        moved = self._db.execute(
-            _MOVE,
-            {
-                **defaults,
-                **more,
-                "id": id,
-                "to": to,
-                "now": self._now(),
-                "after": json.dumps(after),
-                "owner": None if anybody else self.owner,
-                "money": money,
-                "amount": None if amount is None else micro(amount),
-                "held": micro(held or Decimal(0)),
-                "result": None if result is None else self._json(result),
-                "error": None if error is None else self._json(error),
-            },
+        names, states = listed(after, "after")
+        given: dict[str, Any] = {"tries": 0, "billed_images": None, "request_id": None, "new_owner": None, **more}
+        moved = self._db.all(
+            _MOVE.format(after=names),
+            **{**states, **given, "settled": int(settled), "partial": int(partial)},
+            id=id,
+            to=to,
+            now=self._now(),
+            owner=None if anybody else self.owner,
+            money=money,
+            amount=None if amount is None else micro(amount),
+            held=micro(held or Decimal(0)),
+            result=None if result is None else self._json(result),
+            error=None if error is None else self._json(error),
         )
-        if not moved.rowcount:
+        if not moved:
             state = self._existing(id).state
-            raise StoreError(Message("journal.moved-on", entry=id, state=state, wanted=to), facts={"entry": id})
+            raise EntryMoved(Message("journal.moved-on", entry=id, state=state, wanted=to), facts={"entry": id})
         if to in _NOBODY_WAITS:
-            self._db.execute("DELETE FROM waiting WHERE entry = ?", (id,))
+            self._db.all("DELETE FROM waiting WHERE entry = :entry", entry=id)
 
     def _bury(self, owner: str) -> None:
-        rows = self._db.execute(
-            "SELECT * FROM calls WHERE owner = ? AND state IN ('intent', 'sent', 'replied', 'delivering')", (owner,)
-        )
-        for row in rows.fetchall():
+        for row in self._db.all(_UNDER_WAY, owner=owner):
             self._drop(_entry(row), None)
-        self._db.execute("DELETE FROM waiting WHERE owner = ?", (owner,))
+        self._db.all("DELETE FROM waiting WHERE owner = :owner", owner=owner)
 
     def _drop(self, entry: Entry, error: Mapping[str, Any] | None) -> None:
         fetchable = entry.fetchable and entry.state in {"sent", "replied"}
@@ -563,7 +678,7 @@ class PaymentRecords:
         overdue = self._slots.overdue()
         if not overdue:
             return
-        with immediate(self._db):
+        with self._db.deciding():
             for id in overdue:
                 entry = self._existing(id)
                 if entry.state != "undelivered":
@@ -590,15 +705,11 @@ class PaymentRecords:
     def _enter(self, document: SpooledFacts) -> None:
         """Apply the spooled steps of one entry; steps the record has already are skipped."""
         if self.entry(document.id) is None:
-            self._db.execute(
-                """INSERT INTO entries (id, fingerprint, state, owner, backend, model, images, currency, price,
-                        reserved, day, created, changed, tries, request, delivery)
-                    VALUES (:id, :fingerprint, 'sent', :owner, :backend, :model, :images, :currency, :price,
-                        :reserved, :day, :created, :created, 1, :request, :delivery)""",
-                document.row,
-            )
-        self._db.execute(
-            "UPDATE entries SET owner = ? WHERE id = ? AND state IN ('sent', 'replied')", (self.owner, document.id)
+            self._db.all(_ENTER, **{"board": None, "frame": None, **document.row})
+        self._db.all(
+            "UPDATE entries SET owner = :owner WHERE id = :id AND state IN ('sent', 'replied')",
+            owner=self.owner,
+            id=document.id,
         )
         for name, given in document.steps:
             if name in SPOOLED:
@@ -689,7 +800,13 @@ def _days(since: date | None, until: date | None) -> dict[str, str | None]:
     return {name: day.isoformat() if day else None for name, day in (("since", since), ("until", until))}
 
 
-def _entry(row: sqlite3.Row) -> Entry:
+def _filtered(wanted: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The conditions of the given filters, and their values."""
+    values = {name: value for name, value in wanted.items() if value is not None}
+    return "".join(f" AND {_FILTERS[name]}" for name in values), values
+
+
+def _entry(row: Row) -> Entry:
     names = ("id", "fingerprint", "state", "owner", "backend", "model", "images", "currency", "created", "changed")
     more = ("tries", "billed_images", "request_id")
     return Entry(
@@ -706,13 +823,21 @@ def _entry(row: sqlite3.Row) -> Entry:
         fetchable=tuple(json.loads(row["fetchable"])),
         fetch_until=row["fetch_until"],
         settled=bool(row["settled"]),
+        board=row["board"],
+        frame=row["frame"],
+        written_off=bool(row["written_off"]),
     )
 
 
-def _cost(row: sqlite3.Row) -> DailyCost:
+def _cost(row: Row) -> DailyCost:
     return DailyCost(
-        **{name: row[name] for name in ("model", "backend", "currency", "calls", "images", "unknown")},
+        model=row["model"],
+        backend=row["backend"],
+        currency=row["currency"],
+        calls=int(row["calls"]),
+        images=int(row["images"]),
+        unknown=int(row["unknown"]),
         day=date.fromisoformat(row["day"]),
-        booked=decimal(row["booked"]),
-        reserved=decimal(row["reserved"]),
+        booked=decimal(int(row["booked"])),
+        reserved=decimal(int(row["reserved"])),
     )

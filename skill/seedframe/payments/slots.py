@@ -10,39 +10,43 @@ Never in here: a download, a rule about money, an address in a text.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Mapping
 
 from seedframe.payments.entries import Kept
+from seedframe.payments.sql import Tx, one
 
 
 class Slots:
     """The table `slots` of one open record."""
 
-    def __init__(self, db: sqlite3.Connection, now: Callable[[], float]) -> None:
+    def __init__(self, db: Tx, now: Callable[[], float]) -> None:
         self._db = db
         self._now = now
 
     def keep(self, entry: str, kept: Kept) -> None:
         """Note an address."""
-        self._db.execute(
-            """INSERT INTO slots VALUES (?, ?, 'kept', ?, ?, ?) ON CONFLICT (entry, slot) DO UPDATE SET
-                state = excluded.state, address = excluded.address, expires = excluded.expires,
-                facts = excluded.facts""",
-            (entry, kept.slot, kept.address, kept.expires, json.dumps(kept.facts)),
+        self._db.all(
+            """INSERT INTO slots (entry, slot, state, address, expires, facts)
+                VALUES (:entry, :slot, 'kept', :address, :expires, :facts)
+                ON CONFLICT (entry, slot) DO UPDATE SET state = excluded.state, address = excluded.address,
+                    expires = excluded.expires, facts = excluded.facts""",
+            entry=entry,
+            slot=kept.slot,
+            address=kept.address,
+            expires=kept.expires,
+            facts=json.dumps(kept.facts),
         )
 
     def kept(self, entry: str) -> tuple[Kept, ...]:
         """What can be fetched, in order."""
-        rows = self._db.execute("SELECT * FROM slots WHERE entry = ? AND state = 'kept' ORDER BY slot", (entry,))
+        rows = self._db.all("SELECT * FROM slots WHERE entry = :entry AND state = 'kept' ORDER BY slot", entry=entry)
         return tuple(Kept(row["slot"], row["address"], row["expires"], json.loads(row["facts"])) for row in rows)
 
     def fetched(self, entry: str, *, but: Collection[int]) -> None:
         """Delete the addresses of saved pictures: all, except the slots in `but`."""
-        self._db.execute(
-            """DELETE FROM slots WHERE entry = ? AND state = 'kept'
-                AND slot NOT IN (SELECT value FROM json_each(?))""",
-            (entry, json.dumps(sorted(but))),
+        gone = [slot for slot, state in self.said(entry).items() if state == "kept" and slot not in but]
+        self._db.many(
+            "DELETE FROM slots WHERE entry = :entry AND slot = :slot", [{"entry": entry, "slot": slot} for slot in gone]
         )
 
     def drop_addresses(self, entry: str) -> None:
@@ -51,9 +55,9 @@ class Slots:
 
     def doubt(self, entry: str, slots: Collection[int]) -> None:
         """Mark pictures that may or may not have been billed; those with an address are not in doubt."""
-        self._db.executemany(
-            "INSERT INTO slots (entry, slot, state) VALUES (?, ?, 'doubtful') ON CONFLICT DO NOTHING",
-            [(entry, slot) for slot in sorted(slots)],
+        self._db.many(
+            "INSERT INTO slots (entry, slot, state) VALUES (:entry, :slot, 'doubtful') ON CONFLICT DO NOTHING",
+            [{"entry": entry, "slot": slot} for slot in sorted(slots)],
         )
 
     def doubtful(self, entry: str) -> bool:
@@ -62,34 +66,37 @@ class Slots:
 
     def said(self, entry: str) -> Mapping[int, str]:
         """The states of single pictures: slot → state."""
-        rows = self._db.execute("SELECT slot, state FROM slots WHERE entry = ? ORDER BY slot", (entry,))
+        rows = self._db.all("SELECT slot, state FROM slots WHERE entry = :entry ORDER BY slot", entry=entry)
         return {row["slot"]: row["state"] for row in rows}
 
     def settle(self, entry: str, chosen: Collection[int], left: Collection[int], *, billed: bool) -> None:
         """Settle `chosen`; those `left` are still in doubt, unless they have an address."""
         self.doubt(entry, left)
         said = "billed" if billed else "unbilled"
-        self._db.executemany(
-            """INSERT INTO slots (entry, slot, state) VALUES (?, ?, ?) ON CONFLICT (entry, slot) DO UPDATE SET
-                state = excluded.state, address = NULL, expires = NULL""",
-            [(entry, slot, said) for slot in sorted(chosen)],
+        self._db.many(
+            """INSERT INTO slots (entry, slot, state) VALUES (:entry, :slot, :said)
+                ON CONFLICT (entry, slot) DO UPDATE SET state = excluded.state, address = NULL, expires = NULL""",
+            [{"entry": entry, "slot": slot, "said": said} for slot in sorted(chosen)],
         )
 
     def left_at_service(self, fingerprint: str) -> str | None:
         """The oldest call of that request whose pictures can still be fetched."""
-        row = self._db.execute(
-            """SELECT id FROM entries WHERE fingerprint = ? AND state = 'undelivered' AND EXISTS (
-                SELECT 1 FROM slots WHERE slots.entry = entries.id AND slots.state = 'kept' AND slots.expires > ?)
+        row = one(
+            self._db,
+            """SELECT id FROM entries WHERE fingerprint = :fingerprint AND state = 'undelivered' AND written_off = 0
+                AND EXISTS (SELECT 1 FROM slots
+                    WHERE slots.entry = entries.id AND slots.state = 'kept' AND slots.expires > :now)
                 ORDER BY number LIMIT 1""",
-            (fingerprint, self._now()),
-        ).fetchone()
-        return row and str(row["id"])
+            fingerprint=fingerprint,
+            now=self._now(),
+        )
+        return None if row is None else str(row["id"])
 
     def overdue(self) -> list[str]:
         """Calls whose pictures can no longer be fetched, none of them."""
-        rows = self._db.execute(
-            """SELECT id FROM entries WHERE state = 'undelivered' AND NOT EXISTS (
-                SELECT 1 FROM slots WHERE slots.entry = entries.id AND slots.state = 'kept' AND slots.expires > ?)""",
-            (self._now(),),
+        rows = self._db.all(
+            """SELECT id FROM entries WHERE state = 'undelivered' AND NOT EXISTS (SELECT 1 FROM slots
+                WHERE slots.entry = entries.id AND slots.state = 'kept' AND slots.expires > :now)""",
+            now=self._now(),
         )
         return [str(row["id"]) for row in rows]

@@ -91,7 +91,7 @@ class Spool:
                 document.path.rename(document.path.with_suffix(".refused"))
 
     def _row(self, entry: Entry, delivery: Mapping[str, Any] | None) -> dict[str, Any]:
-        names = ("id", "fingerprint", "owner", "backend", "model", "images", "currency", "created")
+        names = ("id", "fingerprint", "owner", "backend", "model", "images", "currency", "created", "board", "frame")
         return {
             **{name: getattr(entry, name) for name in names},
             "price": None if entry.price is None else micro(entry.price),

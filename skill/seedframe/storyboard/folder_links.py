@@ -13,14 +13,18 @@ from pathlib import Path
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
-from seedframe.storyboard.run.database import BOOK, STATE_FOLDER
+from seedframe.storyboard.run.database import DATABASE_FILE, STATE_FOLDER
 from seedframe.studio.store import PARTS_FOLDER
 
 CARD_FILE = "board.json"
 OLD_ENGINE_FILE = "engine.sqlite3"
 LARGEST_CARD = 65_536
+_DATABASE = tuple(f"/{DATABASE_FILE}{end}" for end in ("", "-wal", "-shm"))
 OURS = (
-    *(f"{STATE_FOLDER}{name}" for name in ("", f"/{CARD_FILE}", *(f"/{BOOK}{end}" for end in ("", "-wal", "-shm")))),
+    *(
+        f"{STATE_FOLDER}{name}"
+        for name in ("", f"/{CARD_FILE}", *(f"/{DATABASE_FILE}{end}" for end in ("", "-wal", "-shm")))
+    ),
     *(f"{PARTS_FOLDER}{name}" for name in ("", "/run.lock", "/run.starting", "/thumbnails", "/given")),
     *("board.json", "manifest.json", "picks.json", "sheet.html", "sheet.png", "run.log"),
 )

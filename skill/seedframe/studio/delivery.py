@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from seedframe.catalog import Offer
 from seedframe.errors import PictureError, SeedreamError, StoreError
 from seedframe.messages import Message
-from seedframe.payments import Entry, Kept, Payments
+from seedframe.payments import Entry, Kept, PaidFrame, Payments
 from seedframe.service.client import Client
 from seedframe.service.replies import Layer, Slot
 from seedframe.service.request import ImageRequest
@@ -35,8 +35,8 @@ from seedframe.studio.types import Picture, Result
 ADDRESS_SECONDS = 86_400.0
 """How long the service keeps a finished picture (vendor's image API reference, read 2026-11)."""
 
-Admit = Callable[[str | None, Offer, int], Awaitable[None]]
-"""Awaited before each POST with the request's key, the offer and the number of pictures; returns when it may go out."""
+Admit = Callable[[PaidFrame | None, Offer, int], Awaitable[None]]
+"""Awaited before each POST with the board's frame, the offer and the number of pictures; returns when it may go out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class Job:
             nonlocal left
             left = False
             if self._context.admit is not None:
-                await self._context.admit(self._prepared.key, self._request.offer, call.outputs)
+                await self._context.admit(self._prepared.frame, self._request.offer, call.outputs)
             await self._context.payments.sent(self._entry.id)
             left = self._posted = True
             seconds = self._context.client.patience(call)

@@ -36,7 +36,7 @@ from seedframe import images
 from seedframe.catalog import Catalog, catalog
 from seedframe.errors import ConfirmationNeeded, OutcomeUnknown, SeedreamError, StoreError
 from seedframe.messages import Message
-from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, Payments, Replay, State
+from seedframe.payments import IN_FLIGHT, Begin, Budget, Claim, Entry, Fetch, Join, PaidFrame, Payments, Replay, State
 from seedframe.payments.migrations import BUSY_SECONDS
 from seedframe.prompting import StyledPrompt
 from seedframe.service.client import CONNECTIONS, Client, ReportProgress
@@ -140,18 +140,20 @@ class Studio:
         free: Free = free_bytes,
         shared: SharedWork | None = None,
         uploads: bool = True,
+        payments: Payments | None = None,
     ) -> AsyncIterator[Studio]:
         """A studio for as long as the block lasts; at its end paid calls in flight are awaited, `grace` s at most.
 
         `admit` is awaited before each POST, for a rate limit that processes share. A locked payment record is waited
         for, `busy` s at most. `free` gives the free bytes of a folder's disk. With `shared`, client and threads
-        belong to somebody else, who also ends them. Without `uploads` pictures stay on this disk, also where the output
-        folder stands for a place in an object store.
+        belong to somebody else, who also ends them; so does an open payment record that is given. Without `uploads`
+        pictures stay on this disk, also where the output folder stands for a place in an object store.
         """
         known = catalog()
         async with AsyncExitStack() as stack:
-            payments = await Payments.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
-            stack.push_async_callback(payments.close)
+            if payments is None:
+                payments = await Payments.open(settings.journal, now=now, secrets=settings.secrets, busy=busy)
+                stack.push_async_callback(payments.close)
             if settings.keep_history is not None:
                 await payments.forget(before=now() - settings.keep_history * DAY_SECONDS, thorough=False)
             backend = known.backend(settings.backend)
@@ -202,6 +204,7 @@ class Studio:
         *,
         report: ReportProgress = silent,
         key: str | None = None,
+        frame: PaidFrame | None = None,
         verbatim: bool = False,
         roots: Sequence[Path] = (),
         claimed: Callable[[str], object] = str,
@@ -213,12 +216,13 @@ class Studio:
         (see `errors`).
         References are read from the settings' folders and from `roots`, which a host may grant for one call.
         `claimed` is given the id of the payment entry before anything is sent; a failure without one has sent nothing.
-        With a `key`, only the same key is the same request: so takes of one frame are separate requests.
+        With a `key`, only the same key is the same request. `frame`: what is made is a frame of
+        a board, which is paid for once, within the budget of its board.
         `verbatim`: the prompt is sent exactly as given, without additions or checks.
         """
         request = check(tool, arguments, catalog=self.catalog, settings=self.settings)
         request = replace(request, verbatim=verbatim)
-        prepared = replace(await self.prepare(request, roots), key=key)
+        prepared = replace(await self.prepare(request, roots), key=key, frame=frame)
         try:
             if request.dry_run:
                 yield await self._dry_run_result(prepared)
@@ -381,6 +385,7 @@ class Studio:
             fresh=request.fresh,
             images=request.count,
             price_confirmed=request.confirm_cost,
+            frame=prepared.frame,
             delivery=delivery_of(
                 arguments, request, asked, prepared.references, ratio=self.settings.ratio, folder=parts
             ),

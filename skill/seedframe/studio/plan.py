@@ -11,7 +11,7 @@ from typing import Any
 
 from seedframe.geometry import ratio_text
 from seedframe.messages import Message
-from seedframe.payments import fingerprint
+from seedframe.payments import PaidFrame, fingerprint
 from seedframe.prompting import StyledPrompt, check_style
 from seedframe.prompting.prompt_input import prompt_input
 from seedframe.prompting.prompt_input import style_prompt_of as worded_input
@@ -36,16 +36,19 @@ class CallPlan:
     warnings: tuple[Message, ...]
     scratch: Scratch
     key: str | None = None
+    frame: PaidFrame | None = None
     emulated: bool = False
 
     @property
     def fingerprint(self) -> str:
-        """The identity of a request: all that is sent and its framing; or its `key` instead.
+        """The identity of a request: all that is sent and its framing; or its `key`, or the `frame` that is made.
 
         Different ids of one model, blanks around the prompt and the timeout make no difference; an emulator does.
         """
+        if self.frame is not None:
+            return self.frame.fingerprint
         if self.key is not None:
-            return fingerprint_of_key(self.key)
+            return fingerprint({"key": self.key})
         wanted = self.request.frame
         body = {**self.calls[0].body, "image": [reference.sha256 for reference in self.references]}
         body = {name: value.strip() if isinstance(value, str) else value for name, value in body.items()}
@@ -65,11 +68,6 @@ class CallPlan:
         """The body that is sent, safe to show and to store: pictures described, addresses and keys removed."""
         shown: dict[str, Any] = redact(described(self.calls[0].body), secrets)
         return shown
-
-
-def fingerprint_of_key(key: str) -> str:
-    """The fingerprint of a request with a key: the same key is the same request, whatever its prompt."""
-    return fingerprint({"key": key})
 
 
 def style_request(request: ImageRequest) -> StyledPrompt:

@@ -26,8 +26,9 @@ from typing import Any, ClassVar, TypeVar
 
 from seedframe.errors import SeedreamError
 from seedframe.messages import Message
+from seedframe.payments.sql import is_postgres, translate_errors
 from seedframe.private_files import make_private_file
-from seedframe.storyboard.run.database import is_postgres, no_engine, shown, sqlite_path, translate_errors
+from seedframe.storyboard.run.database import no_engine, shown, sqlite_path
 from seedframe.storyboard.run.engine_home import BoardHome
 from seedframe.storyboard.run.engine_rows import check_rows, json_only
 
@@ -108,7 +109,7 @@ class EngineClient:
 
     def __init__(self, client: Any, url: str, file: Any) -> None:
         self._client = client
-        self._url = url
+        self._shown = shown(url)
         self._file = file
 
     @classmethod
@@ -122,7 +123,7 @@ class EngineClient:
         except ImportError:
             raise no_engine() from None
         _keep_quiet()
-        with translate_errors(url):
+        with translate_errors(shown(url)):
             config = engine_config(url, call_payments)
             client = DBOSClient(
                 system_database_url=config["system_database_url"],
@@ -160,7 +161,7 @@ class EngineClient:
         """Set up the queue of a backend's model: its limit holds for all workers together, `at_once` for each."""
         whole = images_per_minute
         parts = max(n for n in range(1, WINDOWS + 1) if n == 1 or whole // n * n >= 0.98 * whole)
-        with translate_errors(self._url):
+        with translate_errors(self._shown):
             self._client.register_queue(
                 queue,
                 limiter={"limit": max(1, whole // parts), "period": WINDOW / parts},
@@ -171,7 +172,7 @@ class EngineClient:
 
     def enqueue(self, queue: str, runs: Iterable[FrameRun]) -> None:
         """Let these frames be made by whichever worker is free; one that is known already is left alone."""
-        with translate_errors(self._url):
+        with translate_errors(self._shown):
             for run in runs:
                 options = {"workflow_name": WORKFLOW, "queue_name": queue, "app_version": VERSION}
                 self._client.enqueue({**options, "workflow_id": run.id}, run.board, run.key, run.round)
@@ -213,14 +214,14 @@ class EngineClient:
         statuses = list(ACTIVE if begun else WAITING)
         found = self._list(board, status=statuses, load_output=False)
         ids = [status.run.id for status in found if status.run.key not in kept]
-        with translate_errors(self._url):
+        with translate_errors(self._shown):
             if ids:
                 self._client.cancel_workflows(ids)
 
     def give_up(self, runs: Iterable[RunStatus]) -> None:
         """Cancel what cannot be begun."""
         ids = [status.run.id for status in runs]
-        with translate_errors(self._url):
+        with translate_errors(self._shown):
             if ids:
                 self._client.cancel_workflows(ids)
 
@@ -228,13 +229,13 @@ class EngineClient:
         """What this worker had begun and does not make any more; no change where another one has it by now."""
         from dbos._utils import INTERNAL_QUEUE_NAME
 
-        with translate_errors(self._url):
+        with translate_errors(self._shown):
             # As the engine recovers the frames of a worker, but one by one: the others are being made.
             self._client._sys_db.reenqueue_for_recovery(id, [executor], INTERNAL_QUEUE_NAME)  # noqa: SLF001
 
     def _list(self, board: str, *, prefix: str | None = None, **wanted: Any) -> list[RunStatus]:
         meant = {"workflow_id_prefix": prefix or f"{board}."} if board else {}
-        with translate_errors(self._url):
+        with translate_errors(self._shown):
             found = self._client.list_workflows(load_input=False, **meant, **wanted)
         statuses = (_status(workflow) for workflow in found)
         return [status for status in statuses if status and board in {"", status.run.board}]
@@ -289,7 +290,7 @@ class Engine:
                 return {"end": "cancelled"}
             return dict(await make_frame(FrameRun(board, key, round)))
 
-        with translate_errors(url):
+        with translate_errors(shown(url)):
             config = await asyncio.to_thread(engine_config, url, call_payments)
             config["executor_id"] = executor
             # Within the loop, so that frames run on it.

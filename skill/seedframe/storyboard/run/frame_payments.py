@@ -1,13 +1,8 @@
 """What the engine cannot know of a board: its tasks, its pictures, and what was paid and may still be paid.
 
-In: tasks, then what becomes of each frame from whichever worker makes it. Out: leave to pay, or none. Every decision
-is one transaction of the shared database, so that any number of workers decide one after the other:
-
-    token   reserved ⇄ sent ── paid | unknown | lost        one per frame; money is held from `reserved` on
-               └── released (not billed)        └───────┴── written-off (by a person: only then may a second one follow)
-
-A POST may leave only after its token went from `reserved` to `sent`, and that happens once. A board that is `stopped`
-reserves and sends nothing more.
+In: tasks, then what becomes of each frame from whichever worker makes it. Out: a frame's task, who waits for it, how
+the board stands. Tasks and pictures are in the database of boards; the money is in the payment record alone, in which
+a frame is an entry (`payments.boards`). Every method is one transaction of either, or one of each.
 Never in here: the engine, a network, a picture being read, a second payment that nobody asked for.
 """
 
@@ -18,28 +13,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from seedframe.payments.money import decimal, micro
+from seedframe.payments import BoardMoney, PaidFrame, Payments
+from seedframe.payments.boards import FramePayment, PaymentState
 from seedframe.storyboard.continuity import ShotReference
 from seedframe.storyboard.frames import FrameTask
-from seedframe.storyboard.run.adoption import Evidence, take_in
-from seedframe.storyboard.run.database import Database, Row, Tx, one
+from seedframe.storyboard.run.adoption import Evidence, Question, take_in
+from seedframe.storyboard.run.database import Database, Row, Tx, is_postgres, one
 from seedframe.storyboard.run.engine import FrameRun
 
-TokenState = Literal["reserved", "sent", "paid", "unknown", "lost", "released", "written-off"]
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One payment: at most one POST that is billed. `tries` counts how often it was given back unspent."""
-
-    token: str
-    state: TokenState
-    amount: int
-    tries: int
-    machine: str
-    facts: Mapping[str, Any] | None = None
+LEFT: frozenset[PaymentState] = frozenset({"sent", "paid", "undelivered"})
+"""The call has left, and a picture may come of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +42,7 @@ class Begun:
 class FrameRecord:
     """What is recorded of one frame. `made` is its file as it was saved: `{sha256, bytes, mtime_ns}`.
 
-    `payment` is the state of the token that counts, None without one; `cost` is all that was or may have been billed.
+    `payment` is how the payment that counts stands, None without one; `cost` is all that was or may have been billed.
     """
 
     key: str
@@ -67,7 +52,7 @@ class FrameRecord:
     raw_path: Path | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
     made_for: str | None = None
-    payment: TokenState | None = None
+    payment: PaymentState | None = None
     cost: Decimal | None = None
 
     @property
@@ -97,10 +82,11 @@ class BoardRecord:
 
 
 class FramePayments:
-    """The rules over a database. Every method is one transaction; StoreError when the database fails."""
+    """The frames of boards and their money. StoreError when either database fails."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, calls: Payments) -> None:
+        self.database = database
+        self.calls = calls
 
     async def start(
         self,
@@ -121,25 +107,16 @@ class FramePayments:
         `evidence` a board of unknown origin is taken in: what is made is then what its folder proves.
         """
         rows = _frame_rows(board, tasks, queues or {})
-        held = None if budget is None else micro(budget)
 
-        def work(tx: Tx) -> None:
+        def enter(tx: Tx) -> Mapping[str, Question]:
             tx.all(
-                """INSERT INTO boards VALUES (:id, :project, :folder, :backend, NULL, 0) ON CONFLICT (id) DO UPDATE SET
-                    project = excluded.project, folder = excluded.folder, backend = excluded.backend,
-                    stopped = NULL, finish = 0""",
+                """INSERT INTO boards (id, project, folder, backend) VALUES (:id, :project, :folder, :backend)
+                    ON CONFLICT (id) DO UPDATE SET project = excluded.project, folder = excluded.folder,
+                        backend = excluded.backend""",
                 id=board,
                 project=project,
                 folder=str(folder),
                 backend=backend,
-            )
-            tx.all(
-                """INSERT INTO purses (board, currency, budget) VALUES (:board, :currency, :budget)
-                    ON CONFLICT (board) DO UPDATE SET currency = excluded.currency,
-                        budget = coalesce(excluded.budget, purses.budget)""",
-                board=board,
-                currency=currency,
-                budget=held,
             )
             tx.all("UPDATE frames SET place = -1 WHERE board = :board", board=board)
             tx.many(
@@ -149,185 +126,63 @@ class FramePayments:
                         queue = excluded.queue, followers = excluded.followers""",
                 rows,
             )
-            if evidence is not None:
-                take_in(tx, board, evidence)
+            return {} if evidence is None else take_in(tx, board, evidence)
 
-        await self._database.run(work)
+        questions = await self.database.run(enter)
+        for key, state in questions.items():
+            await self.calls.note_frame(PaidFrame(board, key), state, backend, currency)
+        # Only now: cut off before, the same is found once more.
+        await self.database.run(lambda tx: _without_pictures(tx, board, questions))
+        await self.calls.begin_board(board, currency, budget)
 
     async def stop(self, board: str, why: Mapping[str, str], *, finish: bool = False) -> bool:
         """Nothing more of this board is sent; a call that has left comes to its end. False when it was stopped.
 
         With `finish` what has its money reserved may still leave.
         """
-
-        def work(tx: Tx) -> bool:
-            row = one(
-                tx,
-                """UPDATE boards SET stopped = :why, finish = :finish
-                    WHERE id = :board AND (stopped IS NULL OR (finish = 1 AND :finish = 0)) RETURNING id""",
-                board=board,
-                finish=int(finish),
-                why=json.dumps(dict(why), ensure_ascii=False),
-            )
-            if finish:
-                return row is not None
-            for reserved in tx.all("SELECT token FROM tokens WHERE board = :board AND state = 'reserved'", board=board):
-                _settle(tx, reserved["token"], "released", None, None)
-            return row is not None
-
-        return await self._database.run(work)
+        return await self.calls.stop_board(board, why, finish=finish)
 
     async def sending(self, board: str) -> frozenset[str]:
         """Frames whose call has left, so that they come to their end."""
-        rows = await self._database.run(
-            lambda tx: tx.all("SELECT key FROM tokens WHERE board = :board AND state IN ('sent', 'paid')", board=board)
-        )
-        return frozenset(row["key"] for row in rows)
+        money = await self.calls.board_money(board)
+        return frozenset(key for key, frame in money.frames.items() if frame.state in LEFT)
 
-    async def write_off(self, board: str, keys: Collection[str], *, states: Iterable[TokenState]) -> None:
+    async def write_off(self, board: str, keys: Collection[str], *, states: Collection[PaymentState]) -> None:
         """A person pays for these frames anew: what was paid for them stays spent and stands in the way no more.
 
         Their pictures, where there are any, are no longer the frame's.
         """
-        names = ", ".join(f"'{state}'" for state in sorted(states))
-
-        def work(tx: Tx) -> None:
-            rows = [{"board": board, "key": key} for key in keys]
-            tx.many(
-                f"""UPDATE tokens SET state = 'written-off'
-                    WHERE board = :board AND key = :key AND state IN ({names})""",  # noqa: S608
-                rows,
-            )
-            tx.many(
-                """UPDATE frames SET path = NULL, raw_path = NULL, made = NULL, made_for = NULL
-                    WHERE board = :board AND key = :key""",
-                rows,
-            )
-
-        await self._database.run(work)
+        await self.calls.write_off(board, keys, states)
+        await self.database.run(lambda tx: _without_pictures(tx, board, keys))
 
     # What happens to a frame
 
     async def begin(self, run: FrameRun) -> Begun | None:
         """What this frame takes; None when the board is stopped or does not have it any more."""
-        return await self._database.run(lambda tx: _begun(tx, run))
+        if await self.calls.is_stopped(run.board):
+            return None
+        return await self.database.run(lambda tx: _begun(tx, run))
 
-    async def reserve(self, run: FrameRun, token: str, amount: Decimal | None, machine: str) -> Token | None:
-        """Hold back the price and give leave to pay: the token the frame has, else this new one.
+    async def asking(self, paid: PaidFrame, *, asked: bool) -> None:
+        """A POST is about to leave for this frame; or it was not billed. For whoever has the file without our record.
 
-        None when it is over the budget, or the board is stopped. A token whose end is unknown, or that was billed for
-        nothing, is still the frame's: nobody pays again unasked. A price that is not known passes only where there is
-        no budget.
+        A server has both in one place, and needs no such note.
         """
-        price = micro(amount or Decimal(0))
-
-        def work(tx: Tx) -> Token | None:
-            row = one(
-                tx,
-                """SELECT * FROM tokens WHERE board = :board AND key = :key
-                    AND state NOT IN ('released', 'written-off')""",
-                board=run.board,
-                key=run.key,
+        if is_postgres(self.database.url):
+            return
+        await self.database.run(
+            lambda tx: tx.all(
+                "UPDATE frames SET asked = :asked WHERE board = :board AND key = :key",
+                asked=int(asked),
+                board=paid.board,
+                key=paid.frame,
             )
-            if row:
-                return _token(row)
-            held = one(
-                tx,
-                """UPDATE purses SET spent = spent + :price
-                    WHERE board = :board AND (budget IS NULL OR (:known = 1 AND spent + :price <= budget))
-                        AND EXISTS (SELECT 1 FROM boards WHERE id = :board AND stopped IS NULL)
-                    RETURNING spent""",
-                board=run.board,
-                price=price,
-                known=int(amount is not None),
-            )
-            if held is None:
-                return None
-            tx.all(
-                """INSERT INTO tokens (token, board, key, state, amount, machine, made)
-                    VALUES (:token, :board, :key, 'reserved', :price, :machine, clock())""",
-                token=token,
-                board=run.board,
-                key=run.key,
-                price=price,
-                machine=machine,
-            )
-            return Token(token, "reserved", price, 0, machine)
-
-        return await self._database.run(work)
-
-    async def token(self, token: str) -> Token:
-        """The token as it is now."""
-
-        def work(tx: Tx) -> Token:
-            row = one(tx, "SELECT * FROM tokens WHERE token = :token", token=token)
-            assert row is not None
-            return _token(row)
-
-        return await self._database.run(work)
-
-    async def send(self, token: str, machine: str) -> bool:
-        """The one step after which a POST may leave; False when it may not."""
-
-        def work(tx: Tx) -> bool:
-            row = one(
-                tx,
-                """UPDATE tokens SET state = 'sent', machine = :machine
-                    WHERE token = :token AND state = 'reserved' AND EXISTS (
-                        SELECT 1 FROM boards WHERE id = tokens.board AND (stopped IS NULL OR finish = 1))
-                    RETURNING token""",
-                token=token,
-                machine=machine,
-            )
-            return row is not None
-
-        return await self._database.run(work)
-
-    async def give_back(self, token: Token) -> bool:
-        """Nothing was billed: the token may be spent once more. False when somebody else did that meanwhile."""
-
-        def work(tx: Tx) -> bool:
-            row = one(
-                tx,
-                """UPDATE tokens SET state = 'reserved', tries = tries + 1
-                    WHERE token = :token AND state IN ('sent', 'reserved') AND tries = :tries RETURNING token""",
-                token=token.token,
-                tries=token.tries,
-            )
-            return row is not None
-
-        return await self._database.run(work)
-
-    async def paid(self, token: str, facts: Mapping[str, Any], amount: Decimal | None) -> None:
-        """It was paid and its picture is on the disk. `amount` replaces what was held back; None keeps it."""
-        await self._database.run(lambda tx: _settle(tx, token, "paid", amount, facts))
-
-    async def settle(self, token: str, state: TokenState, amount: Decimal | None = None) -> None:
-        """The end of a payment without a picture: released, unknown (keeps the money held) or lost."""
-        await self._database.run(lambda tx: _settle(tx, token, state, amount, None))
-
-    async def ask_again(self, tokens: Iterable[str]) -> Sequence[FrameRun]:
-        """Calls whose end nobody knew and whose answer was found since: their frames, to be made to their end."""
-
-        def work(tx: Tx) -> list[FrameRun]:
-            found = []
-            for token in tokens:
-                row = one(
-                    tx,
-                    """UPDATE tokens SET state = 'sent' WHERE token = :token AND state = 'unknown'
-                        RETURNING board, key""",
-                    token=token,
-                )
-                if row:
-                    found.append(FrameRun(row["board"], row["key"]))
-            return found
-
-        return await self._database.run(work)
+        )
 
     async def made(self, run: FrameRun, task: FrameTask, picture: Mapping[str, Any]) -> None:
         """The frame's picture is on the disk: `{path, raw_path, sha256, bytes, mtime_ns}`."""
         described = {name: picture[name] for name in ("sha256", "bytes", "mtime_ns")}
-        await self._database.run(
+        await self.database.run(
             lambda tx: tx.all(
                 """UPDATE frames SET path = :path, raw_path = :raw_path, made = :made, made_for = :made_for
                     WHERE board = :board AND key = :key""",
@@ -346,15 +201,16 @@ class FramePayments:
         def work(tx: Tx) -> dict[str, str]:
             row = one(
                 tx,
-                """SELECT followers FROM frames JOIN boards ON boards.id = frames.board
-                    WHERE board = :board AND key = :key AND stopped IS NULL""",
+                "SELECT followers FROM frames WHERE board = :board AND key = :key",
                 board=run.board,
                 key=run.key,
             )
             followers = json.loads(row["followers"]) if row else []
             return dict(filter(None, (_ready(tx, run.board, key) for key in followers)))
 
-        return await self._database.run(work)
+        if await self.calls.is_stopped(run.board):
+            return {}
+        return await self.database.run(work)
 
     # Who is alive
 
@@ -370,62 +226,58 @@ class FramePayments:
                 slot=slot,
             )
 
-        await self._database.run(work)
+        await self.database.run(work)
 
     async def workers(self) -> Sequence[Row]:
         """Every worker that did not end in order: executor, machine, slot, and `silent` seconds since its last beat."""
-        return await self._database.run(
+        return await self.database.run(
             lambda tx: tx.all("SELECT executor, machine, slot, clock() - beat AS silent FROM workers")
         )
 
     async def forget(self, executor: str) -> None:
         """A worker that ended, or whose frames were taken over."""
-        await self._database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))
-
-    async def open_questions(self, machine: str, board: str | None = None) -> Sequence[str]:
-        """Tokens this machine sent and whose end nobody knew; of one board, or of all."""
-        rows = await self._database.run(
-            lambda tx: tx.all(
-                """SELECT token FROM tokens WHERE machine = :machine AND state = 'unknown'
-                    AND board = coalesce(:board, board)""",
-                machine=machine,
-                board=board,
-            )
-        )
-        return [row["token"] for row in rows]
+        await self.database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))
 
     async def record(self, board: str) -> BoardRecord | None:
         """All that is recorded of a board; None when it is not in this database."""
-        return await self._database.run(lambda tx: record_of(tx, board))
+        rows = await self.database.run(lambda tx: rows_of(tx, board))
+        return None if rows is None else record_of(rows, await self.calls.board_money(board))
 
 
-def record_of(tx: Tx, board: str) -> BoardRecord | None:
-    """All that is recorded of a board, inside a transaction."""
-    row = one(tx, "SELECT * FROM boards JOIN purses ON purses.board = boards.id WHERE id = :id", id=board)
+@dataclass(frozen=True, slots=True)
+class StoredBoard:
+    """What the database of boards holds of one board."""
+
+    board: Row
+    frames: Sequence[Row]
+
+
+def rows_of(tx: Tx, board: str) -> StoredBoard | None:
+    """The rows of a board, inside a transaction; None when it is not in this database."""
+    row = one(tx, "SELECT * FROM boards WHERE id = :id", id=board)
     if row is None:
         return None
-    tokens: dict[str, TokenState] = {}
-    costs: dict[str, int] = {}
-    for token in tx.all("SELECT key, state, amount FROM tokens WHERE board = :board", board=board):
-        if token["state"] != "released":
-            costs[token["key"]] = costs.get(token["key"], 0) + token["amount"]
-        if token["state"] not in {"released", "written-off"}:
-            tokens[token["key"]] = token["state"]
-    rows = tx.all(
+    frames = tx.all(
         """SELECT key, task, queue, path, raw_path, made, made_for FROM frames
             WHERE board = :board AND place >= 0 ORDER BY place""",
         board=board,
     )
+    return StoredBoard(row, frames)
+
+
+def record_of(rows: StoredBoard, money: BoardMoney) -> BoardRecord:
+    """A board from its rows and its money. ValueError, TypeError or KeyError for rows that are not ours."""
+    board = rows.board
     return BoardRecord(
-        board=board,
-        project=row["project"],
-        folder=Path(row["folder"]),
-        backend=row["backend"],
-        frames={frame["key"]: _frame_record(frame, tokens, costs) for frame in rows},
-        spent=decimal(row["spent"]),
-        budget=None if row["budget"] is None else decimal(row["budget"]),
-        currency=row["currency"],
-        stopped=row["stopped"] and _words(row["stopped"]),
+        board=board["id"],
+        project=board["project"],
+        folder=Path(board["folder"]),
+        backend=board["backend"],
+        frames={frame["key"]: _frame_record(frame, money.frames.get(frame["key"])) for frame in rows.frames},
+        spent=money.spent,
+        budget=money.budget,
+        currency=money.currency,
+        stopped=money.stopped,
     )
 
 
@@ -441,29 +293,29 @@ def task_of(text: str) -> FrameTask:
     return FrameTask(**{**described, "references": references, "depends_on": tuple(described["depends_on"])})
 
 
-def _frame_record(row: Row, tokens: Mapping[str, TokenState], costs: Mapping[str, int]) -> FrameRecord:
-    key = row["key"]
+def _frame_record(row: Row, paid: FramePayment | None) -> FrameRecord:
     made = json.loads(row["made"]) if row["made"] else {}
     if not isinstance(made, dict):
         raise TypeError("made")
     return FrameRecord(
-        key=key,
+        key=row["key"],
         task=row["task"],
         queue=row["queue"],
         path=row["path"] and Path(row["path"]),
         raw_path=row["raw_path"] and Path(row["raw_path"]),
         made=made,
         made_for=row["made_for"],
-        payment=tokens.get(key),
-        cost=decimal(costs[key]) if key in costs else None,
+        payment=None if paid is None else paid.state,
+        cost=None if paid is None else paid.cost,
     )
 
 
-def _words(text: str) -> dict[str, str]:
-    described = json.loads(text)
-    if not (isinstance(described, dict) and all(isinstance(words, str) for words in described.values())):
-        raise TypeError("stopped")
-    return described
+def _without_pictures(tx: Tx, board: str, keys: Iterable[str]) -> None:
+    tx.many(
+        """UPDATE frames SET path = NULL, raw_path = NULL, made = NULL, made_for = NULL, asked = 0
+            WHERE board = :board AND key = :key""",
+        [{"board": board, "key": key} for key in keys],
+    )
 
 
 def _ready(tx: Tx, board: str, key: str) -> tuple[str, str] | None:
@@ -488,51 +340,11 @@ def _made(tx: Tx, board: str, keys: Iterable[str]) -> dict[str, Path]:
     return {row["key"]: Path(row["path"]) for row in rows if row and row["path"]}
 
 
-_SETTLES: Mapping[str, str] = {
-    "paid": "('reserved', 'sent', 'unknown')",
-    "unknown": "('sent')",
-    "lost": "('sent', 'unknown')",
-    "released": "('reserved')",
-}
-
-
-def _settle(tx: Tx, token: str, state: TokenState, amount: Decimal | None, facts: Mapping[str, Any] | None) -> None:
-    row = one(
-        tx,
-        f"""SELECT board, amount FROM tokens WHERE token = :token AND state IN {_SETTLES[state]}""",  # noqa: S608
-        token=token,
-    )
-    if row is None:
-        return
-    held = int(row["amount"])
-    now = 0 if state == "released" else held if amount is None else micro(amount)
-    described = None if facts is None else json.dumps(dict(facts), ensure_ascii=False)
-    tx.all("UPDATE purses SET spent = spent + :more WHERE board = :board", more=now - held, board=row["board"])
-    tx.all(
-        "UPDATE tokens SET state = :state, amount = :amount, facts = coalesce(:facts, facts) WHERE token = :token",
-        state=state,
-        amount=now,
-        facts=described,
-        token=token,
-    )
-
-
-def _token(row: Row) -> Token:
-    return Token(
-        token=row["token"],
-        state=row["state"],
-        amount=int(row["amount"]),
-        tries=row["tries"],
-        machine=row["machine"],
-        facts=row["facts"] and json.loads(row["facts"]),
-    )
-
-
 def _begun(tx: Tx, run: FrameRun) -> Begun | None:
     row = one(
         tx,
         """SELECT task, project, folder, backend FROM frames JOIN boards ON boards.id = frames.board
-            WHERE board = :board AND key = :key AND place >= 0 AND stopped IS NULL""",
+            WHERE board = :board AND key = :key AND place >= 0""",
         board=run.board,
         key=run.key,
     )

@@ -1,7 +1,7 @@
 """The run's SQLite file, opened as data of unknown origin: it may have come with a folder that somebody else made.
 
 In: a path and the statements that make our tables. Out: a connection whose schema is ours and nothing else, or
-`BookRefused`. SQLite acts on what is in a file: triggers and views run, a WAL or journal behind a symbolic link is
+`RecordRefused`. SQLite acts on what is in a file: triggers and views run, a WAL or journal behind a symbolic link is
 written through, a journal may name a further file to delete. None of it is ours, so all of it is refused.
 Never in here: a row, a rule about money.
 """
@@ -28,14 +28,16 @@ _NAMES_ANOTHER_FILE = bytes.fromhex("d9d505f920a163d7")
 """The end of a rollback journal that names a further journal, which SQLite would delete."""
 
 
-class BookRefused(StoreError):
+class RecordRefused(StoreError):
     """The file is no database of ours, or holds more than our tables. Nothing of it was used."""
 
 
-def open_book(path: Path, editions: Sequence[Sequence[str]], *, readonly: bool) -> tuple[sqlite3.Connection, bool]:
-    """A connection for any thread, without transactions of its own; and whether the file has an older edition's tables.
+def open_record_file(
+    path: Path, editions: Sequence[Sequence[str]], *, readonly: bool
+) -> tuple[sqlite3.Connection, int]:
+    """A connection for any thread, without transactions of its own; and the edition of its tables, 0 for the newest.
 
-    `editions` are the statements that make our tables, the newest first. BookRefused, sqlite3.Error or OSError.
+    `editions` are the statements that make our tables, the newest first. RecordRefused, sqlite3.Error or OSError.
     """
     if not readonly:
         if not path.parent.exists():
@@ -49,11 +51,11 @@ def open_book(path: Path, editions: Sequence[Sequence[str]], *, readonly: bool) 
         db.execute("PRAGMA trusted_schema = OFF")
         db.execute("PRAGMA cell_size_check = ON")
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-        older = _check_schema(db, path, editions)
+        edition = _check_schema(db, path, editions)
     except BaseException:
         db.close()
         raise
-    return db, older
+    return db, edition
 
 
 def _check_files(path: Path) -> None:
@@ -76,14 +78,14 @@ def _end_of(path: Path) -> bytes:
         return file.read()
 
 
-def _check_schema(db: sqlite3.Connection, path: Path, editions: Sequence[Sequence[str]]) -> bool:
-    """Every table and index letter by letter as one edition makes them, nothing else is there; whether it is older."""
+def _check_schema(db: sqlite3.Connection, path: Path, editions: Sequence[Sequence[str]]) -> int:
+    """Every table and index letter by letter as one edition makes them, and nothing else is there; which edition."""
     found = db.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
     odd = [_odd(found, _known(tuple(tables))) for tables in editions]
-    if all(odd):
-        everything = {key: text for tables in reversed(editions) for key, text in _known(tuple(tables)).items()}
-        raise _refused(path, _odd(found, everything) or str(odd[0]))
-    return odd[0] is not None
+    if None in odd:
+        return odd.index(None)
+    everything = {key: text for tables in reversed(editions) for key, text in _known(tuple(tables)).items()}
+    raise _refused(path, _odd(found, everything) or str(odd[0]))
 
 
 def _odd(found: Sequence[tuple[str, str, str | None]], known: Mapping[tuple[str, str], str | None]) -> str | None:
@@ -106,8 +108,8 @@ def _known(tables: tuple[str, ...]) -> dict[tuple[str, str], str | None]:
         db.close()
 
 
-def _refused(path: Path, what: str) -> BookRefused:
-    return BookRefused(
+def _refused(path: Path, what: str) -> RecordRefused:
+    return RecordRefused(
         Message("board_folder.book-refused", path=path, what=what),
         advice=Message("board_folder.book-refused-advice", folder=path.parent),
         facts={"path": str(path), "found": what},

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ from seedframe.errors import InvalidRequest, NotConfigured, SeedreamError
 from seedframe.messages import Message
 from seedframe.object_places import portable_folder
 from seedframe.payments import Payments
+from seedframe.payments.boards import PaymentState
+from seedframe.payments.records import PaymentRecords
+from seedframe.payments.sql import translate_errors
 from seedframe.private_files import make_private_folder
 from seedframe.service.request import check
 from seedframe.settings import Money, Settings
@@ -33,14 +37,13 @@ from seedframe.storyboard.folder_links import CARD_FILE, Card, card_in
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.remote_folder import bring_pictures
-from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, read_now
+from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, read_now, shown
 from seedframe.storyboard.run.engine import EngineClient
-from seedframe.storyboard.run.frame_payments import FramePayments, TokenState, record_of
+from seedframe.storyboard.run.frame_payments import FramePayments, record_of, rows_of
 from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
 from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, state_of
 from seedframe.storyboard.run.watch import Watch
-from seedframe.storyboard.run.worker_id import Machine
 from seedframe.storyboard.types import Board
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.store import Store
@@ -69,7 +72,7 @@ MOST_AT_ONCE = 32
 FINISHES = 3
 """How often a run goes on with calls that were sent and whose workers died before they came to an end."""
 
-_WRITTEN_OFF: Mapping[State, tuple[TokenState, ...]] = {
+_WRITTEN_OFF: Mapping[State, tuple[PaymentState, ...]] = {
     "unknown": ("unknown",),
     "lost": ("lost", "paid"),
     "done": ("paid", "lost"),
@@ -106,11 +109,10 @@ async def run_board(
         backend.key(settings)  # said once here, instead of by every frame
     id = await asyncio.to_thread(_enter_folder, board, out, backend)
     tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
-    async with _opened(out, database, settings) as (opened, client):
-        payments = FramePayments(opened)
+    async with _opened(out, database, settings) as (payments, client):
+        origin = RecordOrigin(id, out, payments.database.url, settings)
         with folder_errors(out):
-            await _enter(payments, RecordOrigin(id, out, opened.url, settings), tasks, board, backend, settings, budget)
-            await _settle_answered(payments, settings, id)
+            await _enter(payments, origin, tasks, board, backend, settings, budget)
             state, before = await _start(payments, client, id, out)
         await asyncio.to_thread(_register, client, tasks, settings, at_once)
         watch = Watch(client, payments, state, before, report)
@@ -119,7 +121,7 @@ async def run_board(
             if workers and await watch.is_active():
                 options = {"transport": transport, "lease": lease, "sleep": sleep, "free": free}
                 options["at_once"] = at_once or MOST_AT_ONCE
-                await stack.enter_async_context(_worker(settings, opened, client, watch.taken_over, **options))
+                await stack.enter_async_context(_worker(settings, payments, client, watch.taken_over, **options))
             await watch.until_end(None if workers else lease)
             for _ in range(FINISHES):
                 if not await _queue_sent(payments, client, id, out):
@@ -152,9 +154,14 @@ def board_state(out: Path, database: str | None = None, settings: Settings | Non
 
 
 def _recorded_state(out: Path, url: str, id: str, settings: Settings | None) -> BoardState | None:
-    record = read_now(url, lambda tx: record_of(tx, id))
-    if record is None:
+    rows = read_now(url, lambda tx: rows_of(tx, id))
+    if rows is None:
         return None
+    with (
+        translate_errors(shown(url)),
+        closing(PaymentRecords(_journal(settings), now=time.time, database=url)) as calls,
+    ):
+        record = record_of(rows, calls.board_money(id))
     client = EngineClient.existing(url, _journal(settings))
     if client is None:
         return state_of(record, NO_RUNS, out)
@@ -171,9 +178,8 @@ async def cancel_board(out: Path, database: str | None = None, settings: Setting
     """
     out = _absolute(out)
     id = await asyncio.to_thread(_identity, out)
-    async with _opened(out, database, settings) as (opened, client):
+    async with _opened(out, database, settings) as (payments, client):
         with folder_errors(out):
-            payments = FramePayments(opened)
             await payments.stop(id, described(Message("board_truth.cancelled")))
             sending = await payments.sending(id)
             await asyncio.to_thread(client.cancel, id, but=sending, begun=True)
@@ -228,9 +234,8 @@ async def _make_again(
     """Write off what was paid for these frames, and queue the next making of each that waits for nothing."""
     out = _absolute(out)
     id = await asyncio.to_thread(_identity, out)
-    async with _opened(out, database, settings) as (opened, client):
+    async with _opened(out, database, settings) as (payments, client):
         with folder_errors(out):
-            payments = FramePayments(opened)
             record = await payments.record(id)
             if record is None:
                 raise _no_board(out)
@@ -270,24 +275,28 @@ async def work(
         report(Event("taken-over", None, Message("board_run.event-taken-over", worker=executor, frames=frames)))
 
     options = {"transport": transport, "lease": lease, "sleep": sleep, "at_once": at_once or MOST_AT_ONCE}
-    async with _opened(None, database, settings) as (opened, client):
-        payments = FramePayments(opened)
-        for board, frames in (await _settle_answered(payments, settings)).items():
-            await _queue_again(payments, client, board, frames)
-        async with _worker(settings, opened, client, taken_over, **options) as worker:
-            report(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
-            await asyncio.Event().wait()
+    async with (
+        _opened(None, database, settings) as (payments, client),
+        _worker(settings, payments, client, taken_over, **options) as worker,
+    ):
+        report(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
+        await asyncio.Event().wait()
 
 
 @asynccontextmanager
 async def _opened(
     out: Path | None, database: str | None, settings: Settings | None
-) -> AsyncIterator[tuple[Database, EngineClient]]:
+) -> AsyncIterator[tuple[FramePayments, EngineClient]]:
+    """The board's database, the payment record of its frames, the engine."""
     url = database_url(out, database) if out is not None else str(database)
-    async with await Database.open(url) as opened:
-        client = await asyncio.to_thread(EngineClient.open, opened.url, _journal(settings))
+    journal, keys = _journal(settings), settings.secrets if settings else ()
+    async with (
+        await Database.open(url, journal) as opened,
+        await Payments.open(journal, secrets=keys, database=url) as calls,
+    ):
+        client = await asyncio.to_thread(EngineClient.open, url, journal)
         try:
-            yield opened, client
+            yield FramePayments(opened, calls), client
         finally:
             await asyncio.to_thread(client.close)
 
@@ -351,39 +360,6 @@ async def _state(payments: FramePayments, client: EngineClient, id: str, out: Pa
     return await asyncio.to_thread(state_of, record, runs, out)
 
 
-async def _settle_answered(
-    payments: FramePayments, settings: Settings, board: str | None = None
-) -> Mapping[str, Sequence[str]]:
-    """Calls nobody knew the end of, and whose answer this machine's payment record has: board → frames to go on with.
-
-    Its picture is on the disk, or its address is recorded, so that making the frame once more brings it unpaid.
-    """
-    from seedframe.storyboard.run.worker import entry_of
-
-    machine = await asyncio.to_thread(Machine, settings.journal)
-    tokens = await payments.open_questions(machine.name, board)
-    if not tokens:
-        return {}
-    async with await Payments.open(settings.journal, secrets=settings.secrets) as calls:
-        entries = {token: await entry_of(calls, token) for token in tokens}
-    answered = [token for token, entry in entries.items() if entry and (entry.result or entry.state == "undelivered")]
-    frames: dict[str, list[str]] = {}
-    for run in await payments.ask_again(answered):
-        frames.setdefault(run.board, []).append(run.key)
-    return frames
-
-
-async def _queue_again(payments: FramePayments, client: EngineClient, board: str, keys: Collection[str]) -> None:
-    record = await payments.record(board)
-    if record is None:
-        return
-    for key in keys:
-        frame = record.frames.get(key)
-        newest = await asyncio.to_thread(client.newest_of, board, key)
-        if frame is not None and not (newest and newest.active):
-            await asyncio.to_thread(client.enqueue, frame.queue, [next_run(board, key, newest)])
-
-
 def _queues(tasks: Sequence[FrameTask], settings: Settings) -> dict[str, str]:
     """The engine's queue of each frame: one for each model of the backend, since that is what the service limits."""
     names: dict[str | None, str] = {}
@@ -422,11 +398,15 @@ def _journal(settings: Settings | None) -> Path:
 
 
 def _worker(
-    settings: Settings, opened: Database, client: EngineClient, taken_over: Callable[[str, int], None], **options: Any
+    settings: Settings,
+    payments: FramePayments,
+    client: EngineClient,
+    taken_over: Callable[[str, int], None],
+    **options: Any,
 ) -> Any:
     from seedframe.storyboard.run.worker import Worker
 
-    return Worker.running(settings, opened, client, taken_over=taken_over, **options)
+    return Worker.running(settings, payments, client, taken_over=taken_over, **options)
 
 
 def check_budget(budget: Money | None, backend: Backend) -> None:

@@ -47,7 +47,9 @@ def next_runs(record: BoardRecord, runs: Runs, state: BoardState) -> Mapping[str
     chosen: dict[str, list[FrameRun]] = {}
     for frame in state.frames:
         status = runs.get(frame.task)
-        if frame.state in {"waiting", "cancelled"} and not frame.waits_for and not (status and status.active):
+        # What is paid and still lies at the service only has to be fetched.
+        wanted = frame.state in {"waiting", "cancelled"} or record.frames[frame.task].payment == "undelivered"
+        if wanted and not frame.waits_for and not (status and status.active):
             chosen.setdefault(record.frames[frame.task].queue, []).append(next_run(record.board, frame.task, status))
     return chosen
 
@@ -115,17 +117,17 @@ def _stands(
     if frame.path is not None:
         return "lost", described(_lost_picture(frame, record, out))
     kept = _kept_error(status)
-    if frame.payment == "unknown":
+    if frame.payment in {"unknown", "undelivered"}:
         return "unknown", kept or described(Message("board_folder.was-unknown"))
     if frame.payment == "lost":
         return "lost", kept or described(Message("board_folder.not-proven"))
     end = _end(status)
     # Paid meanwhile, or begun and never sent: it only has to be gone on with.
-    if frame.payment in {"paid", "sent", "reserved"} and end != "failed":
+    if frame.payment in {"paid", "sent", "reserved"} and end not in {"failed", "lost"}:
         return "waiting", None
     if end == "cancelled":
         return "cancelled", kept or record.stopped
-    return (end, kept) if end == "failed" else ("waiting", None)
+    return (end, kept) if end == "failed" or (end == "lost" and frame.payment) else ("waiting", None)
 
 
 def _end(status: RunStatus | None) -> State | None:

@@ -1,14 +1,13 @@
 """A worker: makes frames for as long as it lives, each a workflow of the engine.
 
     style    task → tool, arguments, price; nothing is sent          the same task gives the same words
-    reserve  the price is held back, a token is given                kept in the record: a frame has one token
-    pay      the token's one POST, through the studio                a step of the engine; kept in the record as well
+    pay      the frame's one POST, through the studio                a step of the engine; kept in the payment record
     save     the file has the name of its frame                      kept by the disk
     end      the picture is recorded, who waited for it is queued    ids make that harmless to repeat
 
 In: frames from the engine's queues. Out: pictures, and what became of each frame as its workflow's result. After a
-crash a frame begins again at `style`; what was left behind is found, not done twice. `pay` never posts again what may
-have been sent: it finds the answer (engine, record, then this machine's payment record) or says that it is unknown.
+crash a frame begins again at `style`; what was left behind is found, not done twice. The payment record gives a frame
+one payment: who asks again waits for it, gets its picture, or hears that nobody knows.
 Never in here: SQL, the library of the engine, a second payment that nobody asked for.
 """
 
@@ -18,15 +17,12 @@ import asyncio
 import contextlib
 import json
 import logging
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path, PureWindowsPath
 from typing import Any
-from weakref import WeakValueDictionary
 
 import httpx
 
@@ -35,14 +31,17 @@ from seedframe.errors import (
     ApiError,
     BudgetExceeded,
     ConnectionFailed,
+    EarlierOutcomeUnknown,
     NotConfigured,
+    PaidAndLost,
     SeedreamError,
     StoreError,
 )
 from seedframe.geometry import Size
 from seedframe.messages import LANGUAGES, Message
-from seedframe.payments import Entry, Payments
-from seedframe.payments.money import format_money
+from seedframe.payments import BoardBudgetExceeded, BoardStopped, Entry, PaidFrame
+from seedframe.payments.boards import FRAME_STATES
+from seedframe.payments.records import EntryMoved
 from seedframe.redaction import redact
 from seedframe.service.request import check
 from seedframe.settings import Settings
@@ -51,14 +50,13 @@ from seedframe.storyboard.folder_links import card_in
 from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import file_name
 from seedframe.storyboard.remote_folder import SharedFolders
-from seedframe.storyboard.run.database import Database, DatabaseFailed
+from seedframe.storyboard.run.database import DatabaseFailed
 from seedframe.storyboard.run.engine import Engine, EngineClient, FrameRun
-from seedframe.storyboard.run.frame_payments import Begun, FramePayments, Token
+from seedframe.storyboard.run.frame_payments import Begun, FramePayments
 from seedframe.storyboard.run.state import State
 from seedframe.storyboard.run.states import described, made_of, next_run
 from seedframe.storyboard.run.worker_id import Machine, WorkerId
 from seedframe.studio.pipeline import Studio
-from seedframe.studio.plan import fingerprint_of_key
 from seedframe.studio.preflight import Free, free_bytes
 from seedframe.studio.store import Store
 from seedframe.studio.types import Result
@@ -92,12 +90,8 @@ OVER: Outcome = {"end": "cancelled"}
 log = logging.getLogger(__name__)
 
 
-class Fenced(SeedreamError):
-    """The token may not be spent: its board was stopped, or somebody else has sent it."""
-
-
 class Stopped(SeedreamError):
-    """The worker stops; the token stays reserved for whoever goes on."""
+    """The worker stops; whoever goes on pays for the frame."""
 
 
 class Worker:
@@ -106,7 +100,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        database: Database,
+        payments: FramePayments,
         client: EngineClient,
         machine: Machine,
         worker_id: WorkerId,
@@ -119,7 +113,8 @@ class Worker:
         free: Free,
     ) -> None:
         self._settings = settings
-        self._payments = FramePayments(database)
+        self._payments = payments
+        self._calls = payments.calls
         self._client = client
         self._machine = machine
         self._id = worker_id
@@ -134,22 +129,19 @@ class Worker:
         self._studios: dict[tuple[Path, str], Studio] = {}
         self._open = AsyncExitStack()
         self._making: dict[asyncio.Task[Any], FrameRun] = {}
-        self._sent: set[str] = set()
         self._dropped: Counter[str] = Counter()
         self._left: dict[str, float] = {}
         self._opening = asyncio.Lock()
-        self._tokens: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._kinds: dict[tuple[Any, ...], tuple[Size | None, Price]] = {}
         self._stopping = False
         self._engine: Engine
-        self._calls: Payments
 
     @classmethod
     @contextlib.asynccontextmanager
     async def running(
         cls,
         settings: Settings,
-        database: Database,
+        payments: FramePayments,
         client: EngineClient,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -164,11 +156,11 @@ class Worker:
         given: dict[str, Any] = {"transport": transport, "sleep": sleep, "taken_over": taken_over, "lease": lease}
         with machine.worker_id() as worker_id:
             worker = cls(
-                settings, database, client, machine, worker_id, at_once=min(at_once, AT_ONCE), free=free, **given
+                settings, payments, client, machine, worker_id, at_once=min(at_once, AT_ONCE), free=free, **given
             )
             await worker._payments.beat(worker.name, worker_id.machine, worker_id.slot)
             try:
-                async with worker._at_work(settings, database):
+                async with worker._at_work():
                     yield worker
             finally:
                 # Where it fails, the others find out that this one is gone.
@@ -177,11 +169,9 @@ class Worker:
                     await worker._payments.forget(worker.name)
 
     @contextlib.asynccontextmanager
-    async def _at_work(self, settings: Settings, database: Database) -> AsyncIterator[None]:
-        async with (
-            await Payments.open(settings.journal, secrets=settings.secrets) as self._calls,
-            Engine.running(database.url, self.name, self._make, call_payments=settings.journal) as self._engine,
-        ):
+    async def _at_work(self) -> AsyncIterator[None]:
+        url, journal = self._payments.database.url, self._settings.journal
+        async with Engine.running(url, self.name, self._make, call_payments=journal) as self._engine:
             watching = asyncio.create_task(self._watch_over())
             try:
                 yield
@@ -278,10 +268,7 @@ class Worker:
         arguments = await self._safely(self._style, run)
         if "end" in arguments:
             return arguments
-        token = await self._safely(self._reserve, run, arguments)
-        if "end" in token:
-            return token
-        paid = await self._engine.step("pay", self._safely, self._pay, run, arguments, token["token"])
+        paid = await self._engine.step("pay", self._safely, self._pay, run, arguments)
         if "end" in paid:
             return paid
         return await self._safely(self._save, run, arguments, paid)
@@ -301,7 +288,7 @@ class Worker:
             except Exception as error:
                 if self._stopping:
                     raise asyncio.CancelledError from error
-                # A defect of ours ends one frame, not the board; an open token stays as it is, and can be asked again.
+                # A defect of ours ends one frame, not the board; its payment stays as it is and can be asked for.
                 log.exception("a frame failed")
                 why = f"{type(error).__name__}: {error}"[:200]
                 return _ended("failed", Message("board_run.defect", why=why))
@@ -341,85 +328,70 @@ class Worker:
             self._kinds[kind] = request.frame.frame or request.frame.expected, request.price
         return self._kinds[kind]
 
-    async def _reserve(self, run: FrameRun, arguments: Outcome) -> Outcome:
-        """The money is held back before anything is sent."""
-        price = None if arguments["price"] is None else Decimal(arguments["price"])
-        token = await self._payments.reserve(run, uuid.uuid4().hex, price, self._id.machine)
-        if token is not None:
-            return {"token": token.token}
-        if await self._payments.begin(run) is None:
-            return OVER
-        cost = format_money(price, arguments["currency"])
-        await self._break(run.board, Message("board_truth.over-budget", price=cost), finish=True)
-        return _ended("cancelled", Message("board_run.over-budget", price=cost))
-
-    async def _pay(self, run: FrameRun, arguments: Outcome, token: str) -> Outcome:
-        """The picture of this token: made now, or found. At most one POST that is billed, however often it is asked."""
-        # Two who make the same frame in one process would take each other's sending for their own.
-        async with self._tokens.setdefault(token, asyncio.Lock()), self._at_once:
-            try:
-                return await self._paid(run, arguments, token)
-            finally:
-                self._sent.discard(token)
-
-    async def _paid(self, run: FrameRun, arguments: Outcome, token: str) -> Outcome:
-        for pause in (*PAUSES, None):
-            known = await self._payments.token(token)
-            if known.state == "sent":
-                known = await self._after_sending(arguments, known)
-            if known.state == "sent":
-                continue  # somebody else sent it once more meanwhile
-            if known.state != "reserved":
-                return _spent(known)
-            try:
-                return await self._bought(arguments, token)
-            except Fenced:
-                continue  # somebody else has it, or the board was stopped: look again
-            except (Stopped, DatabaseFailed):
-                raise
-            except SeedreamError as error:
-                end = await self._refused(run, known, error, last=pause is None)
-                if end is not None:
-                    return end
-                await self._sleep(pause or 0.0)
+    async def _pay(self, run: FrameRun, arguments: Outcome) -> Outcome:
+        """The picture of this frame: made now, or found. At most one POST that is billed, however often it is asked."""
+        async with self._at_once:
+            for pause in (*PAUSES, None):
+                try:
+                    return await self._paid(run, arguments)
+                except BoardStopped:
+                    return OVER
+                except BoardBudgetExceeded as error:
+                    why = Message("board_truth.over-budget", price=error.message.values["price"])
+                    await self._break(run.board, why, finish=True)
+                    return {**self._failed(error), "end": "cancelled"}
+                except (Stopped, DatabaseFailed):
+                    raise
+                except SeedreamError as error:
+                    end = await self._refused(run, error, last=pause is None)
+                    if end is not None:
+                        return end
+                    await self._sleep(pause or 0.0)
         return OVER
 
-    async def _refused(self, run: FrameRun, token: Token, error: SeedreamError, *, last: bool) -> Outcome | None:
+    async def _paid(self, run: FrameRun, arguments: Outcome) -> Outcome:
+        frame, folder = PaidFrame(run.board, run.key), Path(arguments["folder"])
+        entry = await self._calls.of_frame(frame)
+        if entry is not None and entry.finished and entry.result is not None:
+            return await self._taken(entry, folder, arguments)
+        studio = await self._studio(folder, arguments["backend"])
+        async with studio.make(arguments["tool"], arguments["arguments"], frame=frame) as result:
+            return _kept(result)
+
+    async def _taken(self, entry: Entry, folder: Path, arguments: Outcome) -> Outcome:
+        """What was paid and saved before, by whichever worker; lost where its picture is not in the folder."""
+        kept = _kept(Result.from_dict(entry.result or {}))
+        path = _in_folder(Path(kept["path"]), folder)
+        if not await asyncio.to_thread(_is_saved, path, folder / arguments["arguments"]["save_as"]):
+            return _ended("lost", Message("board_run.picture-gone", path=path))
+        if entry.state == "saved":
+            await self._calls.delivered(entry.id)
+        return kept
+
+    async def _refused(self, run: FrameRun, error: SeedreamError, *, last: bool) -> Outcome | None:
         """What a call that brought no picture came to; None when it was not billed and may be tried again."""
-        entry = await self._entry(token.token)
-        # Without an entry nothing was asked for, unless the call was let out: then nobody knows.
-        unbilled = entry.state == "failed" if entry else token.token not in self._sent
+        frame = PaidFrame(run.board, run.key)
+        entry = await self._calls.of_frame(frame)
         if _breaks(error):
             await self._break(run.board, Message("board_truth.broken", why=error.message))
-        if unbilled:
-            await self._give_back(token)
-        if unbilled and not last and not _breaks(error) and _passing(error, entry):
+        if isinstance(error, EarlierOutcomeUnknown):
+            return _ended("unknown", Message("board_run.unknown"))
+        if isinstance(error, PaidAndLost):
+            return _ended("lost", Message("board_run.lost"))
+        again = _goes_on(error, entry) if entry else not _breaks(error) and _passing(error)
+        if again and not last:
             return None
-        return await self._settled(token.token, entry, error, unbilled=unbilled)
+        if entry is not None:
+            return {**self._failed(error), "end": "lost" if FRAME_STATES[entry.state] == "lost" else "unknown"}
+        await self._payments.asking(frame, asked=False)
+        return self._failed(error)
 
-    async def _give_back(self, token: Token) -> None:
-        """Nothing was billed: the token may be spent once more."""
-        if token.token in self._sent:
-            await self._payments.give_back(token)
-            self._sent.discard(token.token)
-
-    async def _bought(self, arguments: Outcome, token: str) -> Outcome:
-        studio = await self._studio(Path(arguments["folder"]), arguments["backend"])
-        async with studio.make(arguments["tool"], arguments["arguments"], key=token) as result:
-            kept = _kept(result)
-            await self._payments.paid(token, kept, result.cost.amount)
-            return kept
-
-    async def _admit(self, key: str | None, _offer: Offer, _outputs: int) -> None:
-        """Asked by the studio before each POST: the token of the frame may be spent, once."""
-        assert key is not None
+    async def _admit(self, frame: PaidFrame | None, _offer: Offer, _outputs: int) -> None:
+        """Asked by the studio before each POST."""
+        assert frame is not None
         if self._stopping:
             raise Stopped(Message("board_run.stopped"))
-        if key in self._sent:
-            return
-        if not await self._payments.send(key, self._id.machine):
-            raise Fenced(Message("board_run.fenced"))
-        self._sent.add(key)
+        await self._payments.asking(frame, asked=True)
 
     async def _break(self, board: str, why: Message, *, finish: bool = False) -> None:
         """What stops one frame would stop them all: nothing more of this board is sent, what has left goes on.
@@ -429,46 +401,6 @@ class Worker:
         reason = redact(described(why), self._settings.secrets, long_words=True)
         if await self._payments.stop(board, reason, finish=finish):
             await asyncio.to_thread(self._client.cancel, board)
-
-    async def _after_sending(self, arguments: Outcome, token: Token) -> Token:
-        """A token that was sent by somebody who may be dead: what this machine's payment record knows about it."""
-        entry = await self._entry(token.token) if token.machine == self._id.machine else None
-        if entry is not None and not entry.finished:
-            entry = await self._calls.finished(entry.id)
-        if entry is None:  # sent from another machine, whose record knows more
-            await self._payments.settle(token.token, "unknown")
-        elif entry.state == "failed":
-            await self._payments.give_back(token)
-        elif entry.state in {"saved", "undelivered"}:
-            await self._brought(arguments, token.token)
-        elif entry.result is not None:
-            result = Result.from_dict(entry.result)
-            await self._payments.paid(token.token, _kept(result), result.cost.amount)
-        elif entry.state == "lost":
-            await self._payments.settle(token.token, "lost", entry.booked)
-        else:
-            await self._payments.settle(token.token, "unknown")
-        return await self._payments.token(token.token)
-
-    async def _brought(self, arguments: Outcome, token: str) -> None:
-        """Paid, and nobody took it, or its picture still lies at the service: to ask again brings it, unbilled."""
-        try:
-            await self._bought(arguments, token)
-        except (Stopped, DatabaseFailed):
-            raise
-        except SeedreamError as error:
-            await self._settled(token, await self._entry(token), error, unbilled=False)
-
-    async def _settled(self, token: str, entry: Entry | None, error: SeedreamError, *, unbilled: bool) -> Outcome:
-        """What became of the money is for the payment record to say."""
-        if unbilled:
-            await self._payments.settle(token, "released")
-            return self._failed(error)
-        if entry is not None and entry.state == "lost":
-            await self._payments.settle(token, "lost", entry.booked)
-            return {**self._failed(error), "end": "lost"}
-        await self._payments.settle(token, "unknown")
-        return {**self._failed(error), "end": "unknown"}
 
     async def _save(self, run: FrameRun, arguments: Outcome, paid: Outcome) -> Outcome:
         """The file under the name that tells its size; recorded, and the frames that waited for it are queued."""
@@ -502,10 +434,6 @@ class Worker:
 
     # What frames share
 
-    async def _entry(self, token: str) -> Entry | None:
-        """What this machine's payment record knows of a token: the call that may have been billed, if there is one."""
-        return await entry_of(self._calls, token)
-
     async def _studio(self, folder: Path, backend: str) -> Studio:
         """The studio that saves into this folder, opened once."""
         async with self._opening:
@@ -520,6 +448,7 @@ class Worker:
                     connections=self._connections,
                     free=self._free,
                     uploads=False,
+                    payments=self._calls,
                 )
                 self._studios[key] = await self._open.enter_async_context(studio)
             return self._studios[key]
@@ -528,33 +457,22 @@ class Worker:
         return replace(self._settings, output_dir=folder, backend=backend)
 
 
-async def entry_of(calls: Payments, token: str) -> Entry | None:
-    """The call of a token in this machine's payment record."""
-    entries = await calls.entries(fingerprint=fingerprint_of_key(token))
-    return next((entry for entry in entries if entry.state != "failed"), entries[0] if entries else None)
+def _passing(error: SeedreamError) -> bool:
+    """Whether the same call may well succeed a little later."""
+    passing = isinstance(error, ConnectionFailed | EntryMoved)
+    return passing or (isinstance(error, ApiError) and error.retry == "later")
 
 
-def _passing(error: SeedreamError, entry: Entry | None) -> bool:
-    """Whether the same call may well succeed a little later; also where another process died before it sent it."""
-    died = entry is not None and entry.error is not None and entry.error.get("kind") == ConnectionFailed.__name__
-    return died or isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.retry == "later")
+def _goes_on(error: SeedreamError, entry: Entry) -> bool:
+    """Whether the payment only has to be asked for once more: somebody else's call, whose picture can be fetched."""
+    return isinstance(error, EntryMoved) or (entry.state == "undelivered" and "earlier" in error.facts)
 
 
 def _breaks(error: SeedreamError) -> bool:
     """Whether the next frame would meet the same: a full disk, a refused key, a budget or a record that is closed."""
     if isinstance(error, ApiError):
         return error.error_class in BREAKING
-    return isinstance(error, StoreError | BudgetExceeded | NotConfigured)
-
-
-def _spent(token: Token) -> Outcome:
-    """What a token that is no longer reserved came to."""
-    if token.state == "paid":
-        assert token.facts is not None
-        return token.facts
-    if token.state == "unknown":
-        return _ended("unknown", Message("board_run.unknown"))
-    return _ended("lost", Message("board_run.lost")) if token.state == "lost" else OVER
+    return isinstance(error, StoreError | BudgetExceeded | NotConfigured) and not isinstance(error, EntryMoved)
 
 
 def _is_here(folder: Path, board: str) -> bool:
@@ -576,6 +494,11 @@ def _kept(result: Result) -> Outcome:
         "size": [picture.width, picture.height],
         "sha256": picture.sha256,
     }
+
+
+def _is_saved(path: Path, wanted: Path) -> bool:
+    """Whether the picture is there, under the name it was saved with or under its frame's."""
+    return path.exists() or wanted.with_suffix(path.suffix).exists()
 
 
 def _in_folder(path: Path, folder: Path) -> Path:
