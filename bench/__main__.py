@@ -74,7 +74,7 @@ def _machine() -> str:
         "quartiles; variants take turns, a ratio is the median over the turns. `naive`: a client for each request,\n"
         "always re-encodes. `careful`: shared client, verbatim where the ratio fits, threads. `floor`: one blocking\n"
         "connection, nothing checked or kept. `ours`: the same work our way, and also verified, flushed to disk and\n"
-        "safely named. `corridor`: the whole product, which also checks, styles, writes a journal and a sidecar."
+        "safely named. `product`: all six stages, which also check, style, write the payment record and a sidecar."
     )
 
 

@@ -45,7 +45,7 @@ def report(report: Report, ground: Ground) -> None:
     asyncio.run(_crowds(report, ground))
     report.title(f"Sustained calls per second, {AT_ONCE} at once (fresh processes)")
     for title, scene, least in SUSTAINED:
-        found: dict[str, list[float]] = {"ours": [], "naive": [], "careful": [], "corridor": []}
+        found: dict[str, list[float]] = {"ours": [], "naive": [], "careful": [], "product": []}
         for _, (name, rates) in itertools.product(range(ground.rounds(2, 1)), found.items()):
             rates.append(sustained(name, ground.address, scene, 32))
         series = {name: Series(rates) for name, rates in found.items()}

@@ -24,7 +24,7 @@ _STATUS = Path("/proc/self/status")
 _SMALL = Scene("180x320-7.jpeg", "b64")
 _TICK = 0.001
 PORTRAIT = "1440x2560-7.jpeg"
-OURS = "corridor"
+OURS = "product"
 VARIANTS = (OURS, "naive", "careful")
 SCENES = (
     ("1440x2560 url", Scene(PORTRAIT, "url")),

@@ -1,4 +1,4 @@
-"""The product under the bench: `Ours` fetches and saves a picture, `Corridor` takes all six stages.
+"""The product under the bench: `Ours` fetches and saves a picture, `Product` takes all six stages.
 
 In: a provider's address. Out: files. `without_extras` makes this process one without pybase64 and libturbojpeg.
 """
@@ -95,7 +95,7 @@ class Ours:
         return self._ready[base]
 
 
-class Corridor:
+class Product:
     """All six stages, as a host has them: also checked, styled, recorded before and after, with sidecars."""
 
     def __init__(self, folder: Path) -> None:

@@ -109,7 +109,7 @@ def makers(folder: Path, *, extras: bool, only: str | None = None) -> dict[str, 
         from bench.ours import without_extras
 
         without_extras()
-    known = {"ours": _ours, "naive": _naive, "careful": _careful, "corridor": _corridor}
+    known = {"ours": _ours, "naive": _naive, "careful": _careful, "product": _product}
     if extras and turbojpeg_version():
         known["floor"] = _floor
     return {name: make(folder) for name, make in known.items() if only in {None, name}}
@@ -121,10 +121,10 @@ def _ours(folder: Path) -> Maker:
     return Ours(folder)
 
 
-def _corridor(folder: Path) -> Maker:
-    from bench.ours import Corridor
+def _product(folder: Path) -> Maker:
+    from bench.ours import Product
 
-    return Corridor(folder)
+    return Product(folder)
 
 
 def _naive(_folder: Path) -> Maker:
@@ -153,14 +153,14 @@ async def _run(address: str, paths: list[str], rounds: int, folder: Path, *, ext
         times: dict[str, list[float]] = {}
         untouched = differing = 0
         jpeg = ".jpeg/" in path
-        able = {name: maker for name, maker in variants.items() if jpeg or name not in {"floor", "corridor"}}
+        able = {name: maker for name, maker in variants.items() if jpeg or name not in {"floor", "product"}}
         for number in range(-1 if jpeg else 0, rounds):
             for name, maker in able.items():
                 start = time.perf_counter()
                 made = await maker.make(address + path, folder / f"p{number}-{name}")
                 if number >= 0:
                     times.setdefault(name, []).append((time.perf_counter() - start) * 1000)
-                if name == "corridor":
+                if name == "product":
                     sums = [_sum(file) for file in made if _method(file) == "bytes"]
                     untouched, differing = untouched + len(sums), differing + len(sums) - sums.count(known)
                 _clear(made)

@@ -25,11 +25,11 @@ def stop() -> None:
     threading.Event().wait()
 
 
-class Rooms:
+class Stages:
     """Knows by the journal and the folder how far the call has come."""
 
-    def __init__(self, settings: Settings, room: str) -> None:
-        self._settings, self._room = settings, room
+    def __init__(self, settings: Settings, stage: str) -> None:
+        self._settings, self._stage = settings, stage
 
     def now(self) -> float:
         """The clock is asked in every step of the journal, so a step can be stopped before it is written."""
@@ -49,8 +49,8 @@ class Rooms:
     def in_the_download(self) -> None:
         self._stop_in("replied, picture not yet here")
 
-    def _stop_in(self, room: str) -> None:
-        if self._room == room:
+    def _stop_in(self, stage: str) -> None:
+        if self._stage == stage:
             stop()
 
     def _reached(self) -> bool:
@@ -62,7 +62,7 @@ class Rooms:
             "picture on the disk, not yet in the journal": state == "replied" and records,
             "saved, not yet delivered": state == "saved",
         }
-        return reached.get(self._room, False)
+        return reached.get(self._stage, False)
 
     def _state(self) -> str | None:
         if not self._settings.journal.exists():
@@ -80,8 +80,8 @@ class Rooms:
 class Wire(httpx.AsyncBaseTransport):
     """The real network, which stops at the chosen stage."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms, self._network = rooms, httpx.AsyncHTTPTransport()
+    def __init__(self, stages: Stages) -> None:
+        self._rooms, self._network = stages, httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
@@ -112,10 +112,10 @@ class Half(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-async def main(room: str) -> None:
+async def main(stage: str) -> None:
     settings = Settings.read(os.environ)
-    rooms = Rooms(settings, room)
-    server = build_server(lambda: Studio.open(settings, transport=Wire(rooms), now=rooms.now), "en")
+    stages = Stages(settings, stage)
+    server = build_server(lambda: Studio.open(settings, transport=Wire(stages), now=stages.now), "en")
     await serve_stdio(server)
 
 

@@ -52,13 +52,13 @@ def test_a_cut_png_takes_half_the_usual_time(provider: str):
 @pytest.mark.parametrize(("count", "most"), [(1, 0.25), (15, 0.15)])
 def test_a_reply_of_pictures_never_is_in_memory(provider: str, count: int, most: float):
     scene = Scene("1440x2560-7.jpeg", "b64", count)
-    ours, naive = (memory.measured(name, provider, scene) for name in ("corridor", "naive"))
+    ours, naive = (memory.measured(name, provider, scene) for name in ("product", "naive"))
     assert ours["peak"] < most * naive["peak"]
 
 
 def test_more_pictures_go_through_than_the_usual_way(provider: str):
     scene = Scene("1440x2560-7.jpeg", "url")
-    ours, naive = (sustained(name, provider, scene, 24) for name in ("corridor", "naive"))
+    ours, naive = (sustained(name, provider, scene, 24) for name in ("product", "naive"))
     assert ours > 2 * naive
 
 

@@ -83,7 +83,7 @@ def test_a_frame_is_planned_with_prompt_size_references_and_price(plan: Any):
     }
 
 
-def test_what_is_planned_is_what_the_corridor_accepts(environ: dict[str, str]):
+def test_what_is_planned_is_what_the_studio_accepts(environ: dict[str, str]):
     settings = Settings.read(environ)
     for task in frames_of(story()):
         made = {key: Path(f"/made/{key}.jpg") for key in task.depends_on}

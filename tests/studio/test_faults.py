@@ -41,7 +41,7 @@ def demanded() -> set[str]:
 
 
 MEASURED = tuple(fault for fault in FAULTS if fault.name not in demanded())
-ROOMS = (
+STAGES = (
     "checked, styled and built",
     "intent recorded",
     "sent, not yet posted",
@@ -144,7 +144,7 @@ def compare(row: Row) -> None:
     rows = written()
     if os.environ.get("SEEDFRAME_WRITE_FAULTS"):
         rows[row["fault"]] = row
-        order = [fault.name for fault in MEASURED] + [f"kill -9: {room}" for room in ROOMS]
+        order = [fault.name for fault in MEASURED] + [f"kill -9: {stage}" for stage in STAGES]
         kept = sorted((rows[name] for name in rows if name in order), key=lambda one: order.index(one["fault"]))
         TABLE.write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(row, ensure_ascii=False))  # noqa: T201 - the table, for whoever runs with -s
@@ -192,9 +192,9 @@ def ask(server: subprocess.Popen[str], arguments: Mapping[str, Any]) -> None:
     server.stdin.flush()
 
 
-def killed_in(room: str, environ: dict[str, str], base: str) -> str:
+def killed_in(stage: str, environ: dict[str, str], base: str) -> str:
     """Start a server, let it come as far as the stage, kill it; what its host had heard of the result."""
-    command = [sys.executable, str(Path(__file__).parents[1] / "killed_server.py"), room]
+    command = [sys.executable, str(Path(__file__).parents[1] / "killed_server.py"), stage]
     variables = {**os.environ, **environ, "SEEDFRAME_EMULATOR_BASE": base}
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -218,24 +218,24 @@ def until(read: Callable[[], str], words: str) -> Any:
 @pytest.mark.timed
 @pytest.mark.slow
 @pytest.mark.anyio
-@pytest.mark.parametrize("room", ROOMS)
-async def test_kill_9_in_any_room_leaves_what_the_table_says(environ: dict[str, str], room: str) -> None:
+@pytest.mark.parametrize("stage", STAGES)
+async def test_kill_9_at_any_stage_leaves_what_the_table_says(environ: dict[str, str], stage: str) -> None:
     app = emulator(paint="instant")
     place = Place(Path(environ["SEEDFRAME_OUTPUT_DIR"]), Path(environ["SEEDFRAME_JOURNAL"]))
     with running(app) as base:
-        said = killed_in(room, environ, base)
+        said = killed_in(stage, environ, base)
         settings = Settings.read({**environ, "SEEDFRAME_EMULATOR_BASE": base})
         async with Studio.open(settings) as studio:
             request_log = app.state.request_log
             books = lambda: (request_log.posts, request_log.images)  # noqa: E731
-            row = await measured(f"kill -9: {room}", studio, books, place, CAT, said)
+            row = await measured(f"kill -9: {stage}", studio, books, place, CAT, said)
     compare(row)
 
 
 def test_the_table_has_exactly_these_rows() -> None:
     for row in written().values():
         print(" | ".join(str(cell) for cell in row.values()))  # noqa: T201 - for whoever runs with -s
-    assert list(written()) == [fault.name for fault in MEASURED] + [f"kill -9: {room}" for room in ROOMS]
+    assert list(written()) == [fault.name for fault in MEASURED] + [f"kill -9: {stage}" for stage in STAGES]
 
 
 def test_the_table_is_long_enough_to_be_believed() -> None:
