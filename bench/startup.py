@@ -1,8 +1,8 @@
 """How long a host waits for the server: from spawning it to `initialize`, and on to `tools/list`.
 
 In: nothing. Out: milliseconds of `seedframe serve` and of a bare server on the same SDK, in turn, and of `serve` at
-a first start ever and while every core is busy with something else. Raw JSON lines over pipes, so that no client's time
-is in the figures.
+a first start ever and while every core is busy with something else. Raw JSON lines over pipes, so that no client's
+time is in the figures.
 """
 
 from __future__ import annotations

@@ -85,8 +85,9 @@ class Relay:
     def _finish(self) -> int:
         """Wait for a worker with calls under way or without any output yet; not for an idle one."""
         with self._lock:
-            worker = self._worker
-            waiting = bool(self._open) or self._unread or not (self._spoken or self._answers)
+            unasked = self._renews and self._worker is None
+            worker = self._started() if unasked else self._worker  # whether it can start at all is then the answer
+            waiting = bool(self._open) or self._unread or unasked or not (self._spoken or self._answers)
         if worker is None:
             return 0
         _close(worker)
