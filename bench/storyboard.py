@@ -204,8 +204,11 @@ def _kills(report: Report, folder: Path, quick: bool) -> None:
         report.line(
             f"round {number + 1}",
             f"{kills} kills; {shots} shots: {counts['done']} pictures, {counts['unknown']} unknown, {charges} bills, "
-            f"{twice} paid twice, {lost} neither ({counts['failed']} failed)",
+            f"{twice} paid twice, {lost} neither",
         )
+        for frame in state["frames"]:
+            if frame["state"] not in {"done", "unknown"}:
+                report.line(f"  {frame['task']}", f"{frame['state']} at {frame['worker']}: {frame['error']}")
         report.target(f"round {number + 1}: shots paid twice", twice, 0)
         report.target(f"round {number + 1}: shots neither made nor reported as unknown", lost, 0)
         report.target(
