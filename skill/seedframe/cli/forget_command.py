@@ -32,18 +32,31 @@ def forget_command(language: Language) -> click.Command:
             click.Argument(["ids"], nargs=-1, metavar="ID…"),
             click.Option(["--older-than"], metavar="AGE", help=say("history.option-older-than", language)),
             click.Option(["--all", "everything"], is_flag=True, help=say("history.option-all", language)),
+            database_option(language),
             json_option(language),
         ],
     )
 
 
+def database_option(language: Language) -> click.Option:
+    """`--database URL`: the record that several machines share, instead of this one's own."""
+    return click.Option(["--database"], metavar="URL", help=say("cli_record.option-database", language))
+
+
 @click.pass_obj
-def _forget(settings: Settings, as_json: bool, ids: tuple[str, ...], older_than: str | None, everything: bool) -> None:
+def _forget(
+    settings: Settings,
+    as_json: bool,
+    database: str | None,
+    ids: tuple[str, ...],
+    older_than: str | None,
+    everything: bool,
+) -> None:
     async def forgotten() -> Forgotten:
         if sum((bool(ids), older_than is not None, everything)) != 1:
             raise _odd(None, Message("history.forget-what"))
         before = None if older_than is None else time.time() - _age(older_than)
-        async with await Payments.open(settings.journal) as journal:
+        async with await Payments.open(settings.journal, database=database) as journal:
             for id in ids:
                 if await journal.entry(id) is None:
                     raise _odd(id, Message("cli.no-entry", id=id))

@@ -16,7 +16,7 @@ import click
 
 from seedframe.catalog import catalog
 from seedframe.cli.common import json_option, run, say
-from seedframe.cli.forget_command import forget_command
+from seedframe.cli.forget_command import database_option, forget_command
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Language, Message
 from seedframe.payments import DailyCost, Entry, Payments, Settlement
@@ -29,10 +29,11 @@ def commands(language: Language) -> tuple[click.Command, ...]:
         click.Option(["--since"], type=click.DateTime(["%Y-%m-%d"])),
         click.Option(["--until"], type=click.DateTime(["%Y-%m-%d"])),
     ]
+    options: list[click.Parameter] = [*days, database_option(language), json_option(language)]
     return (
         _history("history", language),
         _history("journal", language),
-        click.Command("costs", callback=_costs, params=[*days, json_option(language)], help=say("cli.costs", language)),
+        click.Command("costs", callback=_costs, params=options, help=say("cli.costs", language)),
     )
 
 
@@ -52,44 +53,58 @@ def _history(name: str, language: Language) -> click.Group:
 
 
 def _command(name: str, callback: Any, language: Language, *params: click.Parameter) -> click.Command:
-    return click.Command(
-        name, callback=callback, params=[*params, json_option(language)], help=say(f"cli.journal-{name}", language)
-    )
+    options = [*params, database_option(language), json_option(language)]
+    return click.Command(name, callback=callback, params=options, help=say(f"cli.journal-{name}", language))
 
 
-def _with_journal(settings: Settings, work: Callable[[Payments], Coroutine[Any, Any, Any]], *, as_json: bool) -> Any:
+def _with_journal(
+    settings: Settings,
+    work: Callable[[Payments], Coroutine[Any, Any, Any]],
+    *,
+    database: str | None,
+    as_json: bool,
+) -> Any:
     async def opened() -> Any:
-        async with await Payments.open(settings.journal) as journal:
+        async with await Payments.open(settings.journal, database=database) as journal:
             return await work(journal)
 
     return run(opened(), settings, as_json=as_json)
 
 
 @click.pass_obj
-def _list(settings: Settings, as_json: bool, limit: int) -> None:
-    entries = _with_journal(settings, lambda journal: journal.entries(limit=limit), as_json=as_json)
+def _list(settings: Settings, as_json: bool, database: str | None, limit: int) -> None:
+    entries = _with_journal(settings, lambda journal: journal.entries(limit=limit), database=database, as_json=as_json)
     if as_json:
         click.echo(_json([_plain(entry) for entry in entries]))
         return
     for entry in entries:
         money = entry.booked or entry.reserved
         who = f"{entry.backend:<9} {entry.model:<9}"
-        click.echo(f"{entry.id}  {_when(entry.created)}  {entry.state:<15} {who} {money} {entry.currency}")
+        line = f"{entry.id}  {_when(entry.created)}  {entry.state:<15} {who} {money} {entry.currency}"
+        click.echo(" ".join([line, *_of_board(entry, settings.language)]))
 
 
 @click.pass_obj
-def _show(settings: Settings, as_json: bool, id: str) -> None:
+def _show(settings: Settings, as_json: bool, database: str | None, id: str) -> None:
     async def find(journal: Payments) -> Entry:
         return await _found(journal, id)
 
-    entry = _with_journal(settings, find, as_json=as_json)
+    entry = _with_journal(settings, find, database=database, as_json=as_json)
     click.echo(_json(_plain(entry), indent=None if as_json else 2))
     if not as_json:
         click.echo(_explained(entry, settings.language))
 
 
 @click.pass_obj
-def _settle(settings: Settings, as_json: bool, id: str, billed: bool | None, slot: int | None, preview: bool) -> None:
+def _settle(
+    settings: Settings,
+    as_json: bool,
+    database: str | None,
+    id: str,
+    billed: bool | None,
+    slot: int | None,
+    preview: bool,
+) -> None:
     number = None if slot is None else slot - 1
 
     async def settle(journal: Payments) -> _Settled:
@@ -100,7 +115,7 @@ def _settle(settings: Settings, as_json: bool, id: str, billed: bool | None, slo
         done = await (journal.what_if if preview else journal.settle)(id, billed=billed, slot=number)
         return _Settled(done, before, before + _stake(done.after) - _stake(done.before))
 
-    settled = _with_journal(settings, settle, as_json=as_json)
+    settled = _with_journal(settings, settle, database=database, as_json=as_json)
     if as_json:
         facts = {"before": _money(settled.done.before), "after": _money(settled.done.after), "changed": not preview}
         day = {"day": settled.done.before.day, "before": settled.spent_before, "after": settled.spent_after}
@@ -179,9 +194,11 @@ def _explained(entry: Entry, language: Language) -> str:
 
 
 @click.pass_obj
-def _costs(settings: Settings, as_json: bool, since: datetime | None, until: datetime | None) -> None:
+def _costs(
+    settings: Settings, as_json: bool, database: str | None, since: datetime | None, until: datetime | None
+) -> None:
     days = (since.date() if since else None, until.date() if until else None)
-    rows = _with_journal(settings, lambda journal: journal.costs(*days), as_json=as_json)
+    rows = _with_journal(settings, lambda journal: journal.costs(*days), database=database, as_json=as_json)
     if as_json:
         click.echo(_json([asdict(row) for row in rows]))
         return
@@ -191,10 +208,19 @@ def _costs(settings: Settings, as_json: bool, since: datetime | None, until: dat
 
 
 def _remarks(row: DailyCost, language: Language) -> list[str]:
-    """What is still reserved, and that an emulated call's list price was not charged."""
+    """The board, what is still reserved, and that an emulated call's list price was not charged."""
     free = {backend.name for backend in catalog().backends if not backend.charges}
-    remarks = [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []
+    remarks = [say("cli_record.of-board", language, board=row.board)] if row.board else []
+    remarks += [say("cli.reserved", language, amount=row.reserved)] if row.reserved else []
     return [*remarks, say("cli.not-charged", language)] if row.backend in free else remarks
+
+
+def _of_board(entry: Entry, language: Language) -> list[str]:
+    """What was paid for, where it is a frame of a board."""
+    if entry.board is None:
+        return []
+    kind = "written-off" if entry.written_off else "of-frame"
+    return [say(f"cli_record.{kind}", language, board=entry.board, frame=entry.frame)]
 
 
 async def _found(journal: Payments, id: str) -> Entry:

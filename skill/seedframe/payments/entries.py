@@ -147,7 +147,10 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class DailyCost:
-    """What one day cost with one model on one backend: `calls` that are or may be billed, `unknown` among them."""
+    """What one day cost with one model on one backend: `calls` that are or may be billed, `unknown` among them.
+
+    `board`: for the frames of this board; None: for calls of their own.
+    """
 
     day: date
     model: str
@@ -158,6 +161,7 @@ class DailyCost:
     booked: Decimal
     reserved: Decimal
     unknown: int
+    board: str | None = None
 
 
 def fingerprint(canonical: Mapping[str, Any]) -> str:

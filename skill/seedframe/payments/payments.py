@@ -287,7 +287,7 @@ class Payments:
         return await self._look(self._records.entries, states=states, limit=limit, **wanted)
 
     async def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
-        """Sums by local day, model, backend and currency; days are inclusive. Unbilled calls are not counted."""
+        """Sums by local day, model, backend, currency and board; days are inclusive. Unbilled calls are not counted."""
         return await self._look(self._records.costs, since, until)
 
     async def begin_board(self, board: str, currency: str, budget: Decimal | None) -> None:

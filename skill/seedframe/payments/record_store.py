@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from seedframe.errors import NotConfigured
+from seedframe.messages import Message
 from seedframe.payments.migrations import open_database, set_up_server
 from seedframe.payments.owners import Life, Owners
 from seedframe.payments.sql import (
@@ -106,6 +108,8 @@ class ServerStore:
         self._url = url
         try:
             self._connection = PostgresConnection(url)
+        except ImportError:
+            raise NotConfigured(Message("board_run.no-engine"), advice=Message("board_run.no-engine-advice")) from None
         except database_errors() as error:
             raise no_database(shown_postgres(url), error) from error
         self.owners = ServerOwners(self._connection)

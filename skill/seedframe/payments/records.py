@@ -108,12 +108,13 @@ _FILTERS = {
     "since": "day >= :since",
     "until": "day <= :until",
 }
-_COSTS = """SELECT day, model, backend, currency, count(*) AS calls, sum(coalesce(billed_images, images)) AS images,
-        sum(booked) AS booked, sum(reserved) AS reserved,
+_COSTS = """SELECT day, model, backend, currency, board, count(*) AS calls,
+        sum(coalesce(billed_images, images)) AS images, sum(booked) AS booked, sum(reserved) AS reserved,
         sum(CASE WHEN state IN ('unknown', 'partial-unknown') THEN 1 ELSE 0 END) AS unknown
     FROM entries
     WHERE state NOT IN ('intent', 'failed'){filters}
-    GROUP BY day, model, backend, currency ORDER BY day, model, backend, currency"""
+    GROUP BY day, model, backend, currency, board
+    ORDER BY day, model, backend, currency, coalesce(board, '')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +288,7 @@ class PaymentRecords:
         return tuple(map(_entry, rows))
 
     def costs(self, since: date | None = None, until: date | None = None) -> tuple[DailyCost, ...]:
-        """What was or may have been paid, by day, model, backend and currency; days are inclusive."""
+        """What was or may have been paid, by day, model, backend, currency and board; days are inclusive."""
         self.recover()
         filters, values = _filtered(_days(since, until))
         return tuple(map(_cost, self._db.all(_COSTS.format(filters=filters), **values)))
@@ -837,6 +838,7 @@ def _cost(row: Row) -> DailyCost:
         calls=int(row["calls"]),
         images=int(row["images"]),
         unknown=int(row["unknown"]),
+        board=row["board"],
         day=date.fromisoformat(row["day"]),
         booked=decimal(int(row["booked"])),
         reserved=decimal(int(row["reserved"])),

@@ -1,7 +1,7 @@
 """Where a board's record comes from decides what is believed of it: one of this machine, or one that was brought along.
 
-In: a folder, its record, what this machine remembers (home). Out: the evidence a run begins with; a board's state told
-from the files alone; a state whose every path lies in the folder.
+In: a folder, its record, what this machine remembers (home). Out: the evidence a run begins with; a board's state as
+the files alone show it; a state whose every path lies in the folder.
 Never in here: a payment, the engine, a path that is followed out of the folder.
 """
 
@@ -43,7 +43,7 @@ class RecordOrigin:
         """What the folder proves; None where this machine made the record and every path in it is inside."""
         record = await payments.record(self.board)
         remote = place_of(self.out, self.settings.object_cache) is not None
-        if record is not None and (remote or self._is_ours(record)):
+        if record is not None and record.currency is not None and (remote or self._is_ours(record)):
             return None  # of a place, the record alone knows what is done: its pictures need not be here
         if remote:
             await asyncio.to_thread(bring_pictures, self.out, self.settings)
@@ -112,8 +112,8 @@ def folder_errors(out: Path) -> Iterator[None]:
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError, AssertionError) as error:
         why = f"{type(error).__name__}: {error}"[:120]
         raise StoreError(
-            Message("board_folder.book-odd", out=out, why=why),
-            advice=Message("board_folder.book-refused-advice", folder=out / ".storyboard"),
+            Message("board_folder.record-odd", out=out, why=why),
+            advice=Message("board_folder.record-refused-advice", folder=out / ".storyboard"),
         ) from error
 
 

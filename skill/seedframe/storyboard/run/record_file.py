@@ -110,7 +110,7 @@ def _known(tables: tuple[str, ...]) -> dict[tuple[str, str], str | None]:
 
 def _refused(path: Path, what: str) -> RecordRefused:
     return RecordRefused(
-        Message("board_folder.book-refused", path=path, what=what),
-        advice=Message("board_folder.book-refused-advice", folder=path.parent),
+        Message("board_folder.record-refused", path=path, what=what),
+        advice=Message("board_folder.record-refused-advice", folder=path.parent),
         facts={"path": str(path), "found": what},
     )

@@ -4,8 +4,9 @@ In: a Board, a folder, Settings, a database (a SQLite file in the folder unless 
 Out: pictures named by `names`, sidecars, manifest.json, sheet.html, and a `BoardState`; events on the way.
 Never in here: how a frame is paid (worker), what the engine does, an entry point's format.
 
-    database   two kinds of SQL as one     engine   DBOS: queues, limits, order, recovery     worker   makes a frame
-    frame_payments   tasks, pictures, money     states   how it all stands     watch   events     worker_id   who works
+    database   tasks and pictures     engine   DBOS: queues, limits, order, recovery     worker   makes a frame
+    frame_payments   with their money, which is in the payment record     states   how it all stands
+    watch   events     worker_id   who works
 """
 
 from __future__ import annotations

@@ -353,16 +353,16 @@ class Worker:
         frame, folder = PaidFrame(run.board, run.key), Path(arguments["folder"])
         entry = await self._calls.of_frame(frame)
         if entry is not None and entry.finished and entry.result is not None:
-            return await self._taken(entry, folder, arguments)
+            return await self._taken(run, entry, arguments)
         studio = await self._studio(folder, arguments["backend"])
         async with studio.make(arguments["tool"], arguments["arguments"], frame=frame) as result:
             return _kept(result)
 
-    async def _taken(self, entry: Entry, folder: Path, arguments: Outcome) -> Outcome:
+    async def _taken(self, run: FrameRun, entry: Entry, arguments: Outcome) -> Outcome:
         """What was paid and saved before, by whichever worker; lost where its picture is not in the folder."""
         kept = _kept(Result.from_dict(entry.result or {}))
-        path = _in_folder(Path(kept["path"]), folder)
-        if not await asyncio.to_thread(_is_saved, path, folder / arguments["arguments"]["save_as"]):
+        path = _in_folder(Path(kept["path"]), Path(arguments["folder"]))
+        if not any(map(Path.exists, (path, _wanted(run, arguments, path, kept)))):
             return _ended("lost", Message("board_run.picture-gone", path=path))
         if entry.state == "saved":
             await self._calls.delivered(entry.id)
@@ -406,7 +406,7 @@ class Worker:
         """The file under the name that tells its size; recorded, and the frames that waited for it are queued."""
         folder = Path(arguments["folder"])
         path = _in_folder(Path(paid["path"]), folder)
-        wanted = path.with_name(file_name(arguments["project"], run.key, tuple(paid["size"]), path.suffix))
+        wanted = _wanted(run, arguments, path, paid)
         if path != wanted:
             path = await asyncio.to_thread(_renamed, path, wanted)
         raw = paid["raw_path"] and str(_in_folder(Path(paid["raw_path"]), folder))
@@ -496,9 +496,9 @@ def _kept(result: Result) -> Outcome:
     }
 
 
-def _is_saved(path: Path, wanted: Path) -> bool:
-    """Whether the picture is there, under the name it was saved with or under its frame's."""
-    return path.exists() or wanted.with_suffix(path.suffix).exists()
+def _wanted(run: FrameRun, arguments: Outcome, path: Path, paid: Outcome) -> Path:
+    """The name of the frame, which says the size of its picture."""
+    return path.with_name(file_name(arguments["project"], run.key, tuple(paid["size"]), path.suffix))
 
 
 def _in_folder(path: Path, folder: Path) -> Path:
