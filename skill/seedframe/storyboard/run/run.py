@@ -40,7 +40,7 @@ from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.remote_folder import bring_pictures
 from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, read_now, shown
 from seedframe.storyboard.run.engine import EngineClient
-from seedframe.storyboard.run.frame_payments import FramePayments, record_of, rows_of
+from seedframe.storyboard.run.frame_payments import BoardRecord, FramePayments, record_of, rows_of
 from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
 from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, state_of
@@ -128,7 +128,7 @@ async def run_board(
                 if not await _queue_sent(payments, client, id, out):
                     break
                 await watch.until_end(None if workers else lease)
-        state = await _state(payments, client, id, out)
+        _, _, state = await _standing(payments, client, id, out)
     await asyncio.to_thread(bring_pictures, out, settings)
     await asyncio.to_thread(publish, board, results_of(state), out, language=settings.language)
     state = _with_files(state, out)
@@ -326,12 +326,19 @@ async def _enter(
     await asyncio.to_thread(origin.remember)
 
 
-async def _start(payments: FramePayments, client: EngineClient, id: str, out: Path) -> tuple[BoardState, Runs]:
-    """Queue what can be made now; what needs other frames is queued by their ends. How it stood before."""
+async def _standing(
+    payments: FramePayments, client: EngineClient, id: str, out: Path
+) -> tuple[BoardRecord, Runs, BoardState]:
+    """How a board that is recorded stands: what is recorded, what the engine makes, both together."""
     record = await payments.record(id)
     assert record is not None
     runs = await asyncio.to_thread(client.newest, id)
-    state = await asyncio.to_thread(state_of, record, runs, out)
+    return record, runs, await asyncio.to_thread(state_of, record, runs, out)
+
+
+async def _start(payments: FramePayments, client: EngineClient, id: str, out: Path) -> tuple[BoardState, Runs]:
+    """Queue what can be made now; what needs other frames is queued by their ends. How it stood before."""
+    record, runs, state = await _standing(payments, client, id, out)
     for queue, chosen in next_runs(record, runs, state).items():
         await asyncio.to_thread(client.enqueue, queue, chosen)
     return state, runs
@@ -339,12 +346,9 @@ async def _start(payments: FramePayments, client: EngineClient, id: str, out: Pa
 
 async def _queue_sent(payments: FramePayments, client: EngineClient, id: str, out: Path) -> bool:
     """Queue what was sent or paid and came to no end; to bring it there costs nothing more. Whether there was any."""
-    record = await payments.record(id)
-    assert record is not None
+    record, runs, state = await _standing(payments, client, id, out)
     if record.stopped:
         return False
-    runs = await asyncio.to_thread(client.newest, id)
-    state = await asyncio.to_thread(state_of, record, runs, out)
     sent = {key for key, frame in record.frames.items() if frame.payment in {"sent", "paid"}}
     found = False
     for queue, chosen in next_runs(record, runs, state).items():
@@ -352,13 +356,6 @@ async def _queue_sent(payments: FramePayments, client: EngineClient, id: str, ou
             await asyncio.to_thread(client.enqueue, queue, open_calls)
             found = True
     return found
-
-
-async def _state(payments: FramePayments, client: EngineClient, id: str, out: Path) -> BoardState:
-    record = await payments.record(id)
-    assert record is not None
-    runs = await asyncio.to_thread(client.newest, id)
-    return await asyncio.to_thread(state_of, record, runs, out)
 
 
 def _queues(tasks: Sequence[FrameTask], settings: Settings) -> dict[str, str]:
