@@ -73,7 +73,9 @@ class Ours:
                 await client.download(slot.url, part)
             place = postprocess.Destination(slot.index, "bench", target.with_name(f"{target.name}-{slot.index}"))
             work = partial(postprocess.finish, part, slot, request, place, self._store, postprocess.utc(time.time()))
-            return await asyncio.get_running_loop().run_in_executor(self._images, work)
+            picture = await asyncio.get_running_loop().run_in_executor(self._images, work)
+            part.unlink()
+            return picture
 
         async def arrived(slot: Slot) -> None:
             landing.append(asyncio.create_task(land(slot)))

@@ -81,17 +81,17 @@ class Wire(httpx.AsyncBaseTransport):
     """The real network, which stops at the chosen stage."""
 
     def __init__(self, stages: Stages) -> None:
-        self._rooms, self._network = stages, httpx.AsyncHTTPTransport()
+        self._stages, self._network = stages, httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            self._rooms.in_the_download()
+            self._stages.in_the_download()
             return await self._network.handle_async_request(request)
-        self._rooms.before_post()
+        self._stages.before_post()
         response = await self._network.handle_async_request(request)
-        self._rooms.after_post()
+        self._stages.after_post()
         return httpx.Response(
-            response.status_code, headers=response.headers, stream=Half(response, self._rooms.in_the_answer)
+            response.status_code, headers=response.headers, stream=Half(response, self._stages.in_the_answer)
         )
 
 

@@ -182,7 +182,7 @@ def lands(folder: Path, data: bytes, request: ImageRequest) -> bool:
     began = time.perf_counter()
     failure = outcome(lambda: finish(part, Slot(0, part=0), request, place, store, moment))
     assert time.perf_counter() - began < LONGEST_SECONDS
-    assert [file.name for file in folder.iterdir() if file.name != "pictures"] == []
+    assert [file for file in folder.iterdir() if file != store.root] == [part] * (failure is None)
     found = sorted(store.root.glob("*"))
     for file in found:
         inspect(file)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -230,6 +231,24 @@ async def test_kill_9_at_any_stage_leaves_what_the_table_says(environ: dict[str,
             books = lambda: (request_log.posts, request_log.images)  # noqa: E731
             row = await measured(f"kill -9: {stage}", studio, books, place, CAT, said)
     compare(row)
+
+
+@pytest.mark.slow
+@pytest.mark.anyio
+async def test_an_inline_picture_of_a_killed_server_is_found_by_the_identical_call(environ: dict[str, str]) -> None:
+    app = emulator(paint="instant")
+    inline = {**environ, "SEEDFRAME_RESPONSE_FORMAT": "b64_json"}
+    folder = Path(environ["SEEDFRAME_OUTPUT_DIR"])
+    with running(app) as base:
+        killed_in("picture on the disk, not yet in the journal", inline, base)
+        (kept,) = folder.glob("*.jpg")
+        settings = Settings.read({**inline, "SEEDFRAME_EMULATOR_BASE": base})
+        async with Studio.open(settings) as studio, studio.make("generate_image", CAT) as result:
+            (picture,) = result.pictures
+
+    assert app.state.request_log.images == 1
+    assert (picture.path, picture.sha256) == (kept, hashlib.sha256(kept.read_bytes()).hexdigest())
+    assert {path.name for path in folder.iterdir()} == {kept.name, f"{kept.name}.json"}
 
 
 def test_the_table_has_exactly_these_rows() -> None:

@@ -53,7 +53,7 @@ def test_what_fits_lands_byte_for_byte(tmp_path: Path):
     facts = landed(tmp_path, part, ratio="9:16").as_dict()
     assert (facts["method"], facts["crop"], facts["sha256"]) == ("bytes", "untouched", sum_)
     assert hashlib.sha256((tmp_path / "shot.jpg").read_bytes()).hexdigest() == sum_
-    assert names(tmp_path) == ["shot.jpg"]
+    assert names(tmp_path) == ["arrived.part", "shot.jpg"]
     assert "ratio_error" not in facts
 
 
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_cut_and_the_original_stays_beside_it(
     sum_ = hashlib.sha256(part.read_bytes()).hexdigest()
     picture = landed(tmp_path, part, **arguments)
     assert (picture.crop, picture.size, picture.received) == (crop, size, "512x512")
-    assert names(tmp_path) == ["shot.jpg", "shot.original.jpg"]
+    assert names(tmp_path) == ["arrived.part", "shot.jpg", "shot.original.jpg"]
     assert hashlib.sha256((tmp_path / "shot.original.jpg").read_bytes()).hexdigest() == sum_
     with Image.open(tmp_path / "shot.jpg") as saved:
         assert f"{saved.width}x{saved.height}" == size

@@ -140,7 +140,9 @@ class Delivery:
                 seconds = f"{self._context.settings.download_timeout:g}"
                 self._say(Message("network.downloading", number=kept.slot + 1, seconds=seconds))
                 await self._context.client.download(kept.address, part)
-            return await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))
+            picture = await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))
+            await asyncio.to_thread(part.unlink, missing_ok=True)  # it can be fetched again
+            return picture
         try:
             if part.is_relative_to(self.folder):
                 return await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))

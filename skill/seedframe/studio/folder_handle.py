@@ -36,6 +36,14 @@ class Folder:
             return False
         return True
 
+    def has_link(self, part: Path, name: str) -> bool:
+        """Whether this name is a second name of that file."""
+        try:
+            found = os.stat(self._at(name), dir_fd=self._handle, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, part.stat())
+
     def link(self, part: Path, name: str) -> None:
         """A second name for a file; FileExistsError when the name is taken."""
         os.link(part, self._at(name), dst_dir_fd=self._handle)

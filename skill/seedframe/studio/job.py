@@ -75,9 +75,10 @@ class Job:
         self._missing[:] = billing.as_counted(self._missing, self._replies)
         if not self._saving.pictures:
             raise self._reason()
-        result = await asyncio.to_thread(self._finish, self._outcome(self._bill()))
+        result = await asyncio.to_thread(self._write_records, self._outcome(self._bill()))
         payments, partial = self._context.payments, result.status == "partial"
         await payments.saved(self._entry.id, result.as_dict(), partial=partial, fetchable=self._saving.fetchable)
+        await asyncio.to_thread(self._saving.discard)  # only now: killed before, they are what is found again
         trouble = payments.trouble(self._entry.id)
         result = replace(result, addresses=self._addresses())
         return results.with_trouble_warned(result, trouble, self._context.settings.language)
@@ -108,11 +109,6 @@ class Job:
             held=held,
             doubtful=doubtful,
         )
-
-    def _finish(self, outcome: Outcome) -> Result:
-        result = self._write_records(outcome)
-        self._saving.discard()
-        return result
 
     async def _settle(self, error: SeedreamError) -> None:
         """Settle the entry of a failed request: not billed, paid and lost, to be fetched, or unknown."""

@@ -91,19 +91,16 @@ class Destination:
 def finish(
     part: Path, slot: Slot, request: ImageRequest, place: Destination, store: Store, now: datetime
 ) -> FinishedPicture:
-    """Verify, frame, save. The part is removed, unless it is whole and the disk is full.
+    """Verify, frame, save. The part stays, unless it is damaged.
 
-    In that case it may be the only copy of a paid picture.
+    Until it is recorded where the picture is, it may be the only copy of a paid picture that anybody finds again.
     """
     try:
-        picture = _finish(part, slot, request, place, store, now)
+        return _finish(part, slot, request, place, store, now)
     except PictureError:
         if not is_whole(part):
             part.unlink(missing_ok=True)
         raise
-    else:
-        part.unlink(missing_ok=True)
-        return picture
     finally:
         _framed(part).unlink(missing_ok=True)
 

@@ -70,9 +70,9 @@ class Redelivery:
         result = await asyncio.to_thread(
             write_records, self._context.store, result, self._sent, new, self._context.settings
         )
-        await asyncio.to_thread(landing.discard)
         partial = result.status == "partial"
         await payments.saved(self._entry.id, result.as_dict(), partial=partial, fetchable=landing.fetchable)
+        await asyncio.to_thread(landing.discard)
         trouble = payments.trouble(self._entry.id)
         result = results.with_trouble_warned(result, trouble, self._context.settings.language)
         return replace(result, mark="fetched", previews=results.previews(landing.made))

@@ -217,11 +217,16 @@ def _hash(path: Path) -> tuple[str, int]:
 
 
 def _link_free(part: Path, folder: Folder, stem: str, extension: str) -> Path:
-    """Link the part to the first free name, which never replaces a file; move where the disk knows no links."""
+    """Link the part to the first free name, which never replaces a file; move where the disk knows no links.
+
+    The part stays where it can. A name that it has already, from a process that was killed, is its name.
+    """
     number = 1
     while True:
         name = f"{stem}{extension}" if number == 1 else f"{stem}-{number}{extension}"
         number += 1
+        if folder.has_link(part, name):
+            return folder.path / name
         if folder.has(f"{name}.json"):
             continue
         try:
@@ -237,7 +242,6 @@ def _link_free(part: Path, folder: Folder, stem: str, extension: str) -> Path:
                 folder.remove(name)  # no empty file may remain under a picture's name
                 raise
             return folder.path / name
-        part.unlink()
         return folder.path / name
 
 
