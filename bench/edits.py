@@ -21,8 +21,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from bench.memory import _longest_gap, _mib, _peak_from_now, measurable
 from bench.service import Scene
 
 ANSWER = Scene("180x320-7.jpeg", "url")
+PICTURE, EDITED = Scene("1440x2560-7.jpeg", "url"), Scene("2048x2048-7.jpeg", "url")
 LARGE, LARGE_SIDE, SMALL_SIDE = 10, 1680, 896
 SETTLED = 2.5
 """Ten pictures of noise, 8.5 MB each; a small one has 2.4 MB. After so many seconds a file counts as unchanged."""
@@ -204,6 +206,33 @@ async def _measure(given: argparse.Namespace, folder: Path) -> dict[str, float]:
 
 
 async def _over_mcp(report: Report, ground: Ground, large: Sequence[Path], small: Path) -> None:
+    number, rounds = itertools.count(), ground.rounds(5, 3)
+    async with _hosted(ground, EDITED) as (session, folder):
+        await _together(session, 2, [small], number)
+        await _cost(report, "edit with one PNG of 2.4 MB", session, folder, ("edit_image", [small]), number)
+    async with _hosted(ground, PICTURE) as (session, folder):
+        await _together(session, 2, [small], number)
+        await _cost(report, "uncropped url call", session, folder, ("generate_image", []), number)
+    async with _hosted(ground, ANSWER) as (session, _):
+        await _together(session, 2, [small], number)
+        walls: dict[int, list[float]] = {1: [], 4: []}
+        pings: list[float] = []
+        for _, (count, found) in itertools.product(range(rounds), walls.items()):
+            await _unknown_again(large)
+            wall, ping = await _together(session, count, large, number)
+            found.append(wall)
+            pings += [ping] * (count == 1)
+        one, four, slowest = Series(walls[1]), Series(walls[4]), Series(pings)
+        report.line(f"one edit with {LARGE} × 8.5 MB, then four", f"{one} ms · {four} ms · slowest ping {slowest} ms")
+        report.target(f"edit with {LARGE} × 8.5 MB: slowest ping", slowest.median, 30, "ms")
+        report.target(f"4 edits with {LARGE} × 8.5 MB at once / one", four.over(one), 2.2)
+    alone, together = (Series([burst(count, _floor, ground.address, large) for _ in range(rounds)]) for count in (1, 4))
+    report.line("  the floor alike", f"{alone} ms · {together} ms · {together.over(alone):.2f} times")
+
+
+@asynccontextmanager
+async def _hosted(ground: Ground, scene: Scene) -> AsyncIterator[tuple[Any, str]]:
+    """A host's session with `seedframe serve`, whose provider delivers this scene, and its output folder."""
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
@@ -211,31 +240,12 @@ async def _over_mcp(report: Report, ground: Ground, large: Sequence[Path], small
 
     with tempfile.TemporaryDirectory() as folder:
         roots = {"SEEDFRAME_INPUT_ROOTS": str(ground.folder)}
-        variables = {**os.environ, **environment(ground.address + ANSWER.path, Path(folder)), **roots}
+        variables = {**os.environ, **environment(ground.address + scene.path, Path(folder)), **roots}
         command = str(Path(sys.executable).with_name("seedframe"))
         parameters = StdioServerParameters(command=command, args=["serve"], env=variables)
         async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
             await session.initialize()
-            number = itertools.count()
-            await _together(session, 2, [small], number)
-            rounds = ground.rounds(5, 3)
-            await _cost(report, "edit with one PNG of 2.4 MB", session, folder, ("edit_image", [small]), number)
-            await _cost(report, "uncropped url call", session, folder, ("generate_image", []), number)
-            walls: dict[int, list[float]] = {1: [], 4: []}
-            pings: list[float] = []
-            for _, (count, found) in itertools.product(range(rounds), walls.items()):
-                await _unknown_again(large)
-                wall, ping = await _together(session, count, large, number)
-                found.append(wall)
-                pings += [ping] * (count == 1)
-            one, four, slowest = Series(walls[1]), Series(walls[4]), Series(pings)
-            report.line(
-                f"one edit with {LARGE} × 8.5 MB, then four", f"{one} ms · {four} ms · slowest ping {slowest} ms"
-            )
-            report.target(f"edit with {LARGE} × 8.5 MB: slowest ping", slowest.median, 30, "ms")
-            report.target(f"4 edits with {LARGE} × 8.5 MB at once / one", four.over(one), 2.2)
-    alone, together = (Series([burst(count, _floor, ground.address, large) for _ in range(rounds)]) for count in (1, 4))
-    report.line("  the floor alike", f"{alone} ms · {together} ms · {together.over(alone):.2f} times")
+            yield session, folder
 
 
 async def _cost(
