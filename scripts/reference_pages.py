@@ -84,10 +84,15 @@ def main() -> None:
     from scripts.first_answers import ANSWERS, first_answers_text  # the SDK is not loaded for a page
 
     root = checkout(Path(__file__).resolve())
-    for path, text in {**generated(root), root / ANSWERS: first_answers_text()}.items():
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-            sys.stderr.write(f"rewritten: {path.relative_to(root)}\n")
+    for path, text in generated(root).items():
+        _write(root, path, text)
+    _write(root, root / ANSWERS, first_answers_text())  # the pages are among what the server lists
+
+
+def _write(root: Path, path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+        sys.stderr.write(f"rewritten: {path.relative_to(root)}\n")
 
 
 def checkout(module: Path) -> Path:

@@ -161,7 +161,8 @@ def test_a_first_start_lists_its_tools_within_150_ms(environ: dict[str, str], st
 
 @pytest.mark.slow
 def test_the_front_alone_loads_little(tmp_path: Path):
-    code = "import sys, seedframe.front.relay as r; r.first_answers({}); print(*sorted(sys.modules))"
+    loads = "import seedframe.front.relay as r; r.first_answers({})"
+    code = f"import sys; before = set(sys.modules); {loads}; print(*set(sys.modules) - before)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     heavy = {"asyncio", "pathlib", "subprocess", "typing_extensions", "pydantic", "click", "seedframe.settings"}

@@ -334,11 +334,11 @@ def test_asking_for_help_loads_nothing_heavy(words: str):
 
 
 @pytest.mark.slow
-def test_the_server_starts_without_what_only_pictures_need():
+def test_the_server_starts_without_what_only_pictures_need(tmp_path: Path):
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "house", "version": "0"}}
     typed = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}) + "\n"
 
     assert loaded(COMMAND.format(words="serve"), typed=typed) == set(), "the front"
     worker = COMMAND.replace("[{words!r}]", "").replace("'seedframe', {words!r}", "'seedframe', *{words!r}")
-    words = ["serve", "--keep-answers", os.devnull]
+    words = ["serve", "--keep-answers", str(tmp_path / "answers.json")]
     assert loaded(worker.format(words=words), typed=typed) == {"mcp", "starlette", "uvicorn"}
