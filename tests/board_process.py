@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ def main() -> None:
     options.add_argument("--lease", type=float, default=60.0)
     options.add_argument("--at-once", type=int)
     given = options.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     settings = Settings.read(dict(os.environ))
     if given.what == "work":
         asyncio.run(work(given.database, settings, report=_report, lease=given.lease, at_once=given.at_once))
