@@ -46,8 +46,11 @@ class Stages:
     def in_the_answer(self) -> None:
         self._stop_in("in the middle of the answer")
 
-    def in_the_download(self) -> None:
-        self._stop_in("replied, picture not yet here")
+    async def in_the_download(self) -> None:
+        stage = "replied, picture not yet here"
+        while self._stage == stage and self._state() != "replied":  # the download begins before the answer is recorded
+            await asyncio.sleep(0.01)
+        self._stop_in(stage)
 
     def _stop_in(self, stage: str) -> None:
         if self._stage == stage:
@@ -85,7 +88,7 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            self._stages.in_the_download()
+            await self._stages.in_the_download()
             return await self._network.handle_async_request(request)
         self._stages.before_post()
         response = await self._network.handle_async_request(request)
