@@ -48,7 +48,8 @@ class Stages:
 
     async def in_the_download(self) -> None:
         stage = "replied, picture not yet here"
-        while self._stage == stage and self._state() != "replied":  # the download begins before the answer is recorded
+        # The download begins before the answer is recorded, and a file has no event.
+        while self._stage == stage and self._state() != "replied":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._stop_in(stage)
 
