@@ -1,6 +1,6 @@
 """What a large storyboard costs: `python -m bench.storyboard [--quick]`, or `make bench-storyboard`.
 
-    cost     100, 2,000 and 20,000 shots by one process into SQLite: time, processor time and memory for each shot
+    cost     100, 2,000 and 20,000 shots by one process on SQLite: time, processor time and memory for each shot
     limit    one and three workers on PostgreSQL against an emulator that enforces the vendor's limit, and ten times it
     kills    three workers, eight rounds of 60 shots with kill -9 at random moments: what was billed, what is there
     rows     100,000 frames of twenty boards queued in one PostgreSQL: what entering, making and keeping one costs
@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 import urllib.request
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -86,11 +85,13 @@ def _shot(number: int) -> Shot:
 
 
 def _cost(report: Report, folder: Path, quick: bool) -> None:
-    report.title("Cost of a shot: one process, SQLite, the emulator within it")
+    report.title("Cost of a shot: one process, SQLite")
     figures_of = {}
     for shots in SIZES[:2] if quick else SIZES:
         home = folder / f"cost-{shots}"
-        figures = json.loads(_child("run", home, shots=shots, ipm=UNLIMITED))
+        with _emulator(UNLIMITED) as address:
+            figures = json.loads(_child("run", home, address, shots=shots, ipm=UNLIMITED))
+            figures["bills"] = _request_log(address)["bills"]["images"]
         figures_of[shots] = figures
         report.line(
             f"{shots:>6} shots",
@@ -101,9 +102,10 @@ def _cost(report: Report, folder: Path, quick: bool) -> None:
         shutil.rmtree(home)
     most, least = max(figures_of), min(figures_of)
     ratio = _each(figures_of[most], most) / _each(figures_of[least], least)
-    report.target(f"time of a shot at {most:,} against {least:,}", ratio, 1.3)
+    report.target(f"time of a shot at {most:,} against {least:,}", ratio, 1.2)
+    report.target(f"ms of processor for a shot at {most:,}", figures_of[most]["processor"] / most * 1000, 25)
     grown = (figures_of[most]["megabytes"] - figures_of[least]["megabytes"]) / (most - least) * 1000
-    report.line("memory that grows with the board", f"{grown:.1f} KB for each shot")
+    report.target("KB of memory that a shot adds", grown, 12)
 
 
 def _each(figures: Mapping[str, float], shots: int) -> float:
@@ -246,11 +248,10 @@ def _making(place: Place) -> float:
 
 
 def _share(log: Mapping[str, Any], limit: int) -> tuple[float, int]:
-    """Pictures of every full minute between the first and the last second, against the limit; and refusals."""
+    """A minute against the mean time of as many pictures in a row as the limit allows in one; and refusals."""
     made, refused = _posts(log)
-    starts = [at for at in made if at + WINDOW <= made[-1]]
-    counts = [bisect_left(made, at + WINDOW) - number for number, at in enumerate(starts)]
-    return (sum(counts) / len(counts) / limit if counts else 0.0), refused
+    seconds = [last - first for first, last in zip(made, made[limit:], strict=False)]
+    return (WINDOW * len(seconds) / sum(seconds) if seconds else 0.0), refused
 
 
 def _posts(log: Mapping[str, Any]) -> tuple[list[float], int]:
@@ -307,8 +308,7 @@ class Place:
 
     def request_log(self) -> dict[str, Any]:
         """The emulator's record of requests and bills."""
-        with urllib.request.urlopen(f"{self.emulator}/_emulator/ledger") as answer:
-            return dict(json.load(answer))
+        return _request_log(self.emulator)
 
     def state(self) -> dict[str, Any]:
         """What the run's record says."""
@@ -335,24 +335,37 @@ def _place(home: Path, ipm: int, latency: float = 0.0) -> Iterator[Place]:
     with ExitStack() as stack:
         server = get_server(home / "postgres")
         stack.callback(server.cleanup)
-        command = [sys.executable, "-m", "bench.storyboard_process", "emulate", "--ipm", str(ipm)]
-        process = stack.enter_context(
-            # It complains about every caller that was killed.
-            subprocess.Popen(
-                [*command, "--latency", str(latency)],
-                cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-        )
-        stack.callback(process.kill)
-        assert process.stdout
-        yield Place(home, server.get_uri(), process.stdout.readline().strip(), ipm)
+        address = stack.enter_context(_emulator(ipm, latency))
+        yield Place(home, server.get_uri(), address, ipm)
 
 
-def _child(what: str, home: Path, *, shots: int, ipm: int) -> str:
-    command = [sys.executable, "-m", "bench.storyboard_process", what, "--home", str(home), "--ipm", str(ipm)]
+@contextmanager
+def _emulator(ipm: int, latency: float = 0.0) -> Iterator[str]:
+    """The address of an emulator in a process of its own."""
+    command = [sys.executable, "-m", "bench.storyboard_process", "emulate", "--ipm", str(ipm)]
+    with subprocess.Popen(
+        [*command, "--latency", str(latency)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # it complains about every caller that was killed
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def _request_log(emulator: str) -> dict[str, Any]:
+    """The emulator's record of requests and bills."""
+    with urllib.request.urlopen(f"{emulator}/_emulator/ledger") as answer:
+        return dict(json.load(answer))
+
+
+def _child(what: str, home: Path, emulator: str, *, shots: int, ipm: int) -> str:
+    common = ("--home", str(home), "--emulator", emulator, "--ipm", str(ipm))
+    command = [sys.executable, "-m", "bench.storyboard_process", what, *common]
     done = subprocess.run(
         [*command, "--shots", str(shots)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.storyboard import SCALE, board_of
-from seedframe.emulator import emulator, running, transport
+from seedframe.emulator import emulator, running
 from seedframe.settings import Settings
 from seedframe.storyboard.run.run import run_board, work
 from seedframe.storyboard.run.state import Event
@@ -58,7 +58,6 @@ def _quiet(_event: Event) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
-    service = transport(paint="instant", scale=SCALE, ipm=given.ipm)
     ended: list[float] = []
 
     def report(event: Event) -> None:
@@ -66,7 +65,7 @@ def _run(given: argparse.Namespace) -> None:
             ended.append(time.perf_counter())
 
     board, begun = board_of(given.shots), time.perf_counter()
-    state = asyncio.run(run_board(board, given.home / "out", _settings(given), report=report, transport=service))
+    state = asyncio.run(run_board(board, given.home / "out", _settings(given), report=report))
     seconds = time.perf_counter() - begun
     used = resource.getrusage(resource.RUSAGE_SELF)
     figures: dict[str, Any] = {
@@ -74,7 +73,6 @@ def _run(given: argparse.Namespace) -> None:
         "after_seconds": time.perf_counter() - ended[0],
         "processor": used.ru_utime + used.ru_stime,
         "megabytes": used.ru_maxrss / (1024 if sys.platform != "darwin" else 1024 * 1024),
-        "bills": service.app.state.request_log.images,
         "done": state.count("done"),
     }
     print(json.dumps(figures))

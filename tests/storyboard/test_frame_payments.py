@@ -145,7 +145,7 @@ async def test_a_stopped_board_pays_and_sends_nothing_until_it_is_started_again(
         await one.calls.failed(waiting.entry.id, {})
         with pytest.raises(BoardStopped):
             await claim(other, tasks[2])
-        assert (await one.begin(run_of(tasks[2])), await spent(one)) == (None, PRICE)
+        assert await spent(one) == PRICE
         await enter(one, tasks, tmp_path)
         assert isinstance(await claim(other, tasks[2]), Begin)
 
@@ -216,12 +216,21 @@ async def test_a_frame_is_ready_once_every_frame_it_needs_has_its_picture(tmp_pa
     picture = {"path": "first.jpg", "raw_path": None, "sha256": "", "bytes": 1, "mtime_ns": 1}
     async with two_workers(tmp_path, tasks) as (one, other):
         await enter(one, tasks, tmp_path, queues={task.key: "emulator/5.0-lite" for task in tasks})
-        assert await other.ready_after(run_of(first)) == {}
-        await one.made(run_of(first), first, picture)
-        assert await other.ready_after(run_of(first)) == {second.key: "emulator/5.0-lite"}
+        assert await one.made(run_of(first), first, picture) == {second.key: "emulator/5.0-lite"}
         begun = await other.begin(run_of(second))
         assert begun is not None
         assert begun.made == {first.key: Path("first.jpg")}
+
+
+async def test_a_frame_with_a_second_need_is_not_ready_before_it_is_made(tmp_path: Path):
+    first, second = tasks_of(tmp_path, shots=2)
+    third = replace(tasks_of(tmp_path, shots=3)[2], depends_on=(first.key, second.key))
+    picture = {"path": "a.jpg", "raw_path": None, "sha256": "", "bytes": 1, "mtime_ns": 1}
+    async with two_workers(tmp_path, (first, second, third)) as (one, other):
+        assert await one.made(run_of(second), second, picture) == {}
+        assert await other.made(run_of(first), first, picture) == {third.key: ""}
+        await one.stop("b", {"en": "why"})
+        assert await other.made(run_of(first), first, picture) == {}
 
 
 async def test_a_picture_of_an_edited_task_is_stale_and_stays(tmp_path: Path, tasks: tuple[FrameTask, ...]):

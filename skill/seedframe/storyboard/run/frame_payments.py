@@ -158,9 +158,7 @@ class FramePayments:
     # What happens to a frame
 
     async def begin(self, run: FrameRun) -> Begun | None:
-        """What this frame takes; None when the board is stopped or does not have it any more."""
-        if await self.calls.is_stopped(run.board):
-            return None
+        """What this frame takes; None when the board does not have it any more."""
         return await self.database.run(lambda tx: _begun(tx, run))
 
     async def asking(self, paid: PaidFrame, *, asked: bool) -> None:
@@ -179,13 +177,18 @@ class FramePayments:
             )
         )
 
-    async def made(self, run: FrameRun, task: FrameTask, picture: Mapping[str, Any]) -> None:
-        """The frame's picture is on the disk: `{path, raw_path, sha256, bytes, mtime_ns}`."""
+    async def made(self, run: FrameRun, task: FrameTask, picture: Mapping[str, Any]) -> Mapping[str, str]:
+        """The frame's picture is on the disk: `{path, raw_path, sha256, bytes, mtime_ns}`.
+
+        The frames that waited for it and now wait for nothing: key → queue. None of a board that is stopped.
+        """
         described = {name: picture[name] for name in ("sha256", "bytes", "mtime_ns")}
-        await self.database.run(
-            lambda tx: tx.all(
+
+        def work(tx: Tx) -> dict[str, str]:
+            row = one(
+                tx,
                 """UPDATE frames SET path = :path, raw_path = :raw_path, made = :made, made_for = :made_for
-                    WHERE board = :board AND key = :key""",
+                    WHERE board = :board AND key = :key RETURNING followers""",
                 board=run.board,
                 key=run.key,
                 path=picture["path"],
@@ -193,24 +196,11 @@ class FramePayments:
                 made=json.dumps(described),
                 made_for=task_text(task),
             )
-        )
-
-    async def ready_after(self, run: FrameRun) -> Mapping[str, str]:
-        """The frames that waited for this one and now wait for nothing: key → queue. None of a board that stopped."""
-
-        def work(tx: Tx) -> dict[str, str]:
-            row = one(
-                tx,
-                "SELECT followers FROM frames WHERE board = :board AND key = :key",
-                board=run.board,
-                key=run.key,
-            )
             followers = json.loads(row["followers"]) if row else []
             return dict(filter(None, (_ready(tx, run.board, key) for key in followers)))
 
-        if await self.calls.is_stopped(run.board):
-            return {}
-        return await self.database.run(work)
+        ready = await self.database.run(work)
+        return {} if ready and await self.calls.is_stopped(run.board) else ready
 
     # Who is alive
 

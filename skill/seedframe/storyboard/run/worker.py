@@ -406,15 +406,12 @@ class Worker:
         """The file under the name that tells its size; recorded, and the frames that waited for it are queued."""
         folder = Path(arguments["folder"])
         path = _in_folder(Path(paid["path"]), folder)
-        wanted = _wanted(run, arguments, path, paid)
-        if path != wanted:
-            path = await asyncio.to_thread(_renamed, path, wanted)
+        path, made = await asyncio.to_thread(_named, path, _wanted(run, arguments, path, paid), paid)
         raw = paid["raw_path"] and str(_in_folder(Path(paid["raw_path"]), folder))
         await self._folders.stored(path, [Path(raw)] if raw else [], folder)
-        picture = {"path": str(path), "raw_path": raw, **await asyncio.to_thread(_file_made, path, paid)}
+        picture = {"path": str(path), "raw_path": raw, **made}
         task: FrameTask = arguments["task"]
-        await self._payments.made(run, task, picture)
-        for key, queue in (await self._payments.ready_after(run)).items():
+        for key, queue in (await self._payments.made(run, task, picture)).items():
             await asyncio.to_thread(self._enqueue, queue, run.board, key)
         return {"end": "done", "path": str(path), "raw_path": raw}
 
@@ -506,9 +503,11 @@ def _in_folder(path: Path, folder: Path) -> Path:
     return path if path.parent == folder else folder / PureWindowsPath(path).name
 
 
-def _file_made(path: Path, paid: Outcome) -> dict[str, Any]:
+def _named(path: Path, wanted: Path, paid: Outcome) -> tuple[Path, dict[str, Any]]:
+    """The file under its frame's name, and what is recorded of it. StoreError when there is no file."""
+    path = path if path == wanted else _renamed(path, wanted)
     try:
-        return made_of(path, str(paid.get("sha256", "")))
+        return path, made_of(path, str(paid.get("sha256", "")))
     except OSError:
         raise StoreError(Message("board_run.picture-gone", path=path), facts={"path": str(path)}) from None
 
