@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TextIO
 
 MARK = "[redacted]"
@@ -54,7 +55,11 @@ _SECRET_NAME = re.compile(
     r"(?:^|[_-])(?:authorization|api[_-]?key|access[_-]?key|secret|password|(?:access|auth|session)[_-]?token)$",
     re.IGNORECASE,
 )
-_TELLTALE = re.compile(rf"[:=]|%(?:25)*3D|bearer|basic|sk-|[A-Za-z0-9+/_-]{{{_LONGEST_WORD}}}", re.IGNORECASE)
+_TELLTALE = re.compile(
+    r":\\?/|data:|X-(?:Tos|Amz|Goog|Oss|Cos)-|authorization|(?:bearer|basic)\s|sk-"
+    rf"|[A-Za-z0-9+/_-]{{{_LONGEST_WORD}}}",
+    re.IGNORECASE,
+)
 """Strings that every pattern above needs; most texts have none of them."""
 
 _MAGIC = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"RIFF", "image/webp"))
@@ -166,9 +171,14 @@ def _redact(value: Any, secrets: _Rules) -> Any:
 
 
 def _named(name: Any, value: Any, secrets: _Rules) -> Any:
-    if isinstance(name, str) and isinstance(value, str) and value and _SECRET_NAME.search(name):
+    if isinstance(name, str) and isinstance(value, str) and value and _is_secret_name(name):
         return MARK
     return _redact(value, secrets)
+
+
+@lru_cache(1024)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _text(text: str, rules: _Rules) -> str:
@@ -176,7 +186,7 @@ def _text(text: str, rules: _Rules) -> str:
         text = text.replace(secret, MARK)
     if len(text) < _LARGE:  # before anything is removed that a key may overlap
         text = _without_spellings(text, rules.secrets)
-    if not _TELLTALE.search(text):
+    if _is_word(text) or not _TELLTALE.search(text):
         return text
     text = _DATA_URI.sub(_data_uri, text)
     if not rules.long_words:
@@ -191,11 +201,19 @@ def _text(text: str, rules: _Rules) -> str:
     return _KEY_SHAPE.sub(MARK, text)
 
 
+def _is_word(text: str) -> bool:
+    """Whether it is one word of letters and digits, as most keys are: no pattern is found in it."""
+    return len(text) < _LONGEST_WORD and text.isidentifier()
+
+
 _ESCAPED = re.compile(
     r"\\+u(?P<u>[0-9a-fA-F]{4})|\\+x(?P<x>[0-9a-fA-F]{2})|%(?:25)*(?P<percent>[0-7][0-9a-fA-F])"
     r"|&#(?:(?P<decimal>\d{1,7})|[xX](?P<hex>[0-9a-fA-F]{1,6}))(?:;|(?=&))|\\+(?![ux])"
 )
 """One escaped character: JSON-escaped or URL-encoded at any depth, as a byte, as an HTML entity."""
+
+_ESCAPES = ("\\", "%", "&#")
+"""Without any of these no character is escaped."""
 
 _CUT = re.compile(r"(?:\\+[ux]?[0-9a-fA-F]{0,3}|%[0-9a-fA-F]?|&(?:#[xX]?[0-9a-fA-F]*)?)?(?:…|\Z)")
 """Where a text was cut, perhaps in the middle of such a character."""
@@ -203,7 +221,7 @@ _CUT = re.compile(r"(?:\\+[ux]?[0-9a-fA-F]{0,3}|%[0-9a-fA-F]?|&(?:#[xX]?[0-9a-fA
 
 def _without_spellings(text: str, secrets: Sequence[str]) -> str:
     """The text without its keys in any spelling, and without the beginning of a key at a cut."""
-    if not secrets:
+    if not _may_hold(text, secrets):
         return text
     plain, starts, stops = _unescaped(text)
     spans = [span for secret in secrets for span in _found(plain, secret)]
@@ -214,6 +232,13 @@ def _without_spellings(text: str, secrets: Sequence[str]) -> str:
         kept += (text[last : starts[start]], MARK)
         last = stops[stop - 1]
     return "".join([*kept, text[last:]])
+
+
+def _may_hold(text: str, secrets: Sequence[str]) -> bool:
+    """False where no key is, not even the beginning of one: where nothing is escaped it would stand there as it is."""
+    if not secrets:
+        return False
+    return any(mark in text for mark in _ESCAPES) or any(secret[:_SHORTEST_HALF] in text for secret in secrets)
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
