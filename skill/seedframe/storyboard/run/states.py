@@ -59,6 +59,11 @@ def next_run(board: str, key: str, newest: RunStatus | None) -> FrameRun:
     return FrameRun(board, key, newest.run.round + 1 if newest else 1)
 
 
+def file_in(path: Path, folder: Path) -> Path:
+    """The file of that name in the board's folder: a record is shared, or its folder was somewhere else before."""
+    return path if path.parent == folder else folder / PureWindowsPath(path).name
+
+
 def is_intact(path: Path, made: Mapping[str, Any]) -> bool:
     """Whether the picture is the file that was saved. One that was not touched since is not read again."""
     try:
@@ -88,7 +93,7 @@ def described(message: Message) -> dict[str, str]:
 
 def _frame_state(frame: FrameRecord, status: RunStatus | None, record: BoardRecord, out: Path) -> FrameState:
     shot, role, take = parts_of_key(frame.key)
-    path = frame.path and _in_folder(frame.path, out)
+    path = frame.path and file_in(frame.path, out)
     stored = is_place(record.folder)  # recorded only after the store had it; it need not be on this disk
     there = path is not None and (stored or is_intact(path, frame.made))
     state, error = _stands(frame, status, record, out, there=there)
@@ -149,14 +154,9 @@ def _kept_error(status: RunStatus | None) -> Mapping[str, str] | None:
 
 def _lost_picture(frame: FrameRecord, record: BoardRecord, out: Path) -> Message:
     price = "?" if frame.cost is None else f"{frame.cost.normalize():f} {record.currency or ''}".strip()
-    return Message("board_truth.picture-lost", path=_in_folder(frame.path, out) if frame.path else out, price=price)
+    return Message("board_truth.picture-lost", path=file_in(frame.path, out) if frame.path else out, price=price)
 
 
 def _waiting_for(state: FrameState, frame: FrameRecord, done: set[str]) -> FrameState:
     missing = tuple(sorted(key for key in frame.needs if key not in done))
     return replace(state, waits_for=missing) if missing else state
-
-
-def _in_folder(path: Path, out: Path) -> Path:
-    """The folder may have been somewhere else: its pictures lie in it all the same."""
-    return path if path.parent == out else out / PureWindowsPath(path).name

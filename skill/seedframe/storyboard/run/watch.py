@@ -18,7 +18,7 @@ from seedframe.storyboard.run.frame_payments import FramePayments
 from seedframe.storyboard.run.state import BoardState, Event, Kind, Sentence
 
 LOOK_SECONDS = 0.2
-SHARE = 2
+SHARE = 10
 """So many times as long as a look took nobody looks again, whatever the board's size."""
 
 MISSED_LOOKS = 10

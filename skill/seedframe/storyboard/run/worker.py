@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -54,7 +54,7 @@ from seedframe.storyboard.run.database import DatabaseFailed
 from seedframe.storyboard.run.engine import Engine, EngineClient, FrameRun
 from seedframe.storyboard.run.frame_payments import Begun, FramePayments
 from seedframe.storyboard.run.state import State
-from seedframe.storyboard.run.states import described, made_of, next_run
+from seedframe.storyboard.run.states import described, file_in, made_of, next_run
 from seedframe.storyboard.run.worker_id import Machine, WorkerId
 from seedframe.studio.pipeline import Studio
 from seedframe.studio.preflight import Free, free_bytes
@@ -361,7 +361,7 @@ class Worker:
     async def _taken(self, run: FrameRun, entry: Entry, arguments: Outcome) -> Outcome:
         """What was paid and saved before, by whichever worker; lost where its picture is not in the folder."""
         kept = _kept(Result.from_dict(entry.result or {}))
-        path = _in_folder(Path(kept["path"]), Path(arguments["folder"]))
+        path = file_in(Path(kept["path"]), Path(arguments["folder"]))
         if not any(map(Path.exists, (path, _wanted(run, arguments, path, kept)))):
             return _ended("lost", Message("board_run.picture-gone", path=path))
         if entry.state == "saved":
@@ -405,9 +405,9 @@ class Worker:
     async def _save(self, run: FrameRun, arguments: Outcome, paid: Outcome) -> Outcome:
         """The file under the name that tells its size; recorded, and the frames that waited for it are queued."""
         folder = Path(arguments["folder"])
-        path = _in_folder(Path(paid["path"]), folder)
+        path = file_in(Path(paid["path"]), folder)
         path, made = await asyncio.to_thread(_named, path, _wanted(run, arguments, path, paid), paid)
-        raw = paid["raw_path"] and str(_in_folder(Path(paid["raw_path"]), folder))
+        raw = paid["raw_path"] and str(file_in(Path(paid["raw_path"]), folder))
         await self._folders.stored(path, [Path(raw)] if raw else [], folder)
         picture = {"path": str(path), "raw_path": raw, **made}
         task: FrameTask = arguments["task"]
@@ -496,11 +496,6 @@ def _kept(result: Result) -> Outcome:
 def _wanted(run: FrameRun, arguments: Outcome, path: Path, paid: Outcome) -> Path:
     """The name of the frame, which says the size of its picture."""
     return path.with_name(file_name(arguments["project"], run.key, tuple(paid["size"]), path.suffix))
-
-
-def _in_folder(path: Path, folder: Path) -> Path:
-    """The file of that name in the board's folder: records are shared, and may have come with the folder."""
-    return path if path.parent == folder else folder / PureWindowsPath(path).name
 
 
 def _named(path: Path, wanted: Path, paid: Outcome) -> tuple[Path, dict[str, Any]]:
