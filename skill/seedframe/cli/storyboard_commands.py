@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from seedframe.settings import Settings
 
 if TYPE_CHECKING:
     from seedframe.storyboard.board import Board
+    from seedframe.storyboard.findings import BoardFinding
     from seedframe.storyboard.run.run import BoardState, Event
 
 EXIT_UNKNOWN = 5
@@ -232,12 +233,10 @@ def _go(
     first: Callable[[], Coroutine[Any, Any, BoardState]] | None = None,
 ) -> None:
     """Plan, run and report; the exit code says how it ended. `first` runs once nothing can be refused any more."""
-    from seedframe.catalog import catalog
     from seedframe.storyboard.actions import budget_of, check_can_run, done_in, handoff_trouble, plan_of
     from seedframe.storyboard.folder_links import leftovers
-    from seedframe.storyboard.remote_folder import send_board, with_references
-    from seedframe.storyboard.reports import finding_lines, state_lines, total_line
-    from seedframe.storyboard.run.detached import only_run
+    from seedframe.storyboard.remote_folder import with_references
+    from seedframe.storyboard.reports import finding_lines, total_line
 
     with _translate_errors(settings, as_json=as_json):
         plan = plan_of(board, settings, out)
@@ -248,42 +247,52 @@ def _go(
         trouble = handoff_trouble(out)
     if first is not None:
         run(first(), settings, as_json=as_json)
+    noticed = (*plan.all_findings(), *trouble)
     if not as_json:
-        noticed = (*plan.all_findings(), *trouble)
         found = (*finding_lines(noticed, settings.language), total_line(plan, settings.language))
         for line in (*(notice.text(settings.language) for notice in leftovers(out)), *found):
             click.echo(line, err=True)
-
-    async def whole() -> BoardState:
-        from seedframe.storyboard.run.run import run_board
-
-        with only_run(out), _describing(settings, len(plan.frames), as_json=as_json) as report:
-            try:
-                return await run_board(
-                    board,
-                    out,
-                    settings,
-                    report=report,
-                    budget=budget,
-                    transport=in_process_backend(settings),
-                    **options,
-                )
-            finally:
-                await asyncio.to_thread(send_board, out, settings)
-
+    working = _made(settings, board, out, {"budget": budget, **options}, len(plan.frames), as_json=as_json)
     last = say("cli_storyboard.interrupted", settings.language, out=out)
-    state = _until_interrupted(whole(), last, settings, as_json=as_json)
+    state = _until_interrupted(working, last, settings, as_json=as_json)
+    _report_end(state, out, noticed, settings, as_json=as_json)
+    sys.exit(_exit_code(state))
+
+
+async def _made(
+    settings: Settings, board: Board, out: Path, options: dict[str, Any], frames: int, *, as_json: bool
+) -> BoardState:
+    """The board's run with its events on the way; what it wrote is stored, however it ends."""
+    from seedframe.storyboard.remote_folder import send_board
+    from seedframe.storyboard.run.detached import only_run
+    from seedframe.storyboard.run.run import run_board
+
+    with only_run(out), _describing(settings, frames, as_json=as_json) as report:
+        try:
+            transport = in_process_backend(settings)
+            return await run_board(board, out, settings, report=report, transport=transport, **options)
+        finally:
+            await asyncio.to_thread(send_board, out, settings)
+
+
+def _report_end(
+    state: BoardState, out: Path, noticed: Sequence[BoardFinding], settings: Settings, *, as_json: bool
+) -> None:
+    """How the board stands after a run, and the findings that were not among those `noticed` before it."""
+    from seedframe.catalog import catalog
+    from seedframe.storyboard.actions import handoff_trouble
+    from seedframe.storyboard.reports import finding_lines, state_lines
+
     if as_json:
         click.echo(_json({"event": "state", **state.as_json()}))
-    else:
-        now_found = (one for one in handoff_trouble(out) if one not in noticed)
-        for line in finding_lines(now_found, settings.language):
-            click.echo(line, err=True)
-        for line in state_lines(state, settings.language):
-            click.echo(line)
-        if not catalog().backend(settings.backend).charges:
-            click.echo(say("cli.not-charged", settings.language), err=True)
-    sys.exit(_exit_code(state))
+        return
+    now_found = (one for one in handoff_trouble(out) if one not in noticed)
+    for line in finding_lines(now_found, settings.language):
+        click.echo(line, err=True)
+    for line in state_lines(state, settings.language):
+        click.echo(line)
+    if not catalog().backend(settings.backend).charges:
+        click.echo(say("cli.not-charged", settings.language), err=True)
 
 
 def _exit_code(state: BoardState) -> int:

@@ -169,6 +169,12 @@ class SharedFolders:
         await self._patiently(self._bring, folder, names)
         return replace(task, references=references), here
 
+    async def brought(self, files: Sequence[Path], folder: Path) -> None:
+        """Return once what the store has of these files and their sidecars is here: another machine made them."""
+        if self.is_remote(folder):
+            names = [name for file in files for name in (file.name, file.name + SIDECAR)]
+            await self._patiently(self._bring, folder, names)
+
     async def stored(self, picture: Path, originals: Sequence[Path], folder: Path) -> None:
         """Return once the store has the frame and its sidecar. Paid as it is, it waits for a store that is away."""
         if self.is_remote(folder):

@@ -228,6 +228,13 @@ class FramePayments:
         """A worker that ended, or whose frames were taken over."""
         await self.database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))
 
+    async def unfinished(self) -> Sequence[str]:
+        """The boards that have a frame without a picture."""
+        rows = await self.database.run(
+            lambda tx: tx.all("SELECT DISTINCT board FROM frames WHERE place >= 0 AND path IS NULL ORDER BY board")
+        )
+        return [row["board"] for row in rows]
+
     async def record(self, board: str) -> BoardRecord | None:
         """All that is recorded of a board; None when it is not in this database."""
         rows = await self.database.run(lambda tx: rows_of(tx, board))

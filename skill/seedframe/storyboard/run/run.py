@@ -6,7 +6,7 @@ Never in here: how a frame is paid (worker), what the engine does, an entry poin
 
     database   tasks and pictures     engine   DBOS: queues, limits, order, recovery     worker   makes a frame
     frame_payments   with their money, which is in the payment record     states   how it all stands
-    watch   events     worker_id   who works
+    watch   events     worker_id   who works     paid_frames   what a worker goes on with when it starts
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_u
 from seedframe.storyboard.run.engine import EngineClient
 from seedframe.storyboard.run.frame_payments import BoardRecord, FramePayments, record_of, rows_of
 from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
+from seedframe.storyboard.run.paid_frames import queue_paid
 from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
-from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, state_of
+from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, runs_left, state_of
 from seedframe.storyboard.run.watch import Watch
 from seedframe.storyboard.types import Board
 from seedframe.studio.preflight import Free, free_bytes
@@ -267,6 +268,7 @@ async def work(
 ) -> None:
     """Make frames of all boards in a database until cancelled. Their folders must be reachable from here.
 
+    What is paid, or was sent, and came to no end is queued first; to bring it there costs nothing.
     NotConfigured without a key, or every frame that came here would fail.
     """
     if transport is None:
@@ -276,12 +278,11 @@ async def work(
         report(Event("taken-over", None, Message("board_run.event-taken-over", worker=executor, frames=frames)))
 
     options = {"transport": transport, "lease": lease, "sleep": sleep, "at_once": at_once or MOST_AT_ONCE}
-    async with (
-        _opened(None, database, settings) as (payments, client),
-        _worker(settings, payments, client, taken_over, **options) as worker,
-    ):
-        report(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
-        await asyncio.Event().wait()
+    async with _opened(None, database, settings) as (payments, client):
+        await queue_paid(payments, client, settings)
+        async with _worker(settings, payments, client, taken_over, **options) as worker:
+            report(Event("started", None, Message("board_run.event-at-work", worker=worker.name)))
+            await asyncio.Event().wait()
 
 
 @asynccontextmanager
@@ -349,13 +350,10 @@ async def _queue_sent(payments: FramePayments, client: EngineClient, id: str, ou
     record, runs, state = await _standing(payments, client, id, out)
     if record.stopped:
         return False
-    sent = {key for key, frame in record.frames.items() if frame.payment in {"sent", "paid"}}
-    found = False
-    for queue, chosen in next_runs(record, runs, state).items():
-        if open_calls := [run for run in chosen if run.key in sent]:
-            await asyncio.to_thread(client.enqueue, queue, open_calls)
-            found = True
-    return found
+    left = runs_left(record, runs, state, {"sent", "paid"})
+    for queue, chosen in left.items():
+        await asyncio.to_thread(client.enqueue, queue, chosen)
+    return bool(left)
 
 
 def _queues(tasks: Sequence[FrameTask], settings: Settings) -> dict[str, str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from seedframe.messages import LANGUAGES, Message
 from seedframe.object_places import is_place
+from seedframe.payments.boards import PaymentState
 from seedframe.storyboard.names import parts_of_key
 from seedframe.storyboard.run.engine import FrameRun, RunStatus
 from seedframe.storyboard.run.frame_payments import BoardRecord, FrameRecord
@@ -52,6 +53,17 @@ def next_runs(record: BoardRecord, runs: Runs, state: BoardState) -> Mapping[str
         if wanted and not frame.waits_for and not (status and status.active):
             chosen.setdefault(record.frames[frame.task].queue, []).append(next_run(record.board, frame.task, status))
     return chosen
+
+
+def runs_left(
+    record: BoardRecord, runs: Runs, state: BoardState, payments: Collection[PaymentState]
+) -> Mapping[str, Sequence[FrameRun]]:
+    """Those of `next_runs` whose payment stands like that."""
+    found = {
+        queue: [run for run in chosen if record.frames[run.key].payment in payments]
+        for queue, chosen in next_runs(record, runs, state).items()
+    }
+    return {queue: chosen for queue, chosen in found.items() if chosen}
 
 
 def next_run(board: str, key: str, newest: RunStatus | None) -> FrameRun:

@@ -361,8 +361,12 @@ class Worker:
     async def _taken(self, run: FrameRun, entry: Entry, arguments: Outcome) -> Outcome:
         """What was paid and saved before, by whichever worker; lost where its picture is not in the folder."""
         kept = _kept(Result.from_dict(entry.result or {}))
-        path = file_in(Path(kept["path"]), Path(arguments["folder"]))
-        if not any(map(Path.exists, (path, _wanted(run, arguments, path, kept)))):
+        folder = Path(arguments["folder"])
+        path = file_in(Path(kept["path"]), folder)
+        named = (path, _wanted(run, arguments, path, kept))
+        raw = (file_in(Path(kept["raw_path"]), folder),) if kept["raw_path"] else ()
+        await self._folders.brought((*named, *raw), folder)
+        if not any(map(Path.exists, named)):
             return _ended("lost", Message("board_run.picture-gone", path=path))
         if entry.state == "saved":
             await self._calls.delivered(entry.id)
