@@ -36,6 +36,8 @@ def on_white(image: Image) -> Image:
     """Lay a plain image on white; the result is RGB."""
     from PIL import Image
 
+    if image.mode == "RGB":
+        return image
     if image.mode != "RGBA":
         return image.convert("RGB")
     ground = Image.new("RGB", image.size, _WHITE)

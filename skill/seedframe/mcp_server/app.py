@@ -31,6 +31,7 @@ from seedframe.mcp_server.asked_uploads import (
     Once,
     UploadDesk,
     WithUpload,
+    names_uploads,
     picture_handed_over,
     upload_state,
     with_uploads,
@@ -265,7 +266,7 @@ class _Caller:
 
         async def once(given: dict[str, Any], roots: tuple[Path, ...]) -> t.CallToolResult:
             claimed: list[str] = []
-            named = await asyncio.to_thread(with_uploads, given, folder)
+            named = await asyncio.to_thread(with_uploads, given, folder) if names_uploads(given) else given
             making = self._hand_over(ctx, studio, params.name, named, progress, roots, claimed)
             return await making if limit is None else await self._in_time(making, claimed, began, limit)
 

@@ -64,6 +64,12 @@ class UploadDesk:
             await self._pages.popitem()[1].close()
 
 
+def names_uploads(arguments: Mapping[str, Any]) -> bool:
+    """Whether an `upload:` id is among the pictures, so that the disk must be asked."""
+    images = arguments.get("images")
+    return isinstance(images, list) and any(isinstance(image, str) and image.startswith(PREFIX) for image in images)
+
+
 def with_uploads(arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The arguments with the file behind each `upload:` id. InvalidRequest for an id that is not kept any more."""
     images = arguments.get("images")

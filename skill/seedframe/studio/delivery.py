@@ -140,9 +140,8 @@ class Delivery:
                 seconds = f"{self._context.settings.download_timeout:g}"
                 self._say(Message("network.downloading", number=kept.slot + 1, seconds=seconds))
                 await self._context.client.download(kept.address, part)
-            picture = await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))
-            await asyncio.to_thread(part.unlink, missing_ok=True)  # it can be fetched again
-            return picture
+            place = self._place(kept.slot)
+            return await self._finished(part, slot, kept.slot, self._context.store, place, keep_part=False)
         try:
             if part.is_relative_to(self.folder):
                 return await self._finished(part, slot, kept.slot, self._context.store, self._place(kept.slot))
@@ -153,13 +152,19 @@ class Delivery:
         return await self._rescued(part, slot, kept.slot, None)
 
     async def _finished(
-        self, part: Path, slot: Slot, index: int, store: Store, stem: Path
+        self, part: Path, slot: Slot, index: int, store: Store, stem: Path, *, keep_part: bool = True
     ) -> postprocess.FinishedPicture:
+        """Save the picture. Without `keep_part` its part file goes: it can be fetched again."""
         place = postprocess.Destination(index, f"seedframe:{self._entry.id}-{index + 1}", stem)
         now = postprocess.utc(self._context.now())
-        picture: postprocess.FinishedPicture = await self._context.in_thread(
-            postprocess.finish, part, slot, self._request, place, store, now
-        )
+
+        def work() -> postprocess.FinishedPicture:
+            picture = postprocess.finish(part, slot, self._request, place, store, now)
+            if not keep_part:
+                part.unlink(missing_ok=True)
+            return picture
+
+        picture: postprocess.FinishedPicture = await self._context.in_thread(work)
         return picture
 
     async def _rescued(

@@ -329,7 +329,8 @@ class Studio:
         Whoever is given the plan releases its `scratch`.
         """
         styled = style_request(request)
-        await asyncio.to_thread(self.store.stem, request.save_as, "picture")
+        if request.save_as:
+            await asyncio.to_thread(self.store.stem, request.save_as, "picture")
         scratch = Scratch(self.store)
         try:
             return await self._plan(request, styled, scratch, roots)
