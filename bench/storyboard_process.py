@@ -21,8 +21,8 @@ from typing import Any
 from bench.storyboard import SCALE, board_of
 from seedframe.emulator import emulator, running
 from seedframe.settings import Settings
+from seedframe.storyboard.record.state import Event
 from seedframe.storyboard.run.run import run_board, work
-from seedframe.storyboard.run.state import Event
 
 
 def main() -> None:

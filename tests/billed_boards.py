@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seedframe.emulator import emulator, running
-from seedframe.storyboard.run.state import BoardState
+from seedframe.storyboard.record.state import BoardState
 
 LATENCY = {"name": "latency", "seconds": 0.3}
 PRICE = Decimal("0.22")

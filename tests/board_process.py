@@ -16,8 +16,8 @@ from pathlib import Path
 import seedframe
 from seedframe.settings import Settings
 from seedframe.storyboard.board import read_board
+from seedframe.storyboard.record.state import Event
 from seedframe.storyboard.run.run import run_board, work
-from seedframe.storyboard.run.state import Event
 
 
 @contextmanager

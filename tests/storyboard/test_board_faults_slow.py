@@ -20,8 +20,8 @@ from billed_boards import LATENCY, check_books, large_board, service
 from board_process import end_of, process, read_until
 from postgres import postgres
 from seedframe.settings import Settings
+from seedframe.storyboard.record.state import BoardState
 from seedframe.storyboard.run.run import board_state
-from seedframe.storyboard.run.state import BoardState
 from seedframe.storyboard.run.worker_id import Machine
 
 pytestmark = pytest.mark.slow

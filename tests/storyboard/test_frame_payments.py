@@ -27,9 +27,9 @@ from seedframe.payments import (
 )
 from seedframe.storyboard.board import read_board
 from seedframe.storyboard.frames import FrameTask, frames_of
-from seedframe.storyboard.run.database import Database, database_url
-from seedframe.storyboard.run.engine import FrameRun
-from seedframe.storyboard.run.frame_payments import FramePayments
+from seedframe.storyboard.record.database import Database, database_url
+from seedframe.storyboard.record.frame_payments import FramePayments
+from seedframe.storyboard.record.frame_run import FrameRun
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,8 @@ from seedframe.payments import Payments
 from seedframe.payments.migrations import MIGRATIONS
 from seedframe.settings import Settings
 from seedframe.storyboard.board import read_board
-from seedframe.storyboard.run.engine_home import BoardHome
-from seedframe.storyboard.run.older_record import TOKEN_TABLES
+from seedframe.storyboard.record.engine_home import BoardHome
+from seedframe.storyboard.record.older_record import TOKEN_TABLES
 from seedframe.storyboard.run.run import retry_board, run_board
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

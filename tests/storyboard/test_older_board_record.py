@@ -14,8 +14,8 @@ from seedframe.emulator import InProcess
 from seedframe.settings import Settings
 from seedframe.storyboard.board import read_board
 from seedframe.storyboard.frames import frames_of
-from seedframe.storyboard.run.frame_payments import task_text
-from seedframe.storyboard.run.older_record import OLDER_TABLES
+from seedframe.storyboard.record.frame_payments import task_text
+from seedframe.storyboard.record.older_record import OLDER_TABLES
 from seedframe.storyboard.run.run import board_state, run_board
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

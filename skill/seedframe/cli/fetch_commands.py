@@ -130,6 +130,6 @@ def _folder(
     meant = Path(*noted) if noted else settings.output_dir.absolute()
     if entry.board is None:
         return meant
-    from seedframe.storyboard.run.frame_folder import folder_of_frame
+    from seedframe.storyboard.record.frame_folder import folder_of_frame
 
     return folder_of_frame(entry.board, meant, database, settings)

@@ -31,8 +31,8 @@ from seedframe.storyboard.frames import FrameResult, Status, frames_of
 from seedframe.storyboard.handoff.manifest import build_manifest, check_manifest
 from seedframe.storyboard.names import KEY, frame_slot, parts_of_key
 from seedframe.storyboard.picks import read_picks
-from seedframe.storyboard.run.proof import made_for
-from seedframe.storyboard.run.state import BoardState, FrameState, State
+from seedframe.storyboard.record.proof import made_for
+from seedframe.storyboard.record.state import BoardState, FrameState, State
 from seedframe.storyboard.sheet.page import PICK, render_sheets
 from seedframe.storyboard.types import Board, BoardPicture, Element
 from seedframe.studio.store import PARTS_FOLDER, Store

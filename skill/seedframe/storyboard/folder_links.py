@@ -13,7 +13,7 @@ from pathlib import Path
 
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Message
-from seedframe.storyboard.run.database import DATABASE_FILE, STATE_FOLDER
+from seedframe.storyboard.record.database import DATABASE_FILE, STATE_FOLDER
 from seedframe.studio.store import PARTS_FOLDER
 
 CARD_FILE = "board.json"

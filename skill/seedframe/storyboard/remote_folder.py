@@ -31,7 +31,7 @@ from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.handoff.request_file import INDEX_FILE, REQUESTS_FILE
 from seedframe.storyboard.names import KEY
 from seedframe.storyboard.picks import PICKS_FILE
-from seedframe.storyboard.run.database import STATE_FOLDER
+from seedframe.storyboard.record.database import STATE_FOLDER
 from seedframe.storyboard.types import Board, BoardPicture
 from seedframe.studio.store import PARTS_FOLDER
 

@@ -14,7 +14,7 @@ from seedframe.messages import Language, Message
 from seedframe.storyboard.board_plan import BoardPlan, FramePlan
 from seedframe.storyboard.findings import BoardFinding
 from seedframe.storyboard.handoff.request_file import WrittenRequests
-from seedframe.storyboard.run.state import BoardState, FrameState, State
+from seedframe.storyboard.record.state import BoardState, FrameState, State
 
 MOST_LINES = 40
 """The most frames a summary lists one by one; the rest is counted."""

@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -28,8 +27,9 @@ from seedframe.errors import SeedreamError
 from seedframe.messages import Message
 from seedframe.payments.sql import is_postgres, translate_errors
 from seedframe.private_files import make_private_file
-from seedframe.storyboard.run.database import no_engine, shown, sqlite_path
-from seedframe.storyboard.run.engine_home import BoardHome
+from seedframe.storyboard.record.database import no_engine, shown, sqlite_path
+from seedframe.storyboard.record.engine_home import BoardHome
+from seedframe.storyboard.record.frame_run import ACTIVE, WAITING, FrameRun, RunStatus
 from seedframe.storyboard.run.engine_rows import check_rows, json_only
 
 T = TypeVar("T")
@@ -40,8 +40,6 @@ VERSION = "boards-2"
 
 WORKFLOW = "frame"
 SCHEMA = "seedframe_engine"
-WAITING = ("ENQUEUED", "DELAYED")
-ACTIVE = (*WAITING, "PENDING")
 POLL_SECONDS = 0.2
 QUEUE_THREAD = "queue-worker-"
 QUEUE_THREAD_SECONDS = 10.0
@@ -58,44 +56,6 @@ WINDOWS = 2
 
 OVERLAP_MS = 5_000
 """Transactions end in another order than their times say: what ended so shortly before is read again."""
-
-
-@dataclass(frozen=True, slots=True)
-class FrameRun:
-    """One making of a frame. `round` counts how often it was begun anew, by choice or after a cancel."""
-
-    board: str
-    key: str
-    round: int = 1
-
-    @property
-    def id(self) -> str:
-        """The workflow's id: to enqueue the same one twice changes nothing."""
-        return f"{self.board}.{self.key}.{self.round}"
-
-    @classmethod
-    def of(cls, id: str) -> FrameRun | None:
-        """The run of a workflow's id; None for an id that is not ours."""
-        rest, _, number = id.rpartition(".")
-        board, _, key = rest.rpartition(".")
-        return cls(board, key, int(number)) if board and number.isdecimal() else None
-
-
-@dataclass(frozen=True, slots=True)
-class RunStatus:
-    """How one making stands. `outcome` is what it returned: `{end, path, raw_path, error}`, empty until it has."""
-
-    run: FrameRun
-    status: str
-    queue: str | None = None
-    worker: str | None = None
-    completed: int = 0
-    outcome: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def active(self) -> bool:
-        """Whether it is queued or under way."""
-        return self.status in ACTIVE
 
 
 MakeFrame = Callable[[FrameRun], Awaitable[Mapping[str, Any]]]

@@ -15,12 +15,12 @@ from seedframe.object_places import is_place, local_folder
 from seedframe.payments.sql import DatabaseFailed
 from seedframe.settings import Settings
 from seedframe.storyboard.folder_links import card_in
-from seedframe.storyboard.run.database import is_postgres, sqlite_path
+from seedframe.storyboard.record.database import is_postgres, sqlite_path
+from seedframe.storyboard.record.engine_home import BoardHome
+from seedframe.storyboard.record.frame_payments import LEFT, BoardRecord, FramePayments
+from seedframe.storyboard.record.origin import folder_errors
+from seedframe.storyboard.record.states import runs_left, state_of
 from seedframe.storyboard.run.engine import EngineClient
-from seedframe.storyboard.run.engine_home import BoardHome
-from seedframe.storyboard.run.frame_payments import LEFT, BoardRecord, FramePayments
-from seedframe.storyboard.run.origin import folder_errors
-from seedframe.storyboard.run.states import runs_left, state_of
 
 log = logging.getLogger(__name__)
 

@@ -2,12 +2,12 @@
 
 In: a Board, a folder, Settings, a database (a SQLite file in the folder unless a PostgreSQL URL is given).
 Out: pictures named by `names`, sidecars, manifest.json, sheet.html, and a `BoardState`; events on the way.
-Never in here: how a frame is paid (worker), what the engine does, an entry point's format.
+Never in here: how a frame is paid (worker), what the engine does, what is known of a board (`storyboard.record`), an
+entry point's format.
 
-    database   tasks and pictures     engine   DBOS: queues, limits, order, recovery     worker   makes a frame
-    frame_payments   with their money, which is in the payment record     states   how it all stands
-    queues   limits, and each worker's share
-    watch   events     worker_id   who works     paid_frames   what a worker goes on with when it starts
+    engine   DBOS: queues, limits, order, recovery     queues   each one's limit, and each worker's share
+    worker   makes a frame     worker_id   who works     paid_frames   what a worker goes on with when it starts
+    watch   events     detached   a run in a process of its own
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from seedframe.storyboard.board_folder import MANIFEST_FILE, SHEET_FILE, keep_bo
 from seedframe.storyboard.folder_links import CARD_FILE, Card, card_in
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.record.database import STATE_FOLDER, Database, database_url, is_postgres, read_now, shown
+from seedframe.storyboard.record.frame_payments import BoardRecord, FramePayments, record_of, rows_of
+from seedframe.storyboard.record.origin import RecordOrigin, folder_errors, in_folder, state_by_files
+from seedframe.storyboard.record.state import BoardState, Event, FrameState, State
+from seedframe.storyboard.record.states import NO_RUNS, Runs, described, next_run, next_runs, runs_left, state_of
 from seedframe.storyboard.remote_folder import bring_pictures
-from seedframe.storyboard.run.database import STATE_FOLDER, Database, database_url, is_postgres, read_now, shown
 from seedframe.storyboard.run.engine import EngineClient
-from seedframe.storyboard.run.frame_payments import BoardRecord, FramePayments, record_of, rows_of
-from seedframe.storyboard.run.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.run.paid_frames import queue_paid
 from seedframe.storyboard.run.queues import MOST_AT_ONCE, queues_of, set_up_queues
-from seedframe.storyboard.run.state import BoardState, Event, FrameState, State
-from seedframe.storyboard.run.states import NO_RUNS, Runs, described, next_run, next_runs, runs_left, state_of
 from seedframe.storyboard.run.watch import Watch
 from seedframe.storyboard.types import Board
 from seedframe.studio.preflight import Free, free_bytes

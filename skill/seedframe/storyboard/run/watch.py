@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from seedframe.messages import Message
-from seedframe.storyboard.run.database import DatabaseFailed
-from seedframe.storyboard.run.engine import EngineClient, RunStatus
-from seedframe.storyboard.run.frame_payments import FramePayments
-from seedframe.storyboard.run.state import BoardState, Event, Kind, Sentence
+from seedframe.storyboard.record.database import DatabaseFailed
+from seedframe.storyboard.record.frame_payments import FramePayments
+from seedframe.storyboard.record.frame_run import RunStatus
+from seedframe.storyboard.record.state import BoardState, Event, Kind, Sentence
+from seedframe.storyboard.run.engine import EngineClient
 
 LOOK_SECONDS = 0.2
 SHARE = 10

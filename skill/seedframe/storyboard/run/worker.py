@@ -49,12 +49,13 @@ from seedframe.storyboard.board_plan import arguments_of
 from seedframe.storyboard.folder_links import card_in
 from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import file_name
+from seedframe.storyboard.record.database import DatabaseFailed
+from seedframe.storyboard.record.frame_payments import Begun, FramePayments
+from seedframe.storyboard.record.frame_run import FrameRun
+from seedframe.storyboard.record.state import State
+from seedframe.storyboard.record.states import described, file_in, made_of, next_run
 from seedframe.storyboard.remote_folder import SharedFolders
-from seedframe.storyboard.run.database import DatabaseFailed
-from seedframe.storyboard.run.engine import Engine, EngineClient, FrameRun
-from seedframe.storyboard.run.frame_payments import Begun, FramePayments
-from seedframe.storyboard.run.state import State
-from seedframe.storyboard.run.states import described, file_in, made_of, next_run
+from seedframe.storyboard.run.engine import Engine, EngineClient
 from seedframe.storyboard.run.worker_id import Machine, WorkerId
 from seedframe.studio.pipeline import Studio
 from seedframe.studio.preflight import Free, free_bytes

@@ -14,7 +14,7 @@ from seedframe.object_places import local_folder, place_of
 from seedframe.payments.sql import is_postgres, one
 from seedframe.settings import Settings
 from seedframe.storyboard.folder_links import card_in
-from seedframe.storyboard.run.database import read_now
+from seedframe.storyboard.record.database import read_now
 
 
 def folder_of_frame(board: str, noted: Path, database: str | None, settings: Settings) -> Path:

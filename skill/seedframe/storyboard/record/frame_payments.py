@@ -19,9 +19,9 @@ from seedframe.payments import BoardMoney, PaidFrame, Payments
 from seedframe.payments.boards import FramePayment, PaymentState
 from seedframe.storyboard.continuity import ShotReference
 from seedframe.storyboard.frames import FrameTask
-from seedframe.storyboard.run.adoption import Evidence, Question, take_in
-from seedframe.storyboard.run.database import Database, Row, Tx, is_postgres, one
-from seedframe.storyboard.run.engine import FrameRun
+from seedframe.storyboard.record.adoption import Evidence, Question, take_in
+from seedframe.storyboard.record.database import Database, Row, Tx, is_postgres, one
+from seedframe.storyboard.record.frame_run import FrameRun
 
 LEFT: frozenset[PaymentState] = frozenset({"sent", "paid", "undelivered"})
 """The call has left, and a picture may come of it."""

@@ -21,13 +21,13 @@ from seedframe.storyboard.board_folder import board_in, is_inside, results_in
 from seedframe.storyboard.folder_links import card_in
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
+from seedframe.storyboard.record.adoption import Evidence
+from seedframe.storyboard.record.database import database_url, is_postgres, sqlite_path
+from seedframe.storyboard.record.engine_home import BoardHome
+from seedframe.storyboard.record.frame_payments import BoardRecord, FramePayments, task_of
+from seedframe.storyboard.record.proof import proven
+from seedframe.storyboard.record.state import BoardState, FrameState
 from seedframe.storyboard.remote_folder import bring_pictures
-from seedframe.storyboard.run.adoption import Evidence
-from seedframe.storyboard.run.database import database_url, is_postgres, sqlite_path
-from seedframe.storyboard.run.engine_home import BoardHome
-from seedframe.storyboard.run.frame_payments import BoardRecord, FramePayments, task_of
-from seedframe.storyboard.run.proof import proven
-from seedframe.storyboard.run.state import BoardState, FrameState
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from seedframe.messages import LANGUAGES, Message
 from seedframe.object_places import is_place
 from seedframe.payments.boards import PaymentState
 from seedframe.storyboard.names import parts_of_key
-from seedframe.storyboard.run.engine import FrameRun, RunStatus
-from seedframe.storyboard.run.frame_payments import BoardRecord, FrameRecord
-from seedframe.storyboard.run.state import BoardState, FrameState, State
+from seedframe.storyboard.record.frame_payments import BoardRecord, FrameRecord
+from seedframe.storyboard.record.frame_run import FrameRun, RunStatus
+from seedframe.storyboard.record.state import BoardState, FrameState, State
 
 Runs = Mapping[str, RunStatus]
 NO_RUNS: Runs = {}

@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from seedframe.storyboard.run.database import Row, Tx
-from seedframe.storyboard.run.proof import Proof
+from seedframe.storyboard.record.database import Row, Tx
+from seedframe.storyboard.record.proof import Proof
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ from seedframe.payments.sql import (
     shown_postgres,
     translate_errors,
 )
-from seedframe.storyboard.run.engine_home import BoardHome
-from seedframe.storyboard.run.older_record import OLDER_EDITIONS, bring_up_to_date, edition_on_server
-from seedframe.storyboard.run.record_file import open_record_file
+from seedframe.storyboard.record.engine_home import BoardHome
+from seedframe.storyboard.record.older_record import OLDER_EDITIONS, bring_up_to_date, edition_on_server
+from seedframe.storyboard.record.record_file import open_record_file
 
 __all__ = ["Database", "DatabaseFailed", "Row", "Tx", "database_url", "is_postgres", "one", "read_now", "shown"]
 
