@@ -37,10 +37,11 @@ from seedframe.storyboard.handoff.picture_addresses import Addresses, below, inl
 from seedframe.storyboard.handoff.request_file import WrittenRequests, write_requests
 from seedframe.storyboard.handoff.requests import RequestChoices, build_requests
 from seedframe.storyboard.picks import changed_picks, picks_meant, read_picks, write_picks
+from seedframe.storyboard.record.folder_board import check_backend
 from seedframe.storyboard.record.origin import state_by_files
 from seedframe.storyboard.remote_folder import bring_pictures, link_of, send_board
 from seedframe.storyboard.reports import money
-from seedframe.storyboard.run.run import board_state, check_backend, check_budget
+from seedframe.storyboard.run.run import board_state, check_budget
 
 PICTURES_BY = ("data", "url", "asset")
 EXAMPLES = {".json": "json", ".yaml": "yaml", ".yml": "yaml"}

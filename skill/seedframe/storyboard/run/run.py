@@ -13,11 +13,10 @@ entry point's format.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +28,13 @@ from seedframe.payments import Payments
 from seedframe.payments.boards import PaymentState
 from seedframe.payments.records import PaymentRecords
 from seedframe.payments.sql import translate_errors
-from seedframe.private_files import make_private_folder
 from seedframe.settings import Money, Settings
-from seedframe.storyboard.board_folder import MANIFEST_FILE, SHEET_FILE, keep_board, publish, results_of
-from seedframe.storyboard.folder_links import CARD_FILE, Card, card_in
+from seedframe.storyboard.board_folder import MANIFEST_FILE, SHEET_FILE, publish, results_of
+from seedframe.storyboard.folder_links import card_in
 from seedframe.storyboard.frames import FrameTask, frames_of
 from seedframe.storyboard.picks import read_picks
-from seedframe.storyboard.record.database import STATE_FOLDER, Database, database_url, is_postgres, read_now, shown
+from seedframe.storyboard.record.database import Database, database_url, is_postgres, read_now, shown
+from seedframe.storyboard.record.folder_board import board_id, enter_folder, no_board
 from seedframe.storyboard.record.frame_payments import BoardRecord, FramePayments, record_of, rows_of
 from seedframe.storyboard.record.origin import RecordOrigin, folder_errors, in_folder, state_by_files
 from seedframe.storyboard.record.state import BoardState, Event, FrameState, State
@@ -47,7 +46,6 @@ from seedframe.storyboard.run.queues import MOST_AT_ONCE, queues_of, set_up_queu
 from seedframe.storyboard.run.watch import Watch
 from seedframe.storyboard.types import Board
 from seedframe.studio.preflight import Free, free_bytes
-from seedframe.studio.store import Store
 
 if TYPE_CHECKING:
     import httpx
@@ -58,7 +56,6 @@ __all__ = [
     "FrameState",
     "board_state",
     "cancel_board",
-    "check_backend",
     "check_budget",
     "redo_board",
     "retry_board",
@@ -107,7 +104,7 @@ async def run_board(
     check_budget(budget, backend)
     if workers and transport is None:
         backend.key(settings)  # said once here, instead of by every frame
-    id = await asyncio.to_thread(_enter_folder, board, out, backend)
+    id = await asyncio.to_thread(enter_folder, board, out, backend)
     tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
     async with _opened(out, database, settings) as (payments, client):
         origin = RecordOrigin(id, out, payments.database.url, settings)
@@ -159,7 +156,7 @@ def board_state(out: Path, database: str | None = None, settings: Settings | Non
     if state is None and settings is not None:
         state = state_by_files(out, settings)
     if state is None:
-        raise _no_board(out)
+        raise no_board(out)
     return _with_files(in_folder(state, out), out)
 
 
@@ -187,7 +184,7 @@ async def cancel_board(out: Path, database: str | None = None, settings: Setting
     The next run of the board goes on with what was cancelled.
     """
     out = _absolute(out)
-    id = await asyncio.to_thread(_identity, out)
+    id = await asyncio.to_thread(board_id, out)
     async with _opened(out, database, settings) as (payments, client):
         with folder_errors(out):
             await payments.stop(id, described(Message("board_truth.cancelled")))
@@ -243,12 +240,12 @@ async def _make_again(
 ) -> BoardState:
     """Write off what was paid for these frames, and queue the next making of each that waits for nothing."""
     out = _absolute(out)
-    id = await asyncio.to_thread(_identity, out)
+    id = await asyncio.to_thread(board_id, out)
     async with _opened(out, database, settings) as (payments, client):
         with folder_errors(out):
             record = await payments.record(id)
             if record is None:
-                raise _no_board(out)
+                raise no_board(out)
             runs = await asyncio.to_thread(client.newest, id)
             chosen = [frame for frame in state_of(record, runs, out).frames if meant(frame)]
             for state, written_off in _WRITTEN_OFF.items():
@@ -387,60 +384,8 @@ def check_budget(budget: Money | None, backend: Backend) -> None:
     )
 
 
-def check_backend(out: Path, backend: Backend) -> None:
-    """InvalidRequest where the folder's board was begun on another backend: a rehearsal never goes on for money."""
-    card = card_in(out)
-    begun = card.backend if card and card.backend else backend.name
-    if begun != backend.name:
-        raise InvalidRequest(
-            Message("board_run.other-backend", out=out, begun=begun, got=backend.name),
-            field="backend",
-            got=backend.name,
-            allowed=begun,
-            advice=Message("board_run.other-backend-advice", begun=begun),
-        )
-
-
-def _enter_folder(board: Board, out: Path, backend: Backend) -> str:
-    """The board's name in the record, made once for a folder; the board itself is kept beside the pictures."""
-    check_backend(out, backend)
-    card = card_in(out)
-    if card is None:
-        card = Card(f"{board.project}-{secrets.token_hex(4)}", board.project, backend.name)
-        make_private_folder(out / STATE_FOLDER)
-        Store(out).write_json(out / STATE_FOLDER / CARD_FILE, asdict(card))
-    id, project = card.id, card.project
-    if project != board.project:
-        raise InvalidRequest(
-            Message("board_run.other-board", out=out, project=project, got=board.project),
-            field="out",
-            got=board.project,
-            allowed=project,
-            advice=Message("board_run.other-board-advice"),
-        )
-    keep_board(board, out)
-    return id
-
-
-def _identity(out: Path) -> str:
-    card = card_in(out)
-    if card is None:
-        raise _no_board(out)
-    return card.id
-
-
 def _absolute(out: Path) -> Path:
     return out.absolute()
-
-
-def _no_board(out: Path) -> InvalidRequest:
-    return InvalidRequest(
-        Message("board_run.no-board", out=out),
-        field="out",
-        got=str(out),
-        allowed="DIR",
-        advice=Message("board_run.no-board-advice"),
-    )
 
 
 def _with_files(state: BoardState, out: Path) -> BoardState:
