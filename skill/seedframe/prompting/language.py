@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from seedframe.package_data import folder, read_json
@@ -27,6 +27,7 @@ _ANY_QUOTES = re.compile(
 _LETTERS_A_WORD = 5
 
 
+@lru_cache(1024)  # many rules ask it of the same texts
 def han(text: str) -> int:
     """Number of Han characters, extensions and compatibility forms included."""
     return len(_HAN_CHAR.findall(text))

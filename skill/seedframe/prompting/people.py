@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from seedframe.package_data import folder, read_json
@@ -20,6 +20,7 @@ _SIBILANT = re.compile(r"(?:s|x|z|ch|sh)$")
 _CONSONANT_Y = re.compile(r"[^aeiou]y$")
 
 
+@lru_cache(1024)  # many rules ask it of the same texts
 def people(text: str) -> bool:
     """Whether a text names a person, in Chinese or English."""
     return bool(han(text) and _chinese(text)) or _english(text.casefold())
