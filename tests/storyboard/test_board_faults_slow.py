@@ -8,8 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 
 import seedframe
 from billed_boards import LATENCY, check_books, large_board, service
+from board_home import eventually
 from board_process import end_of, process, read_until
 from postgres import postgres
 from seedframe.settings import Settings
@@ -93,15 +93,6 @@ def command(environ: dict[str, str], *words: str) -> subprocess.Popen[str]:
         env={**os.environ, **environ, "PYTHONPATH": path},
         encoding="utf-8",
     )
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def look(out: Path, environ: dict[str, str], database: str | None = None) -> BoardState:

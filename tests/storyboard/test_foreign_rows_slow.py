@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from board_home import eventually
 from board_process import process, read_until
 from foreign_folders import BOARD, pickled
 from seedframe.emulator import emulator, running
@@ -67,15 +67,6 @@ def poison(url: str, mark: Path) -> None:
 def statuses(url: str) -> set[str]:
     with closing(psycopg.connect(url, options="-c search_path=seedframe_engine")) as db:
         return {row[0] for row in db.execute("SELECT status FROM workflow_status")}
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60.0) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def test_a_worker_does_not_start_on_pickled_rows_and_says_why(tmp_path: Path, environ: dict[str, str], postgres: str):

@@ -16,6 +16,29 @@ from seedframe.payments.boards import PaidFrame
 from seedframe.payments.entries import fingerprint, new_id
 from seedframe.payments.sql import SCHEMA, Connection, Row, Tx, one
 
+_TOKENS_OF_FRAMES = (
+    """CREATE TABLE IF NOT EXISTS tokens (
+        token    TEXT PRIMARY KEY,
+        board    TEXT NOT NULL,
+        key      TEXT NOT NULL,
+        state    TEXT NOT NULL,
+        amount   BIGINT NOT NULL,
+        tries    INTEGER NOT NULL DEFAULT 0,
+        machine  TEXT NOT NULL,
+        made     DOUBLE PRECISION NOT NULL,
+        facts    TEXT
+    )""",
+    """CREATE UNIQUE INDEX IF NOT EXISTS one_payment ON tokens (board, key)
+        WHERE state NOT IN ('released', 'written-off')""",
+    "CREATE INDEX IF NOT EXISTS tokens_of ON tokens (board, key)",
+    "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
+)
+_WORKERS = """CREATE TABLE IF NOT EXISTS workers (
+        executor TEXT PRIMARY KEY,
+        machine  TEXT NOT NULL,
+        slot     INTEGER NOT NULL,
+        beat     DOUBLE PRECISION NOT NULL
+    )"""
 OLDER_TABLES = (
     """CREATE TABLE IF NOT EXISTS boards (
         id       TEXT PRIMARY KEY,
@@ -57,31 +80,12 @@ OLDER_TABLES = (
         PRIMARY KEY (board, key, before)
     )""",
     "CREATE INDEX IF NOT EXISTS needs_before ON needs (board, before)",
-    """CREATE TABLE IF NOT EXISTS tokens (
-        token    TEXT PRIMARY KEY,
-        board    TEXT NOT NULL,
-        key      TEXT NOT NULL,
-        state    TEXT NOT NULL,
-        amount   BIGINT NOT NULL,
-        tries    INTEGER NOT NULL DEFAULT 0,
-        machine  TEXT NOT NULL,
-        made     DOUBLE PRECISION NOT NULL,
-        facts    TEXT
-    )""",
-    """CREATE UNIQUE INDEX IF NOT EXISTS one_payment ON tokens (board, key)
-        WHERE state NOT IN ('released', 'written-off')""",
-    "CREATE INDEX IF NOT EXISTS tokens_of ON tokens (board, key)",
-    "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
+    *_TOKENS_OF_FRAMES,
     """CREATE TABLE IF NOT EXISTS rates (
         name     TEXT PRIMARY KEY,
         next     DOUBLE PRECISION NOT NULL
     )""",
-    """CREATE TABLE IF NOT EXISTS workers (
-        executor TEXT PRIMARY KEY,
-        machine  TEXT NOT NULL,
-        slot     INTEGER NOT NULL,
-        beat     DOUBLE PRECISION NOT NULL
-    )""",
+    _WORKERS,
 )
 TOKEN_TABLES = (
     """CREATE TABLE IF NOT EXISTS boards (
@@ -111,27 +115,8 @@ TOKEN_TABLES = (
         made_for  TEXT,
         PRIMARY KEY (board, key)
     )""",
-    """CREATE TABLE IF NOT EXISTS tokens (
-        token    TEXT PRIMARY KEY,
-        board    TEXT NOT NULL,
-        key      TEXT NOT NULL,
-        state    TEXT NOT NULL,
-        amount   BIGINT NOT NULL,
-        tries    INTEGER NOT NULL DEFAULT 0,
-        machine  TEXT NOT NULL,
-        made     DOUBLE PRECISION NOT NULL,
-        facts    TEXT
-    )""",
-    """CREATE UNIQUE INDEX IF NOT EXISTS one_payment ON tokens (board, key)
-        WHERE state NOT IN ('released', 'written-off')""",
-    "CREATE INDEX IF NOT EXISTS tokens_of ON tokens (board, key)",
-    "CREATE INDEX IF NOT EXISTS tokens_unknown ON tokens (machine) WHERE state = 'unknown'",
-    """CREATE TABLE IF NOT EXISTS workers (
-        executor TEXT PRIMARY KEY,
-        machine  TEXT NOT NULL,
-        slot     INTEGER NOT NULL,
-        beat     DOUBLE PRECISION NOT NULL
-    )""",
+    *_TOKENS_OF_FRAMES,
+    _WORKERS,
 )
 OLDER_EDITIONS = (TOKEN_TABLES, OLDER_TABLES)
 """The newest first."""
