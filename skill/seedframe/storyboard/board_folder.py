@@ -99,10 +99,7 @@ def publish(
     out = out.absolute()
     described = _with_sidecars(board, results, out)
     store = Store(out)
-    content = build_manifest(board, described)
-    found = handoff_findings(content, datetime.fromtimestamp(now(), UTC))
-    content["findings"] = [finding.as_json() for finding in found]
-    manifest = store.write_json(out / MANIFEST_FILE, content)
+    manifest = _write_manifest(board, described, store, datetime.fromtimestamp(now(), UTC))
     pages = render_sheets(
         board,
         described,
@@ -115,6 +112,12 @@ def publish(
     for page in set(out.glob("sheet-[0-9][0-9][0-9].html")) - set(written):
         page.unlink()  # of a time when the board was longer
     return Published(manifest, written[0])
+
+
+def _write_manifest(board: Board, results: Mapping[str, FrameResult], store: Store, now: datetime) -> Path:
+    content = build_manifest(board, results)
+    content["findings"] = [finding.as_json() for finding in handoff_findings(content, now)]
+    return store.write_json(store.root / MANIFEST_FILE, content)
 
 
 def manifest_of(board: Board, results: Mapping[str, FrameResult], out: Path) -> dict[str, Any]:

@@ -105,24 +105,12 @@ async def run_board(
     if workers and transport is None:
         backend.key(settings)  # said once here, instead of by every frame
     id = await asyncio.to_thread(enter_folder, board, out, backend)
-    tasks = frames_of(board, await asyncio.to_thread(read_picks, out))
     async with _opened(out, database, settings) as (payments, client):
         origin = RecordOrigin(id, out, payments.database.url, settings)
         with folder_errors(out):
-            await _enter(payments, origin, tasks, board, backend, settings, budget)
-            record, before, state = await _standing(payments, client, id, out)
-            await asyncio.to_thread(
-                set_up_queues,
-                client,
-                tasks,
-                settings,
-                waiting=[frame.task for frame in state.frames if frame.state != "done"],
-                workers=await _count_workers(payments, lease) + workers,
-                at_once=at_once,
+            watch = await _begin(
+                board, budget, origin, payments, client, report=report, lease=lease, own=workers, at_once=at_once
             )
-            for queue, chosen in next_runs(record, before, state).items():
-                await asyncio.to_thread(client.enqueue, queue, chosen)
-        watch = Watch(client, payments, state, before, report)
         watch.started()
         async with AsyncExitStack() as stack:
             if workers and await watch.is_active():
@@ -134,7 +122,7 @@ async def run_board(
                 if not await _queue_sent(payments, client, id, out):
                     break
                 await watch.until_end(None if workers else lease)
-        _, _, state = await _standing(payments, client, id, out)
+        state = await _state(payments, client, id, out)
     await asyncio.to_thread(bring_pictures, out, settings)
     await asyncio.to_thread(publish, board, results_of(state), out, language=settings.language)
     state = _with_files(state, out)
@@ -308,25 +296,53 @@ async def _opened(
             await asyncio.to_thread(client.close)
 
 
-async def _enter(
-    payments: FramePayments,
-    origin: RecordOrigin,
-    tasks: Sequence[FrameTask],
+async def _begin(
     board: Board,
-    backend: Backend,
-    settings: Settings,
     budget: Money | None,
+    origin: RecordOrigin,
+    payments: FramePayments,
+    client: EngineClient,
+    *,
+    report: Callable[[Event], None],
+    lease: float,
+    own: bool,
+    at_once: int | None,
+) -> Watch:
+    """Enter the board and queue what can be made now; what needs other frames is queued by their ends.
+
+    `own`: this process makes frames too. Out: who watches what comes of it.
+    """
+    tasks = frames_of(board, await asyncio.to_thread(read_picks, origin.out))
+    await _enter(board, tasks, budget, origin, payments)
+    record, before, state = await _standing(payments, client, origin.board, origin.out)
+    await asyncio.to_thread(
+        set_up_queues,
+        client,
+        tasks,
+        origin.settings,
+        waiting=[frame.task for frame in state.frames if frame.state != "done"],
+        workers=await _count_workers(payments, lease) + own,
+        at_once=at_once,
+    )
+    for queue, chosen in next_runs(record, before, state).items():
+        await asyncio.to_thread(client.enqueue, queue, chosen)
+    return Watch(client, payments, state, before, report)
+
+
+async def _enter(
+    board: Board, tasks: Sequence[FrameTask], budget: Money | None, origin: RecordOrigin, payments: FramePayments
 ) -> None:
+    backend = catalog().backend(origin.settings.backend)
     evidence = await origin.evidence(payments, tasks)
     await payments.start(
         origin.board,
         tasks,
         project=board.project,
-        folder=portable_folder(origin.out, settings.object_cache),
+        folder=portable_folder(origin.out, origin.settings.object_cache),
         backend=backend.name,
         currency=backend.currency,
         budget=budget.amount if budget else None,
-        queues=queues_of(tasks, settings),
+        queues=queues_of(tasks, origin.settings),
         evidence=evidence,
     )
     await asyncio.to_thread(origin.remember)
@@ -340,6 +356,11 @@ async def _standing(
     assert record is not None
     runs = await asyncio.to_thread(client.newest, id)
     return record, runs, await asyncio.to_thread(state_of, record, runs, out)
+
+
+async def _state(payments: FramePayments, client: EngineClient, id: str, out: Path) -> BoardState:
+    _, _, state = await _standing(payments, client, id, out)
+    return state
 
 
 async def _count_workers(payments: FramePayments, lease: float) -> int:
