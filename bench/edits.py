@@ -207,12 +207,8 @@ async def _measure(given: argparse.Namespace, folder: Path) -> dict[str, float]:
 
 async def _over_mcp(report: Report, ground: Ground, large: Sequence[Path], small: Path) -> None:
     number, rounds = itertools.count(), ground.rounds(5, 3)
-    async with _hosted(ground, EDITED) as (session, folder):
-        await _together(session, 2, [small], number)
-        await _cost(report, "edit with one PNG of 2.4 MB", session, folder, ("edit_image", [small]), number)
-    async with _hosted(ground, PICTURE) as (session, folder):
-        await _together(session, 2, [small], number)
-        await _cost(report, "uncropped url call", session, folder, ("generate_image", []), number)
+    await _cost(report, ground, "edit with one PNG of 2.4 MB", EDITED, [small], number)
+    await _cost(report, ground, "uncropped url call", PICTURE, [], number)
     async with _hosted(ground, ANSWER) as (session, _):
         await _together(session, 2, [small], number)
         walls: dict[int, list[float]] = {1: [], 4: []}
@@ -231,8 +227,11 @@ async def _over_mcp(report: Report, ground: Ground, large: Sequence[Path], small
 
 
 @asynccontextmanager
-async def _hosted(ground: Ground, scene: Scene) -> AsyncIterator[tuple[Any, str]]:
-    """A host's session with `seedframe serve`, whose provider delivers this scene, and its output folder."""
+async def _hosted(ground: Ground, scene: Scene, *, bare: bool = False) -> AsyncIterator[tuple[Any, str]]:
+    """A host's session with `seedframe serve`, whose provider delivers this scene, and its output folder.
+
+    `bare`: with the least server that makes pictures.
+    """
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
 
@@ -241,26 +240,41 @@ async def _hosted(ground: Ground, scene: Scene) -> AsyncIterator[tuple[Any, str]
     with tempfile.TemporaryDirectory() as folder:
         roots = {"SEEDFRAME_INPUT_ROOTS": str(ground.folder)}
         variables = {**os.environ, **environment(ground.address + scene.path, Path(folder)), **roots}
-        command = str(Path(sys.executable).with_name("seedframe"))
-        parameters = StdioServerParameters(command=command, args=["serve"], env=variables)
+        command, words = str(Path(sys.executable).with_name("seedframe")), ["serve"]
+        if bare:
+            command, words = sys.executable, ["-m", "bench.bare_maker", ground.address + scene.path, folder]
+        place = str(Path(__file__).parents[1])
+        parameters = StdioServerParameters(command=command, args=words, env=variables, cwd=place)
         async with stdio_client(parameters) as (read, write), ClientSession(read, write) as session:
             await session.initialize()
             yield session, folder
 
 
 async def _cost(
-    report: Report, title: str, session: Any, mark: str, call: tuple[str, Sequence[Path]], number: Iterator[int]
+    report: Report, ground: Ground, title: str, scene: Scene, files: Sequence[Path], number: Iterator[int]
 ) -> None:
-    """Processor time of the server for one call, the mean of twenty; `mark` is in the environment of its processes."""
-    tool, files = call
-    before, calls = _processor(mark), 20
-    for _ in range(calls):
+    """Processor time of the server for one call, the mean of twenty, and of the least server for the same in turn."""
+    async with _hosted(ground, scene) as ours, _hosted(ground, scene, bare=True) as bare:
+        found: dict[str, list[float]] = {"ours": [], "bare": []}
+        for session, _ in (ours, bare):
+            await _calls(session, 4, files, number)
+        for _, (name, (session, mark)) in itertools.product(
+            range(ground.rounds(5, 3)), (("ours", ours), ("bare", bare))
+        ):
+            before, calls = _processor(mark), 20
+            await _calls(session, calls, files, number)
+            found[name].append((_processor(mark) - before) / calls)
+    series = {name: Series(each) for name, each in found.items()}
+    report.line(title, " · ".join(f"{name} {each}" for name, each in series.items()) + " ms of processor")
+    report.target(f"{title}: processor over MCP", series["ours"].median, 40, "ms")
+
+
+async def _calls(session: Any, count: int, files: Sequence[Path], number: Iterator[int]) -> None:
+    """So many calls, one after the other."""
+    for _ in range(count):
         arguments = edit(files, next(number)) if files else _arguments(next(number))
-        answer = await session.call_tool(tool, arguments)
+        answer = await session.call_tool("edit_image" if files else "generate_image", arguments)
         assert not answer.is_error, answer
-    each = (_processor(mark) - before) / calls
-    report.line(title, f"{each:.1f} ms of processor")
-    report.target(f"{title}: processor over MCP", each, 40, "ms")
 
 
 def _arguments(number: int) -> dict[str, Any]:
