@@ -71,6 +71,11 @@ class Settings:
     gateway_style: bool = False
     language: Language = "en"
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Values that must never be shown: what looks like a key among the variables, and passwords in addresses."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secrets", _secrets(self.environ))
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Settings:
@@ -99,12 +104,6 @@ class Settings:
         """The first of these variables that is set, as backends name several."""
         return next((self.environ[name] for name in names if name in self.environ), None)
 
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Values that must never be shown: what looks like a key among the variables, and passwords in addresses."""
-        named = (value for name, value in self.environ.items() if name.upper().endswith(_SECRET_ENDINGS))
-        return tuple(dict.fromkeys((*named, *filter(None, map(_password, self.environ.values())))))
-
 
 _PLACEHOLDER = re.compile(r"\$\{[\w.:-]+\}")
 
@@ -115,6 +114,11 @@ def _is_unset(value: str) -> bool:
 
 
 _SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD", "_PASSWD", "PGPASSWORD")
+
+
+def _secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
+    named = (value for name, value in environ.items() if name.upper().endswith(_SECRET_ENDINGS))
+    return tuple(dict.fromkeys((*named, *filter(None, map(_password, environ.values())))))
 
 
 def _password(value: str) -> str | None:

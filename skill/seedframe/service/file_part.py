@@ -63,14 +63,17 @@ class FilePart:
 
 
 class FilePartReader:
-    """One reading of a part, of which `left` bytes are still to be read. Blocking: its methods run in threads."""
+    """One reading of a part, of which `left` bytes are still to be read.
+
+    Blocking: its methods run in threads. The first piece opens the file.
+    """
 
     def __init__(self, part: FilePart) -> None:
         self._part = part
         self._checksum = None if part.checksum is None else 0
         self._encode = _encoder()
         self.left = part.bytes
-        self._file = self._opened()
+        self._file: BinaryIO | None = None
         self._block = memoryview(bytearray(min(PIECE_BYTES, part.bytes)))
 
     def _opened(self) -> BinaryIO:
@@ -85,32 +88,34 @@ class FilePartReader:
 
     def piece(self) -> bytes:
         """The next piece as base64; empty at the end. The last piece is given only when the file is unchanged."""
+        file = self._file = self._file or self._opened()
         wanted = min(PIECE_BYTES, self.left)
         came = 0
-        while came < wanted and (more := self._file.readinto(self._block[came:wanted])):  # type: ignore[attr-defined]
+        while came < wanted and (more := file.readinto(self._block[came:wanted])):  # type: ignore[attr-defined]
             came += more
         data = self._block[:came]
         if self._checksum is not None:
             self._checksum = zlib.crc32(data, self._checksum)
         self.left -= len(data)
-        if len(data) < wanted or (not self.left and not self._same()):
+        if len(data) < wanted or (not self.left and not self._same(file)):
             raise changed(self._part.path)
         return self._encode(data)
 
-    def _same(self) -> bool:
-        return self._checksum == self._part.checksum and FileStamp.of(self._file) == self._part.stamp
+    def _same(self, file: BinaryIO) -> bool:
+        return self._checksum == self._part.checksum and FileStamp.of(file) == self._part.stamp
 
     def close(self, last: asyncio.Future[bytes]) -> None:
         """Close the file; `last` is a read that was under way, whose error is ignored."""
         if not last.cancelled():
             last.exception()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 async def pieces(part: FilePart) -> AsyncIterator[bytes]:
     """The data URI of a part, piece by piece; each is read and encoded in a thread."""
     yield part.head.encode("ascii")
-    reader = await asyncio.to_thread(FilePartReader, part)
+    reader = FilePartReader(part)
     in_thread = asyncio.get_running_loop().run_in_executor
     coming = in_thread(None, reader.piece)
     try:
