@@ -42,15 +42,21 @@ _ICC_BUDGET = 4096
 
 
 def preview(
-    source: Path, *, long_side: int = LONG_SIDE, max_bytes: int | None = None, max_pixels: int = MAX_PIXELS
+    source: Path,
+    *,
+    long_side: int = LONG_SIDE,
+    max_bytes: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    header: Header | None = None,
 ) -> bytes:
     """Make a JPEG of at most `long_side` px (up to 640 also a quarter less) and `max_bytes`; quality falls first.
 
-    Without `max_bytes`: 100 KB up to 640 px, growing with the area to 500 KB.
+    Without `max_bytes`: 100 KB up to 640 px, growing with the area to 500 KB. `header` is that of the source, where it
+    was just read.
 
     All coded data is read on the way, so that a cut-off file is detected: PictureError.
     """
-    header = read_header(source, max_pixels=max_pixels, scaled=True)
+    header = header or read_header(source, max_pixels=max_pixels, scaled=True)
     with guarded(source):
         small = _decoded_small(source, header, _small(header.size, long_side))
         return _encode(small, max_bytes or _budget(long_side))

@@ -34,7 +34,7 @@ def verify(
     header = read_header(path, max_pixels=max_pixels, scaled=True)
     notes = differences(header, expected=expected, expected_format=expected_format)
     if preview_side is not None:
-        return Verified(header, notes, preview(path, long_side=preview_side, max_pixels=max_pixels))
+        return Verified(header, notes, preview(path, long_side=preview_side, header=header))
     with guarded(path), open_picture(path, header.format) as image:
         if header.format == "jpeg":
             image.draft(None, (max(1, header.size.width // _COARSEST), max(1, header.size.height // _COARSEST)))

@@ -13,6 +13,7 @@ import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -354,7 +355,9 @@ class _Caller:
             async with studio.make(
                 tool, arguments, report=progress.report, roots=roots, claimed=claimed.append
             ) as result:
-                answered = await asyncio.to_thread(content.answer, result, self._language)
+                small = content.is_small(result)  # then a thread would cost more than the answer
+                answering = partial(content.answer, result, self._language)
+                answered = answering() if small else await asyncio.to_thread(answering)
                 await self._images.add(ctx, result.pictures)
                 return answered
         except SeedreamError:
