@@ -278,6 +278,8 @@ class Studio:
         self, prepared: CallPlan, arguments: Mapping[str, Any], report: ReportProgress, claimed: Callable[[str], object]
     ) -> tuple[str, Result]:
         fingerprint = prepared.fingerprint
+        if self._departures:  # what an earlier caller left behind is free for this one
+            await asyncio.wait(self._departures)
         self._asking[fingerprint] += 1
         try:
             claim = await self._confirmed_claim(prepared, arguments)
