@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ SETTLED = 2.5
 """Ten pictures of noise, 8.5 MB each; a small one has 2.4 MB. After so many seconds a file counts as unchanged."""
 
 VARIANTS = ("ours", "naive", "floor")
+WITHOUT_EXTRAS = "without extras"
+SERVERS = ("ours", WITHOUT_EXTRAS, "bare")
 _PIECE = 3 << 18
 _TEXT = {"model": "bench", "prompt": "make it evening"}
 
@@ -227,10 +229,10 @@ async def _over_mcp(report: Report, ground: Ground, large: Sequence[Path], small
 
 
 @asynccontextmanager
-async def _hosted(ground: Ground, scene: Scene, *, bare: bool = False) -> AsyncIterator[tuple[Any, str]]:
+async def _hosted(ground: Ground, scene: Scene, *, server: str = "ours") -> AsyncIterator[tuple[Any, str]]:
     """A host's session with `seedframe serve`, whose provider delivers this scene, and its output folder.
 
-    `bare`: with the least server that makes pictures.
+    `server` is one of `SERVERS`: ours, ours on a machine without pybase64, or the least one that makes pictures.
     """
     from mcp import ClientSession, StdioServerParameters
     from mcp.client.stdio import stdio_client
@@ -241,7 +243,9 @@ async def _hosted(ground: Ground, scene: Scene, *, bare: bool = False) -> AsyncI
         roots = {"SEEDFRAME_INPUT_ROOTS": str(ground.folder)}
         variables = {**os.environ, **environment(ground.address + scene.path, Path(folder)), **roots}
         command, words = str(Path(sys.executable).with_name("seedframe")), ["serve"]
-        if bare:
+        if server == WITHOUT_EXTRAS:
+            variables["PYTHONPATH"] = _hiding(Path(folder, "hidden"))
+        if server == "bare":
             command, words = sys.executable, ["-m", "bench.bare_maker", ground.address + scene.path, folder]
         place = str(Path(__file__).parents[1])
         parameters = StdioServerParameters(command=command, args=words, env=variables, cwd=place)
@@ -250,17 +254,23 @@ async def _hosted(ground: Ground, scene: Scene, *, bare: bool = False) -> AsyncI
             yield session, folder
 
 
+def _hiding(folder: Path) -> str:
+    """A folder for PYTHONPATH with which pybase64 is not found."""
+    folder.mkdir()
+    (folder / "pybase64.py").write_text("raise ImportError\n", encoding="utf-8")
+    return str(folder)
+
+
 async def _cost(
     report: Report, ground: Ground, title: str, scene: Scene, files: Sequence[Path], number: Iterator[int]
 ) -> None:
-    """Processor time of the server for one call, the mean of twenty, and of the least server for the same in turn."""
-    async with _hosted(ground, scene) as ours, _hosted(ground, scene, bare=True) as bare:
-        found: dict[str, list[float]] = {"ours": [], "bare": []}
-        for session, _ in (ours, bare):
+    """Processor time of each server for one call, the mean of twenty, in turn."""
+    async with AsyncExitStack() as stack:
+        hosted = {name: await stack.enter_async_context(_hosted(ground, scene, server=name)) for name in SERVERS}
+        found: dict[str, list[float]] = {name: [] for name in SERVERS}
+        for session, _ in hosted.values():
             await _calls(session, 4, files, number)
-        for _, (name, (session, mark)) in itertools.product(
-            range(ground.rounds(5, 3)), (("ours", ours), ("bare", bare))
-        ):
+        for _, (name, (session, mark)) in itertools.product(range(ground.rounds(5, 3)), hosted.items()):
             before, calls = _processor(mark), 20
             await _calls(session, calls, files, number)
             found[name].append((_processor(mark) - before) / calls)
