@@ -456,7 +456,9 @@ async def test_health_models_and_metrics_are_told(environ: dict[str, str], servi
     async with served({**environ, "SEEDFRAME_ENDPOINTS": "ep-20260101000000-abcde=4.5"}, service) as door:
         await door.ask({"model": LITE, "prompt": "x"})
         await door.ask({"model": LITE, "prompt": ""})
-        health = (await door.http.get(door.base + "/healthz")).json()
+        async with asyncio.timeout(10):  # a request ends once its delivery is recorded, after its answer was sent
+            while (health := (await door.http.get(door.base + "/healthz")).json())["in_flight"]:
+                pass
         models = (await door.http.get(door.base + "/api/v3/models")).json()
         metrics = (await door.http.get(door.base + "/metrics")).text
 
