@@ -186,7 +186,7 @@ def _text(text: str, rules: _Rules) -> str:
         text = text.replace(secret, MARK)
     if len(text) < _LARGE:  # before anything is removed that a key may overlap
         text = _without_spellings(text, rules.secrets)
-    if _is_word(text) or not _TELLTALE.search(text):
+    if _is_word(text) or (len(text) < _LARGE and not _TELLTALE.search(text)):
         return text
     text = _DATA_URI.sub(_data_uri, text)
     if not rules.long_words:

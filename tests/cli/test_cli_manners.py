@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from children import system
@@ -309,3 +310,25 @@ def test_a_picture_is_inspected_as_before(environ: dict[str, str], tmp_path: Pat
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
 
     assert run("inspect", str(tmp_path / "a.png"), environ=environ).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fetch", "--all"],
+        ["history", "list"],
+        ["history", "forget", "--all"],
+        ["costs"],
+        ["journal", "settle", "d1zwgt9xmkaa", "--not-billed"],
+    ],
+    ids=" ".join,
+)
+def test_a_misspelt_database_is_refused_and_is_not_taken_for_this_machine_s_record(
+    words: list[str], environ: dict[str, str]
+):
+    misspelt = "postgress://me:word@db.example/boards"
+    done = CliRunner().invoke(program("en"), [*words, "--database", misspelt], obj=Settings.read(environ))
+
+    assert done.exit_code == 2
+    assert "db.example/boards is no database address. Give postgresql://host/name" in " ".join(done.output.split())
+    assert "word" not in done.output

@@ -16,6 +16,7 @@ from seedframe.cli.common import json_option, run, say
 from seedframe.errors import InvalidRequest
 from seedframe.messages import Language, Message
 from seedframe.payments import Forgotten, Payments
+from seedframe.payments.sql import is_postgres
 from seedframe.settings import Settings
 
 _AGE = re.compile(r"(\d{1,5})\s*([hdw])")
@@ -40,7 +41,15 @@ def forget_command(language: Language) -> click.Command:
 
 def database_option(language: Language) -> click.Option:
     """`--database URL`: the record that several machines share, instead of this one's own."""
-    return click.Option(["--database"], metavar="URL", help=say("cli_record.option-database", language))
+
+    def checked(_context: click.Context, _option: click.Parameter, url: str | None) -> str | None:
+        """Anything else would mean this machine's own record, whatever was misspelt."""
+        if url is None or is_postgres(url) or url.startswith("sqlite:///"):
+            return url
+        raise click.BadParameter(say("cli_record.odd-database", language, got=url.rpartition("@")[2]))
+
+    described = say("cli_record.option-database", language)
+    return click.Option(["--database"], metavar="URL", help=described, callback=checked)
 
 
 @click.pass_obj

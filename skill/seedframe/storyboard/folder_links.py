@@ -55,6 +55,12 @@ def check_folder(out: Path) -> None:
             )
 
 
+def belongs_to(folder: Path, board: str) -> bool:
+    """Whether the board's folder is what this machine sees at that place, and not an empty place of that name."""
+    card = card_in(folder)
+    return card is not None and card.id == board
+
+
 def card_in(out: Path) -> Card | None:
     """The folder's card; None when there is none. InvalidRequest for a file that is not a card."""
     check_folder(out)

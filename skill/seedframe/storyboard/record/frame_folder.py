@@ -13,7 +13,7 @@ from seedframe.messages import Message
 from seedframe.object_places import local_folder, place_of
 from seedframe.payments.sql import is_postgres, one
 from seedframe.settings import Settings
-from seedframe.storyboard.folder_links import card_in
+from seedframe.storyboard.folder_links import belongs_to
 from seedframe.storyboard.record.database import read_now
 
 
@@ -26,14 +26,12 @@ def folder_of_frame(board: str, noted: Path, database: str | None, settings: Set
     if database is not None and is_postgres(database):
         row = read_now(database, lambda tx: one(tx, "SELECT folder FROM boards WHERE id = :id", id=board))
         folder = local_folder(Path(row["folder"]), settings.object_cache) if row else noted
-    if place_of(folder, settings.object_cache) is None:
-        card = card_in(folder)
-        if card is None or card.id != board:
-            raise InvalidRequest(
-                Message("frame_fetch.folder-not-here", folder=folder, board=board),
-                field="out",
-                got=str(folder),
-                allowed="--out DIR",
-                advice=Message("frame_fetch.folder-not-here-advice", folder=folder),
-            )
+    if place_of(folder, settings.object_cache) is None and not belongs_to(folder, board):
+        raise InvalidRequest(
+            Message("frame_fetch.folder-not-here", folder=folder, board=board),
+            field="out",
+            got=str(folder),
+            allowed="--out DIR",
+            advice=Message("frame_fetch.folder-not-here-advice", folder=folder),
+        )
     return folder

@@ -14,7 +14,7 @@ from seedframe.errors import SeedreamError
 from seedframe.object_places import is_place, local_folder
 from seedframe.payments.sql import DatabaseFailed
 from seedframe.settings import Settings
-from seedframe.storyboard.folder_links import card_in
+from seedframe.storyboard.folder_links import belongs_to
 from seedframe.storyboard.record.database import is_postgres, sqlite_path
 from seedframe.storyboard.record.engine_home import BoardHome
 from seedframe.storyboard.record.frame_payments import LEFT, BoardRecord, FramePayments
@@ -60,5 +60,4 @@ def _has_paid(record: BoardRecord) -> bool:
 
 def _is_here(record: BoardRecord, out: Path) -> bool:
     """Otherwise the frame would stop its board: a worker that does not see the folder makes nothing."""
-    card = None if is_place(record.folder) else card_in(out)
-    return is_place(record.folder) or (card is not None and card.id == record.board)
+    return is_place(record.folder) or belongs_to(out, record.board)

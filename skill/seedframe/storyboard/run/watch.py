@@ -20,7 +20,8 @@ from seedframe.storyboard.run.engine import EngineClient
 
 LOOK_SECONDS = 0.2
 SHARE = 10
-"""So many times as long as a look took nobody looks again, whatever the board's size."""
+LONGEST_PAUSE = 5.0
+"""So many times as long as a look took nobody looks again, whatever the board's size, but not longer than this."""
 
 MISSED_LOOKS = 10
 """A minute without an answer of the database ends the run; what is being made goes on as soon as it answers."""
@@ -89,7 +90,8 @@ class Watch:
                 self._report(self.event("blocked", None, Message("board_truth.nobody-works", seconds=f"{lease:g}")))
                 lease = None
             if active:
-                await asyncio.sleep(max(LOOK_SECONDS, SHARE * (time.monotonic() - began)))
+                took = time.monotonic() - began
+                await asyncio.sleep(max(LOOK_SECONDS, min(SHARE * took, LONGEST_PAUSE)))
 
     def _look(self) -> None:
         for status in self._client.under_way(self._board):

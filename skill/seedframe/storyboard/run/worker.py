@@ -46,7 +46,7 @@ from seedframe.redaction import redact
 from seedframe.service.request import check
 from seedframe.settings import Settings
 from seedframe.storyboard.board_plan import arguments_of
-from seedframe.storyboard.folder_links import card_in
+from seedframe.storyboard.folder_links import belongs_to
 from seedframe.storyboard.frames import FrameTask
 from seedframe.storyboard.names import file_name
 from seedframe.storyboard.record.database import DatabaseFailed
@@ -302,7 +302,7 @@ class Worker:
         folder, asked = self._folders.local(begun.folder), begun.task
         task, made = await self._folders.inputs(asked, begun.made, folder)
         begun = replace(begun, task=task, made=made, folder=folder)
-        if not self._folders.is_remote(folder) and not await asyncio.to_thread(_is_here, begun.folder, run.board):
+        if not self._folders.is_remote(folder) and not await asyncio.to_thread(belongs_to, begun.folder, run.board):
             why = Message("board_truth.folder-not-here", folder=begun.folder, worker=self.name)
             await self._break(run.board, why)
             return _ended("cancelled", why)
@@ -475,12 +475,6 @@ def _breaks(error: SeedreamError) -> bool:
     if isinstance(error, ApiError):
         return error.error_class in BREAKING
     return isinstance(error, StoreError | BudgetExceeded | NotConfigured) and not isinstance(error, EntryMoved)
-
-
-def _is_here(folder: Path, board: str) -> bool:
-    """Whether the board's folder is what this machine sees at that place, and not an empty place of that name."""
-    card = card_in(folder)
-    return card is not None and card.id == board
 
 
 def _ended(state: State, why: Message) -> Outcome:
